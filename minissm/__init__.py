@@ -1,0 +1,45 @@
+"""minissm: state space models, nonlinear layers and attention in NumPy, every gradient by hand.
+
+After "State Space Models are Provably Comparable to Transformers in Dynamic Token Selection" (Nishikawa & Suzuki,
+ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.py, scan/modes.py and ssm.py first.
+"""
+
+from . import filters, layers, losses, optim, scan, tasks, tree
+from .attention import Attn, attention
+from .backend import namespace, to
+from .checkpoint import load, save
+from .filters import S4d
+from .gradcheck import GradientError, gradcheck
+from .layers import Fnn
+from .model import Model
+from .sentence import parse
+from .ssm import Ssm, ssm
+from .train import Scores, evaluate, fit
+
+__version__ = "0.1.0"
+__all__ = [
+    "Attn",
+    "Fnn",
+    "GradientError",
+    "Model",
+    "S4d",
+    "Scores",
+    "Ssm",
+    "attention",
+    "evaluate",
+    "filters",
+    "fit",
+    "gradcheck",
+    "layers",
+    "load",
+    "losses",
+    "namespace",
+    "optim",
+    "parse",
+    "save",
+    "scan",
+    "ssm",
+    "tasks",
+    "to",
+    "tree",
+]

@@ -1,0 +1,89 @@
+"""Which library owns an array. There is no switch: the arrays that a function is given decide where it computes.
+
+Every function of the core begins with `xp = namespace(x, ...)` and calls only what the Python array API standard
+has (https://data-apis.org/array-api), so the same lines run on NumPy, CuPy and, in the tests, array_api_strict.
+"""
+
+import importlib
+import os
+from typing import Any
+
+import array_api_compat
+import array_api_compat.numpy as _numpy
+import numpy as np
+
+PLAIN = os.environ.get("MINISSM_PLAIN", "") not in ("", "0")  # set: no second body (minissm/fast/) is ever chosen
+BACKENDS = ("numpy", "cupy")
+
+
+def namespace(*arrays: Any) -> Any:
+    """The array library of these arrays (None and Python numbers are passed over); TypeError where they differ."""
+    found = [a for a in arrays if a is not None]
+    if all(type(a) is np.ndarray for a in found):
+        return _numpy
+    try:
+        return array_api_compat.array_namespace(*found)
+    except TypeError as error:
+        names = sorted({type(a).__module__.split(".")[0] for a in found if hasattr(a, "dtype")})
+        if len(names) > 1:
+            raise TypeError(
+                f"arrays live on different backends: {', '.join(names)}; move them with minissm.to(tree, backend)"
+            ) from None
+        raise TypeError(f"expected arrays, got {', '.join(type(a).__name__ for a in found)}") from error
+
+
+def is_numpy(xp: Any) -> bool:
+    return xp is _numpy
+
+
+def device(array: Any) -> Any:
+    return array_api_compat.device(array)
+
+
+def fft_of(xp: Any) -> Any:
+    """scipy.fft for NumPy (it keeps float32, and is more than twice as fast as numpy.fft), else the library's own."""
+    return importlib.import_module("scipy.fft") if is_numpy(xp) else xp.fft
+
+
+def complex_dtype(xp: Any, real: Any) -> Any:
+    """complex64 for float32, complex128 for float64."""
+    return xp.complex64 if real == xp.float32 else xp.complex128
+
+
+def one_hot(xp: Any, index: Any, depth: int, dtype: Any) -> Any:
+    """index (...) of whole numbers -> (..., depth): 1 at the index, 0 elsewhere."""
+    places = xp.arange(depth, dtype=index.dtype, device=device(index))
+    return xp.astype(index[..., None] == places, dtype)
+
+
+def cupy() -> Any:
+    """CuPy, ready to compute; RuntimeError in one sentence where it, its driver or a GPU is missing."""
+    try:
+        module = importlib.import_module("cupy")
+    except ImportError:
+        raise RuntimeError(
+            "backend 'cupy': CuPy is not installed; install the extra for the CUDA version that nvidia-smi shows "
+            "(top right): pip install 'minissm[cuda12]' or 'minissm[cuda13]'"
+        ) from None
+    try:
+        float(module.sum(module.arange(3, dtype=module.float32)))  # a tiny real kernel: is_available() alone can lie
+    except Exception as error:  # CuPy raises many types here, from a missing driver to a card it can't compile for
+        reason = " ".join(str(error).split())[:200]
+        raise RuntimeError(
+            f"backend 'cupy': CuPy {module.__version__} is installed but can't compute here ({reason}); "
+            "check that nvidia-smi shows a GPU, or use backend 'numpy'"
+        ) from None
+    return module
+
+
+def to(tree: Any, backend: str) -> Any:
+    """The same tree with its arrays on `backend`, "numpy" or "cupy". Arrays that are there already are not copied."""
+    if backend not in BACKENDS:
+        raise ValueError(f"to: backend {backend!r}; expected one of {', '.join(BACKENDS)}")
+    if isinstance(tree, dict):
+        return {k: to(v, backend) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [to(v, backend) for v in tree]
+    if backend == "numpy":
+        return tree.get() if hasattr(tree, "get") else np.asarray(tree)
+    return cupy().asarray(tree)

@@ -1,0 +1,50 @@
+"""Checks of the fields of frozen dataclasses, and their coercion, so that equal settings print alike."""
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+
+def _refuse(who: str, name: str, value: Any, expected: str) -> None:
+    raise ValueError(f"{who}: {name}={value!r}; expected {expected}")
+
+
+def whole(owner: Any, who: str, name: str, least: int, optional: bool = False) -> None:
+    """The field is a whole number >= least (4.0 and NumPy's 4 become 4), or None where that is allowed."""
+    value = getattr(owner, name)
+    if value is None and optional:
+        return
+    wrong = isinstance(value, bool) or not isinstance(value, numbers.Real)
+    if wrong or not math.isfinite(value) or value != int(value) or value < least:
+        _refuse(who, name, value, f"a whole number, {least} or more" + (", or None" if optional else ""))
+    object.__setattr__(owner, name, int(value))
+
+
+def choice(owner: Any, who: str, name: str, known: Iterable[str]) -> None:
+    """The field is one of the known words."""
+    value = getattr(owner, name)
+    if not isinstance(value, str) or value not in known:
+        _refuse(who, name, value, "one of " + ", ".join(known))
+
+
+def flag(owner: Any, who: str, name: str) -> None:
+    """The field is True or False."""
+    value = getattr(owner, name)
+    if value not in (True, False):
+        _refuse(who, name, value, "True or False")
+    object.__setattr__(owner, name, bool(value))
+
+
+def interval(owner: Any, who: str, name: str) -> None:
+    """The field is None or a pair 0 < low <= high of finite numbers."""
+    value = getattr(owner, name)
+    if value is None:
+        return
+    pair = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(pair) != 2 or not all(isinstance(v, numbers.Real) and math.isfinite(v) for v in pair):
+        _refuse(who, name, value, "a pair (low, high) of numbers, or None")
+    low, high = float(pair[0]), float(pair[1])
+    if not 0 < low <= high:
+        _refuse(who, name, value, "0 < low <= high")
+    object.__setattr__(owner, name, (low, high))

@@ -1,0 +1,124 @@
+"""The command line: `minissm run copying`, `minissm info`. What a command does lives in lab/; here are its words.
+
+Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence why; 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """An error is one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; -> exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.command(arguments)
+    except (ValueError, TypeError, RuntimeError) as error:
+        print(f"minissm {error}", file=sys.stderr)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(
+            f"minissm: can't write{where} ({error.strerror or error}); free some space or choose another --out",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        print("minissm: interrupted", file=sys.stderr)
+        return 130
+    return 2
+
+
+def _parser() -> Parser:
+    from .lab.compare import BUDGET, MODELS, PROFILES
+    from .model import DTYPES
+    from .scan import MODES
+    from .tasks import TASKS
+    from .train import LR
+
+    parser = Parser(
+        prog="minissm", description="State space models, FNNs and attention in NumPy, every gradient by hand."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    run = commands.add_parser("run", help="train models on a task and compare them", allow_abbrev=False)
+    run.set_defaults(command=_run)
+    run.add_argument("task", metavar="TASK", help=f"one of {', '.join(TASKS)}")
+    run.add_argument(
+        "--profile", default="quick", help=f"seeds, steps and rates: {', '.join(PROFILES)} (default quick)"
+    )
+    run.add_argument("--models", help=f'sentences joined by ; (default "{"; ".join(MODELS)}")')
+    run.add_argument("--seeds", type=_whole, help="how many, counted from 0")
+    run.add_argument("--steps", type=_whole, help="training steps of each run")
+    run.add_argument("--budget", type=_whole, help=f"parameters of each model (default {BUDGET})")
+    run.add_argument("--width", type=_whole, help="one width for all models instead of a budget")
+    run.add_argument(
+        "--lr",
+        type=_rates,
+        help=f"learning rate, or several joined by , : the best at the last look is shown (default {LR:g})",
+    )
+    run.add_argument("--mode", default="auto", help=f"how filters are computed: auto, {', '.join(MODES)}")
+    run.add_argument("--backend", default="numpy", help="numpy or cupy")
+    run.add_argument("--dtype", default="float32", help=f"one of {', '.join(DTYPES)}")
+    run.add_argument("--out", metavar="DIR", help="folder for the results (default: a new dated one under runs/)")
+    run.add_argument(
+        "--jobs", type=_whole, help="processes (default: one a core; 1 keeps everything in this one, for a debugger)"
+    )
+
+    info = commands.add_parser("info", help="versions, processor, BLAS and GPU of this machine", allow_abbrev=False)
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _whole(text: str) -> int:
+    """A whole number, 1 or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given; expected a whole number, 1 or more")
+    return value
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} given; expected a number like 8e-3, or several joined by ,"
+        ) from None
+
+
+def _run(a: argparse.Namespace) -> int:
+    from .lab import compare, machine, plots, report
+    from .tasks import TASKS
+
+    if a.profile not in compare.PROFILES:
+        raise ValueError(f"run: unknown profile {a.profile!r}; expected one of {', '.join(compare.PROFILES)}")
+    if a.width and a.budget:
+        raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
+    given: dict[str, Any] = {"seeds": a.seeds, "steps": a.steps, "lrs": a.lr, "budget": a.budget, "width": a.width}
+    if a.models is not None:
+        given["models"] = tuple(s.strip() for s in a.models.split(";") if s.strip())
+    settings = compare.PROFILES[a.profile] | {k: v for k, v in given.items() if v is not None}
+    config = compare.Config(a.task, mode=a.mode, backend=a.backend, dtype=a.dtype, **settings)
+    jobs = a.jobs or (1 if a.backend == "cupy" or sys.gettrace() else machine.cores())
+    folder, rows, curves = compare.run(config, a.out, jobs)
+    task = TASKS[a.task]()
+    figures = plots.comparison(rows, curves, task, config, folder)
+    print(f"\n{report.table(rows, curves, task, config)}\n\nrows: {folder / 'results.jsonl'}   figure: {figures[0]}")
+    return 1 if any(r["stopped"] for r in rows) else 0
+
+
+def _info(_: argparse.Namespace) -> int:
+    from .lab import machine
+
+    print(machine.info())
+    return 0

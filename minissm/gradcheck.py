@@ -1,0 +1,147 @@
+"""Is a backward right? Compare it with differences of its forward, along random directions, leaf by leaf.
+
+    gradcheck(f, *inputs)        for anything with the library's contract:  *outputs, backward = f(*inputs)
+
+For a random cotangent w of the outputs, L = sum <w, y>. Along a random direction d of one leaf z, the analytic
+derivative Re <dz, d> must equal (L(z + h d) - L(z - h d)) / 2h, up to about h^2 and rounding / h.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import tree
+from .backend import device, namespace
+
+Array = Any
+
+
+class GradientError(AssertionError):
+    """A backward and the differences of its forward disagree; the message is the report."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One leaf: its derivative by the backward and by differences, their relative error, and the error to expect."""
+
+    leaf: str
+    backward: float
+    difference: float
+    error: float
+    expected: float
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.expected
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.ok else "WRONG"
+        values = f"backward {self.backward: .6e}  difference {self.difference: .6e}"
+        return f"{self.leaf:24s} {values}  error {self.error:.1e}  expected below {self.expected:.0e}  {verdict}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All leaves that were checked; print it."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(row.ok for row in self.rows)
+
+    @property
+    def worst(self) -> Row:
+        return max(self.rows, key=lambda row: row.error / row.expected)
+
+    def __str__(self) -> str:
+        return "\n".join(str(row) for row in self.rows)
+
+
+def gradcheck(
+    f: Callable,
+    *inputs: Any,
+    names: tuple[str, ...] | None = None,
+    directions: int = 3,
+    rng: np.random.Generator | None = None,
+) -> Report:
+    """Check every real or complex leaf of every input of f; GradientError names the leaves that are wrong.
+
+    f(*inputs) -> *outputs, backward. Inputs and outputs are arrays or trees of arrays, on any backend; whole numbers
+    and None are passed over. names: how the report calls the inputs. Use float64: in float32 only errors above 1 %
+    show. Keep away from kinks (relu at 0).
+    """
+    rng = np.random.default_rng(0) if rng is None else rng
+    names = names or tuple(f"input {i}" for i in range(len(inputs)))
+    *outputs, backward = f(*inputs)
+    cotangents = [None if y is None else tree.map(lambda a: _normal_like(rng, a), y) for y in outputs]
+    gradients = backward(*cotangents)
+    if len(inputs) == 1 and not isinstance(gradients, tuple):
+        gradients = (gradients,)
+    if len(gradients) != len(inputs):
+        raise GradientError(f"backward gave {len(gradients)} gradients for {len(inputs)} inputs")
+
+    def loss(args: list) -> float:
+        *ys, _ = f(*args)
+        return sum(_inner(w, y) for w, y in zip(cotangents, ys, strict=True) if w is not None)
+
+    rows = []
+    for i, (name, value, gradient) in enumerate(zip(names, inputs, gradients, strict=True)):
+        for leaf_name, leaf in tree.named(value) if value is not None else []:
+            if namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating")):
+                replace = _replacer(inputs, i, value, leaf)
+                found = dict(tree.named(gradient)).get(leaf_name) if gradient is not None else None
+                label = f"{name}.{leaf_name}" if leaf_name else name
+                checked = [_row(label, leaf, found, lambda z, r=replace: loss(r(z)), rng) for _ in range(directions)]
+                rows.append(max(checked, key=lambda row: row.error / row.expected))
+    report = Report(tuple(rows))
+    if not report.ok:
+        raise GradientError("the backward does not match the differences of its forward:\n" + str(report))
+    return report
+
+
+def _row(name: str, leaf: Array, gradient: Array, loss: Callable, rng: np.random.Generator) -> Row:
+    """One direction: what the backward says, what central differences say."""
+    if gradient is None or gradient.shape != leaf.shape or gradient.dtype != leaf.dtype:
+        got = "nothing" if gradient is None else f"{gradient.dtype} {gradient.shape}"
+        raise GradientError(f"{name}: the backward gives {got} for a leaf {leaf.dtype} {leaf.shape}")
+    xp = namespace(leaf)
+    precision = float(xp.finfo(leaf.dtype).eps)
+    h = precision ** (1 / 3)
+    d = _normal_like(rng, leaf)
+    up, down = loss(leaf + h * d), loss(leaf - h * d)
+    analytic, difference = _inner(gradient, d), (up - down) / (2 * h)
+    expected = 1e-6 if precision < 1e-10 else 1e-2
+    rounding = 20 * precision * max(abs(up), abs(down), 1.0) / (2 * h)  # of the two losses, in the difference
+    scale = max(abs(analytic), abs(difference), rounding / expected)
+    return Row(name, analytic, difference, abs(analytic - difference) / scale, expected)
+
+
+def _replacer(inputs: tuple, i: int, value: Any, leaf: Array) -> Callable:
+    """z -> the inputs with z in the place of this leaf of input i."""
+    return lambda z: [*inputs[:i], tree.map(lambda a: z if a is leaf else a, value), *inputs[i + 1 :]]
+
+
+def _inner(a: Any, b: Any) -> float:
+    """Re sum conj(a) b, over all leaves, added up in double precision."""
+    total = 0.0
+    for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True):
+        xp = namespace(x, y)
+        if xp.isdtype(x.dtype, "complex floating"):
+            product = xp.real(x) * xp.real(y) + xp.imag(x) * xp.imag(y)
+        else:
+            product = x * y
+        total += float(xp.sum(xp.astype(product, xp.float64)))
+    return total
+
+
+def _normal_like(rng: np.random.Generator, a: Array) -> Array:
+    """Standard normal numbers of a's shape and dtype, where a lives."""
+    xp, shape = namespace(a), tuple(a.shape)
+    draw = rng.normal(size=shape)
+    if xp.isdtype(a.dtype, "complex floating"):
+        draw = (draw + 1j * rng.normal(size=shape)) / math.sqrt(2)
+    return xp.asarray(draw, dtype=a.dtype, device=device(a))

@@ -1,0 +1,106 @@
+"""From the modes of a recurrence to its kernel and to the matrices of a chunk, each with its adjoint.
+
+Shapes: log_lam, c (D, N) complex; v (D, N, n) powers of lam; everything else real. A complex (..., N) is also a real
+(..., 2N), real and imaginary parts in turn: products of matrices then need no complex arithmetic.
+"""
+
+from typing import Any
+
+from .backend import complex_dtype, device, namespace
+
+Array = Any
+
+
+def kernel(log_lam: Array, c: Array, length: int) -> tuple:
+    """k_j = Re sum_n c_n lam_n^j, j < length, the impulse response. k (D, length); `dlog_lam, dc = backward(dk)`."""
+    v, back_powers = powers(log_lam, length, log_lam.dtype)
+    k, back_kernel = kernel_of(c, v)
+
+    def backward(dk: Array) -> tuple:
+        dc, dv = back_kernel(dk)
+        return back_powers(dv), dc
+
+    return k, backward
+
+
+def powers(log_lam: Array, n: int, dtype: Array) -> tuple:
+    """v_j = lam^j, j < n, along a new last axis, by doubling: log2(n) products instead of n exponentials.
+
+    (D, N) -> (D, N, n). The products run in the precision of log_lam, and only the result is rounded to dtype.
+    """
+    xp = namespace(log_lam)
+    step = xp.exp(log_lam)[..., None]
+    v = xp.ones_like(step)
+    while v.shape[-1] < n:
+        v, step = xp.concat([v, v * step], axis=-1), step * step
+    v = xp.astype(v[..., :n], dtype)
+
+    def backward(dv: Array) -> Array:
+        j = xp.arange(n, dtype=xp.real(v).dtype, device=device(v))
+        return xp.astype(xp.sum(j * (xp.conj(v) * dv), axis=-1), log_lam.dtype)  # d lam^j / d log_lam = j lam^j
+
+    return v, backward
+
+
+def kernel_of(c: Array, v: Array) -> tuple:
+    """k_j = Re sum_n c_n v_{n,j}: (D, N), (D, N, Q) -> (D, Q)."""
+    xp = namespace(c, v)
+
+    def backward(dk: Array) -> tuple:
+        dk = xp.astype(dk, v.dtype)[:, None]
+        return xp.sum(dk * xp.conj(v), axis=-1), dk * xp.conj(c)[..., None]
+
+    return xp.sum(xp.real(c[..., None] * v), axis=1), backward
+
+
+def edges(c: Array, v: Array) -> tuple:
+    """The two ends of a chunk of Q inputs, as real matrices over pairs (Re h, Im h); v holds Q + 1 powers.
+
+    into (D, Q, 2N): input s adds lam^(Q-1-s) to the state at the end.
+    out (D, 2N, Q): the state at the start adds Re c lam^(t+1) h to output t.
+    """
+    xp = namespace(c, v)
+    into = pair(transpose(xp.flip(v[..., :-1], axis=-1)))
+    out = transpose(pair(transpose(xp.conj(c[..., None] * v[..., 1:]))))
+
+    def backward(dinto: Array, dout: Array) -> tuple:
+        dv = xp.zeros_like(v)
+        dv[..., :-1] = xp.flip(transpose(unpair(dinto)), axis=-1)
+        dw = xp.conj(transpose(unpair(transpose(dout))))  # w = c v[..., 1:]
+        dv[..., 1:] += dw * xp.conj(c)[..., None]
+        return xp.sum(dw * xp.conj(v[..., 1:]), axis=-1), dv
+
+    return into, out, backward
+
+
+def toeplitz(k: Array) -> Array:
+    """T[s, t] = k[t - s] for t >= s, else 0: (D, Q) -> (D, Q, Q). Each row of 2Q - 1 is the last one, moved by one."""
+    xp, (D, Q) = namespace(k), k.shape
+    padded = xp.concat([k, xp.zeros_like(k)], axis=1)
+    return xp.reshape(xp.tile(padded, (1, Q))[:, : Q * (2 * Q - 1)], (D, Q, 2 * Q - 1))[..., :Q]
+
+
+def diagonal_sums(dT: Array) -> Array:
+    """The adjoint of `toeplitz`: dk_j = sum_s dT[s, s + j]."""
+    xp, (D, Q, _) = namespace(dT), dT.shape
+    zeros = xp.zeros_like(dT)
+    rows = xp.reshape(xp.concat([dT, zeros], axis=2)[..., : 2 * Q - 1], (D, Q * (2 * Q - 1)))
+    return xp.sum(xp.reshape(xp.concat([rows, zeros[:, 0]], axis=1), (D, Q, 2 * Q)), axis=1)[:, :Q]
+
+
+def transpose(a: Array) -> Array:
+    """(..., D, E) -> (..., E, D), a view."""
+    return namespace(a).matrix_transpose(a)
+
+
+def pair(z: Array) -> Array:
+    """Complex (..., N) -> real (..., 2N): Re z_0, Im z_0, Re z_1, ..."""
+    xp = namespace(z)
+    return xp.reshape(xp.stack([xp.real(z), xp.imag(z)], axis=-1), (*z.shape[:-1], 2 * z.shape[-1]))
+
+
+def unpair(a: Array) -> Array:
+    """The inverse of `pair`."""
+    xp = namespace(a)
+    complex_ = complex_dtype(xp, a.dtype)
+    return xp.astype(a[..., ::2], complex_) + 1j * xp.astype(a[..., 1::2], complex_)

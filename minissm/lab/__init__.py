@@ -1,0 +1,1 @@
+"""Experiments that use the library: compare models on a task, draw and print what came out."""

@@ -1,0 +1,79 @@
+"""What this machine and this installation are, in sentences: versions, processor, cores, BLAS and its kernel, GPU."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "array-api-compat",
+    "threadpoolctl",
+    "matplotlib",
+    "tqdm",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "torch",
+    "jax",
+)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's own name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for text in info.read_text().splitlines():
+            if text.startswith("model name"):
+                return text.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def blas() -> str:
+    """Which BLAS NumPy uses, the kernel it picked and its threads."""
+    import threadpoolctl
+
+    found = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"]
+    told = [
+        f"{i['internal_api']} {i['version']}, kernel {i.get('architecture', 'unknown')}, {i['num_threads']} threads"
+        for i in found
+    ]
+    return "; ".join(dict.fromkeys(told)) or "not recognised"
+
+
+def gpu() -> str:
+    """Found, or why not."""
+    from ..backend import cupy
+
+    try:
+        properties = cupy().cuda.runtime.getDeviceProperties(0)
+    except RuntimeError as error:
+        return f"not usable: {error}"
+    return f"{properties['name'].decode()}, usable with --backend cupy"
+
+
+def info() -> str:
+    """All of it, a line each."""
+    installed = []
+    for name in PACKAGES:
+        try:
+            installed.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    forced = os.environ.get("OPENBLAS_CORETYPE")
+    lines = [
+        f"minissm {version('minissm')} at {Path(__file__).parent.parent}",
+        f"Python {platform.python_version()} on {platform.platform()}",
+        f"Packages: {', '.join(installed)}",
+        f"Processor: {processor()}, {cores()} cores to use",
+        f"BLAS: {blas()}" + (f" (forced by OPENBLAS_CORETYPE={forced}; unset it for speed)" if forced else ""),
+        f"GPU: {gpu()}",
+        "Second bodies: "
+        + ("off (MINISSM_PLAIN is set)" if os.environ.get("MINISSM_PLAIN", "") not in ("", "0") else "on"),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""Layers that see one token at a time: linear, relu, gelu, fnn, norms, embedding, positions.
+
+The contract of everything differentiable, here and in every other file:
+
+    *outputs, backward = f(*inputs)         one gradient for each input = backward(one cotangent for each output)
+
+The backward stands inside its forward, in reverse order, with the same names and a d. Parameters p are a dict of real
+arrays, and dp has the same keys, shapes and dtypes. A layer writes none of its arguments and keeps nothing;
+`backward` may be called more than once.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .backend import device, namespace, one_hot
+from .checks import choice, whole
+
+Array = Any
+
+
+def flat(x: Array) -> Array:
+    """(..., D) -> (rows, D)."""
+    return namespace(x).reshape(x, (-1, x.shape[-1]))
+
+
+def column_sums(x: Array) -> Array:
+    """(..., D) -> (D,), as a product with ones: exact to the last digit that a sum over an axis is, and faster."""
+    xp, rows = namespace(x), flat(x)
+    return xp.ones((rows.shape[0],), dtype=x.dtype, device=device(x)) @ rows
+
+
+def linear(p: dict, x: Array) -> tuple:
+    """y = x w + b.  x (..., D), w (D, E), b (E,) -> y (..., E)."""
+    xp = namespace(x, p["w"])
+    rows = flat(x)
+    y = xp.reshape(rows @ p["w"] + p["b"], (*x.shape[:-1], p["w"].shape[1]))
+
+    def backward(dy: Array) -> tuple:
+        dys = flat(dy)
+        return {"w": rows.T @ dys, "b": column_sums(dys)}, xp.reshape(dys @ p["w"].T, x.shape)
+
+    return y, backward
+
+
+def relu(x: Array) -> tuple:
+    """y = max(x, 0).  Any shape. The gradient at 0 is 0."""
+    xp = namespace(x)
+    on = xp.astype(x > 0, x.dtype)
+    return x * on, lambda dy: dy * on
+
+
+def gelu(x: Array) -> tuple:
+    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2  (Hendrycks & Gimpel 2016, the tanh form).  Any shape."""
+    xp = namespace(x)
+    a = math.sqrt(2 / math.pi)
+    b = a * 0.044715
+    s = 0.5 * xp.tanh(x * (a + b * (x * x))) + 0.5  # x * x * x: a power costs five times as much
+    y = x * s
+
+    def backward(dy: Array) -> Array:
+        return dy * (s + y * (1 - s) * (2 * a + 6 * b * (x * x)))  # tanh' = 1 - tanh^2 = 4 s (1 - s)
+
+    return y, backward
+
+
+ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu}
+
+
+def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
+    """linear, then (activation, linear) for each further p: len(p) - 1 hidden layers.  x (..., D) -> y (..., D)."""
+    act = ACTIVATIONS[activation]
+    y, back = linear(p[0], x)
+    steps = [back]
+    for q in p[1:]:
+        y, back_act = act(y)
+        y, back = linear(q, y)
+        steps += [back_act, back]
+
+    def backward(dy: Array) -> tuple:
+        dp = []
+        for i, back in reversed(list(enumerate(steps))):
+            if i % 2:
+                dy = back(dy)
+            else:
+                dq, dy = back(dy)
+                dp.append(dq)
+        return dp[::-1], dy
+
+    return y, backward
+
+
+def rms_norm(p: dict, x: Array) -> tuple:
+    """y = g x / sqrt(mean x^2 + 1e-6) over the last axis  (Zhang & Sennrich 2019).  x, y (..., D), g (D,)."""
+    xp = namespace(x, p["g"])
+    r = 1 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+    n = x * r
+
+    def backward(dy: Array) -> tuple:
+        dn = dy * p["g"]
+        return {"g": column_sums(dy * n)}, r * (dn - n * xp.mean(dn * n, axis=-1, keepdims=True))
+
+    return n * p["g"], backward
+
+
+def layer_norm(p: dict, x: Array) -> tuple:
+    """y = g (x - mean) / sqrt(var + 1e-5) + b over the last axis  (Ba et al. 2016).  x, y (..., D), g, b (D,)."""
+    xp = namespace(x, p["g"])
+    m = x - xp.mean(x, axis=-1, keepdims=True)
+    r = 1 / xp.sqrt(xp.mean(m * m, axis=-1, keepdims=True) + 1e-5)
+    n = m * r
+
+    def backward(dy: Array) -> tuple:
+        dn = dy * p["g"]
+        dm = dn - n * xp.mean(dn * n, axis=-1, keepdims=True)
+        dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # n has mean 0, so subtracting n first changes no mean
+        return {"g": column_sums(dy * n), "b": column_sums(dy)}, dx
+
+    return n * p["g"] + p["b"], backward
+
+
+def no_norm(p: dict, x: Array) -> tuple:
+    """y = x."""
+    return x, lambda dy: ({}, dy)
+
+
+NORMS: dict[str, Callable] = {"none": no_norm, "rms": rms_norm, "layer": layer_norm}
+
+
+def norm_init(norm: str, width: int) -> dict:
+    """g = 1, b = 0."""
+    return {"none": {}, "rms": {"g": np.ones(width)}, "layer": {"g": np.ones(width), "b": np.zeros(width)}}[norm]
+
+
+def embed(p: dict, x: Array) -> tuple:
+    """The rows of w that the tokens name.  x (B, L) whole numbers or (B, L, V) one-hot, w (V, D) -> y (B, L, D).
+
+    dx is None for whole numbers. A table that large vocabularies need (scatter-add) is not in the array API: the
+    gradient is the product with the one-hot matrix, B L V numbers.
+    """
+    xp, w = namespace(x, p["w"]), p["w"]
+    if xp.isdtype(x.dtype, "integral"):
+        tokens = xp.reshape(x, (-1,))
+        y = xp.reshape(xp.take(w, tokens, axis=0), (*x.shape, w.shape[1]))
+        return y, lambda dy: ({"w": one_hot(xp, tokens, w.shape[0], w.dtype).T @ flat(dy)}, None)
+
+    def backward(dy: Array) -> tuple:
+        return {"w": flat(x).T @ flat(dy)}, xp.reshape(flat(dy) @ w.T, x.shape)
+
+    return xp.reshape(flat(x) @ w, (*x.shape[:-1], w.shape[1])), backward
+
+
+def add_positions(w: Array, x: Array) -> tuple:
+    """y_t = x_t + w_t.  x (B, L, D), w (at least L, D) -> y (B, L, D)."""
+    xp, L = namespace(w, x), x.shape[1]
+
+    def backward(dy: Array) -> tuple:
+        unused = xp.zeros((w.shape[0] - L, w.shape[1]), dtype=w.dtype, device=device(w))
+        return xp.concat([xp.sum(dy, axis=0), unused]), dy
+
+    return x + w[:L], backward
+
+
+# ---- initial draws
+
+
+def linear_init(rng: np.random.Generator, inputs: int, outputs: int) -> dict:
+    """w, b ~ U(-1/sqrt(inputs), 1/sqrt(inputs))."""
+    bound = 1 / math.sqrt(inputs)
+    return {"w": rng.uniform(-bound, bound, (inputs, outputs)), "b": rng.uniform(-bound, bound, outputs)}
+
+
+def linear_size(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+@dataclass(frozen=True)
+class Fnn:
+    """The block `fnn<depth>`: depth hidden layers, token by token. fnn0 is an affine map.
+
+    width: the hidden width (None: four times the model's).  act: "gelu" or "relu".  Weights ~ N(0, 2 / inputs), biases
+    0 (He et al. 2015): with smaller draws networks of depth 2 and more don't start to learn.
+    """
+
+    depth: int = 1
+    width: int | None = None
+    act: str = "gelu"
+
+    def __post_init__(self) -> None:
+        whole(self, "fnn", "depth", least=0)
+        whole(self, "fnn", "width", least=1, optional=True)
+        choice(self, "fnn", "act", ACTIVATIONS)
+        if self.depth == 0 and (self.width is not None or self.act != "gelu"):
+            raise ValueError("fnn0: has no hidden layer, so width and act mean nothing; leave them out or use fnn1")
+
+    def _sizes(self, width: int) -> list[tuple[int, int]]:
+        sizes = [width, *[self.width or 4 * width] * self.depth, width]
+        return list(pairwise(sizes))
+
+    def init(self, rng: np.random.Generator, width: int, place: float | None) -> list:
+        return [{"w": rng.normal(0, math.sqrt(2 / n), (n, m)), "b": np.zeros(m)} for n, m in self._sizes(width)]
+
+    def size(self, width: int) -> int:
+        return sum(linear_size(n, m) for n, m in self._sizes(width))
+
+    def state_size(self, width: int, length: int) -> int:
+        return 0
+
+    def apply(self, p: list, x: Array, mode: str) -> tuple:
+        return fnn(p, x, self.act)
+
+    def trace(self, p: list, x: Array) -> dict:
+        return {}

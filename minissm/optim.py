@@ -1,0 +1,80 @@
+"""Update rules as pure functions of trees: sgd, adamw, clipping, and a schedule for the learning rate.
+
+Inside, a tree is one flat vector: a step costs some twenty operations, however many leaves the tree has.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from . import tree
+from .backend import device, namespace
+
+Array = Any
+
+
+def sgd(params: dict, grads: dict, lr: float) -> dict:
+    """w <- w - lr g."""
+    return tree.map(lambda w, g: w - lr * g, params, grads)
+
+
+class AdamWState(NamedTuple):
+    """What adamw carries from step to step: the count, the two moments and where the decay acts, each (P,)."""
+
+    n: int
+    m: Array
+    v: Array
+    decayed: Array
+
+
+def adamw(
+    params: dict,
+    grads: dict,
+    state: AdamWState | None = None,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    decay: float = 0.01,
+) -> tuple[dict, AdamWState]:
+    """m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  w <- w - lr (m' / (sqrt v' + eps) + decay w).
+
+    m' = m / (1 - b1^n), v' = v / (1 - b2^n)  (Loshchilov & Hutter 2019, arXiv 1711.05101). The decay leaves filters and
+    skips alone: pulling log_dt to 0 would pull every memory towards one step.
+    -> new params, new state; nothing that was given is written to.
+    """
+    w, g = tree.flatten(params), tree.flatten(grads, like=params)
+    xp = namespace(w, g)
+    if state is None:
+        state = AdamWState(0, xp.zeros_like(w), xp.zeros_like(w), decay_mask(params))
+    n, (b1, b2) = state.n + 1, betas
+    m = b1 * state.m + (1 - b1) * g
+    v = b2 * state.v + (1 - b2) * (g * g)
+    step = m / (xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps)
+    w = w - (lr / (1 - b1**n)) * step - (lr * decay) * (state.decayed * w)
+    return tree.unflatten(params, w), AdamWState(n, m, v, state.decayed)
+
+
+def decay_mask(params: dict) -> Array:
+    """(P,): 0 where the weight decay does not act (any leaf of a filter, and skip), 1 elsewhere."""
+
+    def mask(name: str, leaf: Array) -> Array:
+        xp = namespace(leaf)
+        spared = {"filter", "skip"} & set(name.split("."))
+        return (xp.zeros if spared else xp.ones)((math.prod(leaf.shape),), dtype=leaf.dtype, device=device(leaf))
+
+    masks = [mask(name, leaf) for name, leaf in tree.named(params)]
+    return namespace(*masks).concat(masks)
+
+
+def clip(grads: dict, limit: float) -> tuple[dict, Array]:
+    """g <- g min(1, limit / |g|), |g| over all leaves together. -> grads, |g| before."""
+    g = tree.flatten(grads)
+    xp = namespace(g)
+    norm = xp.sqrt(xp.sum(g * g))
+    return tree.unflatten(grads, g * (limit / xp.where(norm > limit, norm, limit))), norm
+
+
+def warmup_cosine(step: int, steps: int, warmup: float = 0.1, last: float = 0.05) -> float:
+    """Factor on the learning rate at step 0, 1, ...: up over the first `warmup` of the steps, by a cosine to `last`."""
+    up = min(1.0, (step + 1) / (warmup * steps + 1))
+    return up * ((1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps)) + last)

@@ -1,0 +1,50 @@
+"""Progress of long work: a bar on a terminal and in a notebook, plain lines elsewhere and under a debugger."""
+
+import sys
+import time
+from typing import Any
+
+
+class Progress:
+    """`with Progress(total, "copying") as bar: bar.update(1); bar.say("a line")`. Writes to stderr; say() to stdout."""
+
+    def __init__(self, total: int, name: str, show: bool = True) -> None:
+        self.total, self.name, self.done = total, name, 0
+        self.start = self.told = time.monotonic()
+        self.show, self.bar = show, None
+        if show and draws_bars():
+            import tqdm.auto
+
+            tqdm.auto.tqdm.monitor_interval = 0  # no thread beside the work
+            self.bar = tqdm.auto.tqdm(total=total, desc=name, leave=False, dynamic_ncols=True)
+
+    def update(self, n: int, note: str = "") -> None:
+        """n more are done."""
+        self.done += n
+        if self.bar is not None:
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(n)
+        elif self.show and time.monotonic() - self.told > 10:
+            self.told = time.monotonic()
+            spent = self.told - self.start
+            print(f"{self.name}: {self.done}/{self.total} in {spent:.0f} s {note}", file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self.bar is not None:
+            self.bar.write(text)
+        else:
+            print(text, flush=True)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def draws_bars() -> bool:
+    """A terminal or a notebook, and nobody is stepping: a bar that redraws itself hides a debugger's prompt."""
+    notebook = "ipykernel" in sys.modules
+    return sys.gettrace() is None and (notebook or sys.stderr.isatty())

@@ -1,0 +1,162 @@
+"""One linear recurrence, three ways to compute it.
+
+    h_t = lam h_{t-1} + u_t        y_t = Re sum_n c_n h_{t,n}        lam = exp(log_lam)
+
+for each channel of its own, with N complex modes (S4D, arXiv 2206.11893, section 3.1). `recurrent` runs it as it is
+written, `fft` as one long convolution with the kernel k_j = Re sum_n c_n lam_n^j, and `chunked` as short convolutions
+within chunks and the recurrence from chunk to chunk. All three are
+
+    y, h_last, backward = f(log_lam, c, u, h0=None)
+    dlog_lam, dc, du, dh0 = backward(dy, dh_last=None)
+
+    log_lam, c (D, N) complex    u, y (B, L, D) real    h0, h_last (B, D, N) complex    L >= 1
+
+A gradient dz of a complex z means dL/dRe z + i dL/dIm z: where the forward multiplies by z, the backward multiplies
+by conj(z). Powers of lam are formed in the precision of log_lam (double, whatever u is) and rounded once.
+
+Costs, for real multiplications:  recurrent B L D N, in L steps of Python;  chunked B L D (Q + N) in products of
+matrices;  fft B D L log L, and the kernel D N L.
+"""
+
+from typing import Any
+
+from .. import fast
+from ..backend import complex_dtype, device, fft_of, namespace
+from ..kernels import diagonal_sums, edges, kernel_of, pair, powers, toeplitz, transpose, unpair
+
+CHUNK = 32  # inputs of one chunk; a sequence of up to 2 CHUNK is one chunk
+Array = Any
+
+
+def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
+    """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, one step at a time. Keeps all L states for the backward."""
+    xp, h, complex_ = _start(log_lam, c, u, h0)
+    lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
+    states, ys = [h], []
+    for t in range(u.shape[1]):
+        h = lam * h + u[:, t, :, None]
+        ys.append(xp.sum(xp.real(c_ * h), axis=-1))
+        states.append(h)
+
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dh = xp.zeros_like(h) if dh_last is None else dh_last
+        dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
+        for t in range(dy.shape[1] - 1, -1, -1):
+            dy_t = dy[:, t, :, None]
+            dc = dc + xp.sum(dy_t * xp.conj(states[t + 1]), axis=0)
+            dh = dh + dy_t * xp.conj(c_)
+            dlam = dlam + xp.sum(dh * xp.conj(states[t]), axis=0)
+            dus.append(xp.sum(xp.real(dh), axis=-1))
+            dh = dh * xp.conj(lam)
+        dlog_lam = dlam * xp.conj(lam)
+        return xp.astype(dlog_lam, log_lam.dtype), xp.astype(dc, c.dtype), xp.stack(dus[::-1], axis=1), dh
+
+    return xp.stack(ys, axis=1), h, backward
+
+
+def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
+    """Chunk by chunk:  y = T u + out h  and  h <- lam^Q h + into u,  where T is the Toeplitz matrix of the kernel."""
+    xp, h, complex_ = _start(log_lam, c, u, h0)
+    L = u.shape[1]
+    Q = chunk or (L if L <= 2 * CHUNK else CHUNK)
+    if second := fast.body("chunked", u):
+        return second(log_lam, c, u, h0, Q)
+    x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
+    v, back_powers = powers(log_lam, Q + 1, complex_)
+    c_ = xp.astype(c, complex_)
+    k, back_kernel = kernel_of(c_, v[..., :Q])
+    into, out, back_edges = edges(c_, v)
+    T, lam = toeplitz(k), v[:, None]  # lam[..., q] = lam^q, (D, 1, N)
+    h = xp.permute_dims(h, (1, 0, 2))
+    starts, ys, states = range(0, L, Q), [], []
+    for i in starts:
+        x_i = x[:, :, i : i + Q]
+        q = x_i.shape[2]  # Q, or what is left of the sequence
+        y = x_i @ T[:, :q, :q]
+        ys.append(y + pair(h) @ out[..., :q] if i or h0 is not None else y)
+        states.append(h)
+        h = lam[..., q] * h + unpair(x_i @ into[:, Q - q :])
+
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dx = xp.permute_dims(dy, (2, 0, 1))
+        dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
+        dT, dinto, dout, dlam, dxs = (*(xp.zeros_like(a) for a in (T, into, out, lam)), [])
+        for i, state in reversed(list(zip(starts, states, strict=True))):
+            x_i, dy_i = x[:, :, i : i + Q], dx[:, :, i : i + Q]
+            q = x_i.shape[2]
+            dx_i = dy_i @ transpose(T[:, :q, :q])
+            if i + q < L or dh_last is not None:
+                dx_i = dx_i + pair(dh) @ transpose(into[:, Q - q :])
+                dinto[:, Q - q :] += transpose(x_i) @ pair(dh)
+                dlam[..., q] += xp.sum(xp.conj(state) * dh, axis=1, keepdims=True)
+            dT[:, :q, :q] += transpose(x_i) @ dy_i
+            if i or h0 is not None:
+                dout[..., :q] += transpose(pair(state)) @ dy_i
+            dh = xp.conj(lam[..., q]) * dh + unpair(dy_i @ transpose(out[..., :q]))
+            dxs.append(dx_i)
+        dc_k, dv_k = back_kernel(diagonal_sums(dT))
+        dc_e, dv = back_edges(dinto, dout)
+        dv[..., :Q] += dv_k
+        dv += dlam[:, 0]
+        du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
+        return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, xp.permute_dims(dh, (1, 0, 2))
+
+    return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), xp.permute_dims(h, (1, 0, 2)), backward
+
+
+def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
+    """y = k * u + (what h0 still adds), the convolution by FFT: padded to 2 L, so that it does not wrap around."""
+    xp, h0_, complex_ = _start(log_lam, c, u, h0)
+    F, (B, L, D) = fft_of(xp), u.shape
+    pad = xp.zeros((D, B, 2 * L - L), dtype=u.dtype, device=device(u))
+    x = xp.permute_dims(u, (2, 0, 1))
+    h = xp.permute_dims(h0_, (1, 0, 2))
+    v, back_powers = powers(log_lam, L + 1, complex_)
+    c_, lam = xp.astype(c, complex_), v[:, None, :, L]  # lam^L, (D, 1, N)
+    k, back_kernel = kernel_of(c_, v[..., :L])
+    into, out, back_edges = edges(c_, v)
+
+    def spectrum(a: Array) -> Array:
+        return F.rfft(xp.concat([a, pad[:, : a.shape[1]]], axis=2), axis=2)
+
+    def first(fa: Array) -> Array:
+        return F.irfft(fa, axis=2)[..., :L]
+
+    fx, fk = spectrum(x), spectrum(k[:, None])
+    y = first(fx * fk) + pair(h) @ out
+    h_last = lam * h + unpair(x @ into)
+
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dy = xp.permute_dims(dy, (2, 0, 1))
+        dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
+        fdy = spectrum(dy)
+        dx = first(fdy * xp.conj(fk)) + pair(dh) @ transpose(into)
+        dk = first(xp.sum(fdy * xp.conj(fx), axis=1, keepdims=True))[:, 0]
+        dc_k, dv_k = back_kernel(dk)
+        dc_e, dv = back_edges(transpose(x) @ pair(dh), transpose(pair(h)) @ dy)
+        dv[..., :L] += dv_k
+        dv[..., L] += xp.sum(xp.conj(h) * dh, axis=1)
+        dh0 = xp.conj(lam) * dh + unpair(dy @ transpose(out))
+        dc = xp.astype(dc_k + dc_e, c.dtype)
+        return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
+
+    return xp.permute_dims(y, (1, 2, 0)), xp.permute_dims(h_last, (1, 0, 2)), backward
+
+
+def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
+    """Checks at the door. -> namespace, initial state (zeros where none is given), complex dtype of u's precision."""
+    xp = namespace(log_lam, c, u, h0)
+    if u.ndim != 3 or u.shape[1] < 1:
+        raise ValueError(f"scan: u has shape {u.shape}; expected (B, L, D) with L >= 1")
+    B, _, D = u.shape
+    if log_lam.ndim != 2 or log_lam.shape != c.shape or log_lam.shape[0] != D:
+        raise ValueError(
+            f"scan: u has D={D} channels, log_lam has shape {log_lam.shape} and c {c.shape}; "
+            f"expected (D, N) with D={D} for both"
+        )
+    complex_ = complex_dtype(xp, u.dtype)
+    if h0 is None:
+        return xp, xp.zeros((B, D, log_lam.shape[1]), dtype=complex_, device=device(u)), complex_
+    if h0.shape != (B, D, log_lam.shape[1]):
+        raise ValueError(f"scan: h0 has shape {h0.shape}; expected (B, D, N) = {(B, D, log_lam.shape[1])}")
+    return xp, xp.astype(h0, complex_), complex_

@@ -1,0 +1,87 @@
+"""The synthetic tasks in which the place of the token that matters depends on the input."""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from .task import Batch, Task
+
+BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its letters follow
+
+
+def copying(min_len: int = 4, max_len: int = 12, letters: int = 8) -> Task:
+    """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: say the letters again. Loss on the copied part.
+
+    n is uniform in min_len..max_len and differs within a batch: at one fixed n a pure delay copies perfectly. Letters
+    are uniform, so guessing reaches 1 / letters. (Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size.)
+    """
+    _whole("copying", min_len=min_len, max_len=max_len, letters=letters)
+    if max_len < min_len:
+        raise ValueError(f"copying: min_len={min_len}, max_len={max_len}; expected min_len <= max_len")
+    draw = partial(_copying, min_len=min_len, max_len=max_len, letters=letters)
+    return Task("copying", vocab=3 + letters, length=2 * max_len + 1, floor=1 / letters, draw=draw)
+
+
+def _copying(rng: np.random.Generator, n: int, min_len: int, max_len: int, letters: int) -> Batch:
+    size = rng.integers(min_len, max_len + 1, (n, 1))
+    word = rng.integers(PAD + 1, PAD + 1 + letters, (n, max_len))
+    t = np.arange(2 * max_len + 2)[None]
+    first = (t >= 1) & (t <= size)
+    again = (t >= size + 2) & (t <= 2 * size + 1)
+    place = np.where(again, t - size - 2, np.minimum(t - 1, max_len - 1)).clip(0)
+    sequence = np.where(first | again, np.take_along_axis(word, place, axis=1), PAD)
+    sequence[:, 0] = BOS
+    sequence[t == size + 1] = COPY
+    weights = again[:, 1:].astype(np.float64)
+    return Batch(sequence[:, :-1], sequence[:, 1:], weights, 2 * size[:, 0] + 1)
+
+
+def associative_recall(pairs: int = 4, keys: int = 6, values: int = 6, queries: int | None = None) -> Task:
+    """k_1 v_1 .. k_m v_m, then keys again, each to be answered by its value. Loss on the answers.
+
+    The keys of a sequence differ and their values are drawn anew each time, so nothing but the context helps. With one
+    query a sequence hardly anything learns; by default every key is asked once, in random order. Who knows which values
+    were shown, but not which belongs to the key, does best to name the most frequent of them: that is the floor.
+    """
+    queries = pairs if queries is None else queries
+    _whole("recall", pairs=pairs, keys=keys, values=values, queries=queries)
+    if not queries <= pairs <= keys:
+        raise ValueError(f"recall: queries={queries}, pairs={pairs}, keys={keys}; expected queries <= pairs <= keys")
+    draw = partial(_recall, pairs=pairs, keys=keys, values=values, queries=queries)
+    floor = most_frequent(pairs, values) / pairs
+    return Task("recall", vocab=keys + values, length=2 * pairs + queries, floor=floor, draw=draw)
+
+
+def _recall(rng: np.random.Generator, n: int, pairs: int, keys: int, values: int, queries: int) -> Batch:
+    key = rng.random((n, keys)).argsort(axis=1)[:, :pairs]
+    value = keys + rng.integers(0, values, (n, pairs))
+    asked = rng.random((n, pairs)).argsort(axis=1)[:, :queries]
+    shown = np.stack([key, value], axis=2).reshape(n, 2 * pairs)
+    tokens = np.concatenate([shown, np.take_along_axis(key, asked, axis=1)], axis=1)
+    answers = np.take_along_axis(value, asked, axis=1)
+    targets = np.concatenate([np.zeros_like(shown), answers], axis=1)
+    weights = np.concatenate([np.zeros(shown.shape), np.ones(answers.shape)], axis=1)
+    return Batch(tokens, targets, weights, np.full(n, tokens.shape[1]))
+
+
+def most_frequent(draws: int, kinds: int) -> float:
+    """The expected count of the most frequent of `kinds` equally likely kinds in `draws` draws, exactly.
+
+    P(all counts <= k) = draws! / kinds^draws times the coefficient of x^draws in (sum_{i<=k} x^i / i!)^kinds.
+    """
+
+    def at_most(k: int) -> float:
+        series = np.array([1 / math.factorial(i) for i in range(k + 1)])
+        power = np.ones(1)
+        for _ in range(kinds):
+            power = np.convolve(power, series)[: draws + 1]
+        return float(power[draws]) * math.factorial(draws) / kinds**draws if power.size > draws else 0.0
+
+    return draws - sum(at_most(k) for k in range(1, draws))
+
+
+def _whole(who: str, **sizes: int) -> None:
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{who}: {name}={value!r}; expected a whole number, 1 or more")
