@@ -45,6 +45,11 @@ def fft_of(xp: Any) -> Any:
     return importlib.import_module("scipy.fft") if is_numpy(xp) else xp.fft
 
 
+def fft_size(least: int) -> int:
+    """The next even length that an FFT is fast at."""
+    return 2 * importlib.import_module("scipy.fft").next_fast_len(-(-least // 2), real=True)
+
+
 def complex_dtype(xp: Any, real: Any) -> Any:
     """complex64 for float32, complex128 for float64."""
     return xp.complex64 if real == xp.float32 else xp.complex128

@@ -47,7 +47,7 @@ def kernel_of(c: Array, v: Array) -> tuple:
     xp = namespace(c, v)
 
     def backward(dk: Array) -> tuple:
-        dk = xp.astype(dk, v.dtype)[:, None]
+        dk = xp.astype(dk, v.dtype)[:, None, :]
         return xp.sum(dk * xp.conj(v), axis=-1), dk * xp.conj(c)[..., None]
 
     return xp.sum(xp.real(c[..., None] * v), axis=1), backward
@@ -85,7 +85,7 @@ def diagonal_sums(dT: Array) -> Array:
     xp, (D, Q, _) = namespace(dT), dT.shape
     zeros = xp.zeros_like(dT)
     rows = xp.reshape(xp.concat([dT, zeros], axis=2)[..., : 2 * Q - 1], (D, Q * (2 * Q - 1)))
-    return xp.sum(xp.reshape(xp.concat([rows, zeros[:, 0]], axis=1), (D, Q, 2 * Q)), axis=1)[:, :Q]
+    return xp.sum(xp.reshape(xp.concat([rows, zeros[:, 0, :]], axis=1), (D, Q, 2 * Q)), axis=1)[:, :Q]
 
 
 def transpose(a: Array) -> Array:

@@ -162,7 +162,7 @@ def add_positions(w: Array, x: Array) -> tuple:
         unused = xp.zeros((w.shape[0] - L, w.shape[1]), dtype=w.dtype, device=device(w))
         return xp.concat([xp.sum(dy, axis=0), unused]), dy
 
-    return x + w[:L], backward
+    return x + w[:L, :], backward
 
 
 # ---- initial draws

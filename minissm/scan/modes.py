@@ -21,7 +21,7 @@ matrices;  fft B D L log L, and the kernel D N L.
 from typing import Any
 
 from .. import fast
-from ..backend import complex_dtype, device, fft_of, namespace
+from ..backend import complex_dtype, device, fft_of, fft_size, namespace
 from ..kernels import diagonal_sums, edges, kernel_of, pair, powers, toeplitz, transpose, unpair
 
 CHUNK = 32  # inputs of one chunk; a sequence of up to 2 CHUNK is one chunk
@@ -66,28 +66,27 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     c_ = xp.astype(c, complex_)
     k, back_kernel = kernel_of(c_, v[..., :Q])
     into, out, back_edges = edges(c_, v)
-    T, lam = toeplitz(k), v[:, None]  # lam[..., q] = lam^q, (D, 1, N)
+    T, lam = toeplitz(k), v[:, None, ...]  # lam[..., q] = lam^q, (D, 1, N)
     h = xp.permute_dims(h, (1, 0, 2))
-    starts, ys, states = range(0, L, Q), [], []
-    for i in starts:
-        x_i = x[:, :, i : i + Q]
-        q = x_i.shape[2]  # Q, or what is left of the sequence
+    bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
+    ys, states = [], []
+    for i, j in bounds:
+        x_i, q = x[:, :, i:j], j - i  # q is Q, or what is left of the sequence
         y = x_i @ T[:, :q, :q]
         ys.append(y + pair(h) @ out[..., :q] if i or h0 is not None else y)
         states.append(h)
-        h = lam[..., q] * h + unpair(x_i @ into[:, Q - q :])
+        h = lam[..., q] * h + unpair(x_i @ into[:, Q - q :, :])
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
         dx = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
         dT, dinto, dout, dlam, dxs = (*(xp.zeros_like(a) for a in (T, into, out, lam)), [])
-        for i, state in reversed(list(zip(starts, states, strict=True))):
-            x_i, dy_i = x[:, :, i : i + Q], dx[:, :, i : i + Q]
-            q = x_i.shape[2]
+        for (i, j), state in reversed(list(zip(bounds, states, strict=True))):
+            x_i, dy_i, q = x[:, :, i:j], dx[:, :, i:j], j - i
             dx_i = dy_i @ transpose(T[:, :q, :q])
-            if i + q < L or dh_last is not None:
-                dx_i = dx_i + pair(dh) @ transpose(into[:, Q - q :])
-                dinto[:, Q - q :] += transpose(x_i) @ pair(dh)
+            if j < L or dh_last is not None:
+                dx_i = dx_i + pair(dh) @ transpose(into[:, Q - q :, :])
+                dinto[:, Q - q :, :] += transpose(x_i) @ pair(dh)
                 dlam[..., q] += xp.sum(xp.conj(state) * dh, axis=1, keepdims=True)
             dT[:, :q, :q] += transpose(x_i) @ dy_i
             if i or h0 is not None:
@@ -97,7 +96,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         dc_k, dv_k = back_kernel(diagonal_sums(dT))
         dc_e, dv = back_edges(dinto, dout)
         dv[..., :Q] += dv_k
-        dv += dlam[:, 0]
+        dv += dlam[:, 0, :, :]
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
         return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, xp.permute_dims(dh, (1, 0, 2))
 
@@ -105,10 +104,10 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
 
 
 def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
-    """y = k * u + (what h0 still adds), the convolution by FFT: padded to 2 L, so that it does not wrap around."""
+    """y = k * u + (what h0 still adds), the convolution by FFT, padded to 2 L or more lest it wrap around."""
     xp, h0_, complex_ = _start(log_lam, c, u, h0)
     F, (B, L, D) = fft_of(xp), u.shape
-    pad = xp.zeros((D, B, 2 * L - L), dtype=u.dtype, device=device(u))
+    pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
     x = xp.permute_dims(u, (2, 0, 1))
     h = xp.permute_dims(h0_, (1, 0, 2))
     v, back_powers = powers(log_lam, L + 1, complex_)
@@ -117,12 +116,12 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     into, out, back_edges = edges(c_, v)
 
     def spectrum(a: Array) -> Array:
-        return F.rfft(xp.concat([a, pad[:, : a.shape[1]]], axis=2), axis=2)
+        return F.rfft(xp.concat([a, pad[:, : a.shape[1], :]], axis=2), axis=2)
 
     def first(fa: Array) -> Array:
         return F.irfft(fa, axis=2)[..., :L]
 
-    fx, fk = spectrum(x), spectrum(k[:, None])
+    fx, fk = spectrum(x), spectrum(k[:, None, :])
     y = first(fx * fk) + pair(h) @ out
     h_last = lam * h + unpair(x @ into)
 
@@ -131,7 +130,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
         fdy = spectrum(dy)
         dx = first(fdy * xp.conj(fk)) + pair(dh) @ transpose(into)
-        dk = first(xp.sum(fdy * xp.conj(fx), axis=1, keepdims=True))[:, 0]
+        dk = first(xp.sum(fdy * xp.conj(fx), axis=1, keepdims=True))[:, 0, :]
         dc_k, dv_k = back_kernel(dk)
         dc_e, dv = back_edges(transpose(x) @ pair(dh), transpose(pair(h)) @ dy)
         dv[..., :L] += dv_k

@@ -1,0 +1,125 @@
+"""Causal attention: committed reference values, gradients, causality."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minissm import Attn, attention, gradcheck, tree
+from minissm.attention import join_heads, self_attention, split_heads
+
+from .oracles import assert_matches_autograd, draw
+
+B, H, L, P = 2, 3, 5, 4
+D = H * P
+
+
+def qkv(rng, length=L):
+    return [draw(rng, B, H, length, P) for _ in range(3)]
+
+
+def block_and_params(rng, **options):
+    block = Attn(heads=H, **options)
+    return block, tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D, None))
+
+
+def test_values_and_gradients_are_those_of_torch():
+    """tests/data/attention_by_torch.npz: scaled_dot_product_attention(is_causal=True) of torch 2.13.0 in float64."""
+    with np.load(Path(__file__).parent / "data" / "attention_by_torch.npz") as file:
+        d = dict(file)
+    o, _, backward = attention(d["q"], d["k"], d["v"])
+    np.testing.assert_allclose(o, d["o"], rtol=0, atol=1e-13)
+    for ours, name in zip(backward(d["do"]), ("dq", "dk", "dv"), strict=True):
+        np.testing.assert_allclose(ours, d[name], rtol=0, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("length", [1, 2, L])
+def test_gradients(length, rng):
+    gradcheck(attention, *qkv(rng, length), names=("q", "k", "v"))
+    assert_matches_autograd(attention, *qkv(rng, length), rng=rng)
+
+
+@pytest.mark.parametrize("positions", ["learned", "none"])
+def test_gradients_of_the_whole_layer(positions, rng):
+    block, p = block_and_params(rng, positions=positions, **({"max_len": 7} if positions == "learned" else {}))
+
+    def f(p, x):
+        return self_attention(p, x, heads=block.heads)
+
+    gradcheck(f, p, draw(rng, B, L, D), names=("p", "x"))
+    assert_matches_autograd(f, p, draw(rng, B, L, D), rng=rng)
+
+
+def test_weights_sum_to_one_and_do_not_look_ahead(rng):
+    _, a, _ = attention(*qkv(rng))
+    np.testing.assert_allclose(a.sum(axis=-1), 1, atol=1e-14)
+    assert (a[..., *np.triu_indices(L, 1)] == 0).all()
+    np.testing.assert_array_equal(a[..., 0, 0], 1)
+
+
+@pytest.mark.parametrize("t", range(1, L))
+def test_output_is_causal(t, rng):
+    q, k, v = qkv(rng)
+    o, _, _ = attention(q, k, v)
+    k[:, :, t:] += 5
+    v[:, :, t:] -= 7
+    changed, _, _ = attention(q, k, v)
+    np.testing.assert_array_equal(changed[:, :, :t], o[:, :, :t])
+    assert abs(changed[:, :, t] - o[:, :, t]).min() > 0
+
+
+def test_large_scores_do_not_overflow(rng):
+    q, k, v = (100 * a for a in qkv(rng))
+    o, a, backward = attention(q, k, v)
+    assert all(np.isfinite(x).all() for x in (o, a, *backward(np.ones_like(o))))
+
+
+def test_heads_are_split_and_joined(rng):
+    x = draw(rng, B, L, D)
+    split = split_heads(x, H)
+    assert split.shape == (B, H, L, P)
+    np.testing.assert_array_equal(split[1, 2, 3], x[1, 3, 2 * P :])
+    np.testing.assert_array_equal(join_heads(split), x)
+
+
+def test_single_precision_stays_single_and_is_close_to_double(rng):
+    double = qkv(rng)
+    o, a, back = attention(*(x.astype(np.float32) for x in double))
+    expected, _, back_double = attention(*double)
+    assert {x.dtype for x in (o, a, *back(o))} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(o, expected, atol=1e-5)
+    for x, y in zip(back(o), back_double(expected), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5)
+
+
+def test_nothing_is_written_to(rng):
+    arrays = qkv(rng)
+    for a in arrays:
+        a.flags.writeable = False
+    o, _, back = attention(*arrays)
+    o.flags.writeable = False
+    for x, y in zip(back(o), back(o), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_sizes_count_what_is_drawn(rng):
+    for options in ({"max_len": 9}, {"positions": "none"}):
+        block, p = block_and_params(rng, **options)
+        assert block.size(D) == tree.size(p)
+    assert block.state_size(D, L) == 2 * D * L
+
+
+def test_wrong_requests_are_refused_in_one_sentence(rng):
+    block, p = block_and_params(rng, max_len=3)
+    with pytest.raises(
+        ValueError, match=r"attn: a sequence of L=5, but positions for 3; give attn\(max_len=5\) or more"
+    ):
+        block.apply(p, draw(rng, B, L, D), "auto")
+    with pytest.raises(ValueError, match="attn: width=10 can't be split over heads=3; choose a multiple"):
+        block.init(rng, 10, None)
+    with pytest.raises(ValueError, match="attn: positions='sine'; expected one of learned, none"):
+        Attn(positions="sine")
+    with pytest.raises(ValueError, match="attn: max_len means nothing with positions='none'"):
+        Attn(positions="none", max_len=3)
+    with pytest.raises(ValueError, match="attn: heads=0; expected a whole number, 1 or more"):
+        Attn(heads=0)

@@ -1,0 +1,95 @@
+"""The filter s4d: its poles, its gradients, its draws."""
+
+import numpy as np
+import pytest
+
+from minissm import S4d, gradcheck, scan, tree
+
+from .oracles import assert_matches_autograd
+
+CHANNELS = 5
+VARIANTS = pytest.mark.parametrize("variant", ["lin", "inv", "real"])
+
+
+def drawn(rng, variant="lin", place=None, **options):
+    f = S4d(modes=3, variant=variant, **options)
+    return f, f.init(rng, CHANNELS, place)
+
+
+@VARIANTS
+def test_gradients(variant, rng):
+    f, p = drawn(rng, variant)
+    gradcheck(f, p, names=("p",))
+    assert_matches_autograd(f, p, rng=rng)
+
+
+@VARIANTS
+def test_parameters_and_gradients_are_real_and_keep_their_dtype(variant, rng):
+    f, p = drawn(rng, variant)
+    p = tree.map(lambda a: a.astype(np.float32), p)
+    log_lam, c, backward = f(p)
+    assert log_lam.dtype == c.dtype == np.complex128
+    assert {a.dtype for a in backward(log_lam, c).values()} == {np.dtype(np.float32)}
+
+
+def test_the_poles_are_those_of_the_paper(rng):
+    """S4D-Lin: -1/2 + i pi n; S4D-Inv: -1/2 + i (M/pi) (M/(2n+1) - 1), M = 2N; real: -(n+1)."""
+    n = np.arange(3)
+    expected = {
+        "lin": -0.5 + 1j * np.pi * n,
+        "inv": -0.5 + 1j * (6 / np.pi) * (6 / (2 * n + 1) - 1),
+        "real": -(n + 1.0) + 0j,
+    }
+    for variant, a in expected.items():
+        f, p = drawn(rng, variant)
+        log_lam, _, _ = f(p)
+        np.testing.assert_allclose(log_lam / np.exp(p["log_dt"])[:, None], np.tile(a, (CHANNELS, 1)), atol=1e-12)
+
+
+def test_a_mode_stands_for_a_conjugate_pair(rng):
+    """2/N Re sum_n C_n exp(dt a_n j) is the mean of the modes and of their conjugates, over N."""
+    f, p = drawn(rng)
+    log_lam, c, _ = f(p)
+    k, _ = scan.kernel(log_lam, c, 9)
+    C = p["c"][..., 0] + 1j * p["c"][..., 1]
+    v = np.exp(log_lam[..., None] * np.arange(9))
+    pair = (C[..., None] * v).sum(axis=1) + (C.conj()[..., None] * v.conj()).sum(axis=1)
+    np.testing.assert_allclose(k, pair.real / 3, atol=1e-12)
+    np.testing.assert_allclose(pair.imag, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("place", "low", "high"), [(0, 0.1, 1), (1, 0.01, 0.1), (0.5, 0.0316, 0.316), (None, 0.01, 0.3)]
+)
+def test_steps_are_drawn_log_uniformly_from_the_range_of_the_place(place, low, high, rng):
+    dt = np.exp(S4d().init(rng, 4000, place)["log_dt"])
+    assert (dt.min(), dt.max()) == (pytest.approx(low, rel=0.01), pytest.approx(high, rel=0.01))
+    assert np.median(dt) == pytest.approx(np.sqrt(low * high), rel=0.1)
+
+
+def test_a_range_of_steps_given_overrides_the_place(rng):
+    p = S4d(dt=(0.2, 0.2)).init(rng, 4, 0.0)
+    np.testing.assert_allclose(np.exp(p["log_dt"]), 0.2)
+
+
+@VARIANTS
+def test_size_counts_what_is_drawn(variant, rng):
+    f, p = drawn(rng, variant)
+    assert f.size(CHANNELS) == tree.size(p)
+    log_lam, c, _ = f(p)
+    _, h, _ = scan.recurrent(log_lam, c, np.zeros((1, 1, CHANNELS)))
+    assert f.state_size(CHANNELS) == h.size * (1 if variant == "real" else 2)
+
+
+def test_wrong_options_are_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="s4d: modes=0; expected a whole number, 1 or more"):
+        S4d(modes=0)
+    with pytest.raises(ValueError, match="s4d: variant='legs'; expected one of lin, inv, real"):
+        S4d(variant="legs")
+    for dt in [(1, 0.1), (0, 1), (0.1,), "ab", (0.1, float("nan")), (0.1, float("inf"))]:
+        with pytest.raises(ValueError, match=r"s4d: dt=.*; expected"):
+            S4d(dt=dt)
+
+
+def test_values_are_coerced_so_that_equal_filters_print_alike():
+    assert repr(S4d(modes=4.0, dt=[1, np.float32(2)])) == repr(S4d(modes=np.int64(4), dt=(1.0, 2.0)))

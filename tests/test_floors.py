@@ -1,0 +1,68 @@
+"""The house: a file imports only from lower floors (docs/architecture.md), and the core stays small."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent / "minissm"
+FLOORS = (
+    ("backend", "checks", "files", "progress", "tasks.task"),
+    ("tree", "tasks.sequences"),
+    ("tasks",),
+    ("layers", "losses", "kernels"),
+    ("fast.chunked", "filters"),
+    ("fast",),
+    ("scan.modes",),
+    ("scan",),
+    ("ssm", "attention", "optim", "gradcheck"),
+    ("sentence",),
+    ("model",),
+    ("checkpoint", "train"),
+    ("lab",),
+    ("cli",),
+    ("__main__", ""),
+)
+WINGS = ("lab", "tasks", "fast", "cli", "__main__", "progress")  # what is not the core of the library
+
+
+def floor(module: str) -> int:
+    """The lowest floor on which the module, or the folder it lies in, stands."""
+    for name in (module, module.split(".")[0]):
+        for i, names in enumerate(FLOORS):
+            if name in names:
+                return i
+    raise AssertionError(f"{module} has no floor: give it one here and in docs/architecture.md")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of minissm that the file imports, however deep in a function."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                target = ROOT.joinpath(*base, alias.name)
+                whole = [*base, alias.name] if target.with_suffix(".py").exists() or target.is_dir() else base
+                found.add(".".join(whole))
+        assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minissm")), "import relatively"
+    return found - {""}
+
+
+def test_a_file_imports_only_from_lower_floors():
+    for path in ROOT.rglob("*.py"):
+        module = module_of(path)
+        for other in imports(path):
+            same_wing = module.split(".")[0] == other.split(".")[0] == "lab"
+            assert same_wing or floor(other) < floor(module), f"{module} imports {other}, which is not on a lower floor"
+
+
+def test_the_core_is_well_under_two_thousand_lines():
+    lines = {module_of(p): sum(map(bool, p.read_text().split("\n"))) for p in ROOT.rglob("*.py")}
+    core = {m: n for m, n in lines.items() if m.split(".")[0] not in WINGS}
+    assert sum(core.values()) < 1700, core
+    assert max(lines.values()) <= 300, "a file has grown past what one reads in ten minutes"

@@ -1,0 +1,130 @@
+"""Token-wise layers: values against outside oracles, gradients against autograd and differences."""
+
+import numpy as np
+import pytest
+
+from minissm import gradcheck, layers, tree
+
+from .oracles import assert_matches_autograd, draw
+
+B, L, D, E = 2, 7, 4, 3
+LINEAR = {"w": (D, E), "b": (E,)}
+
+
+def params(rng, **shapes):
+    return {name: draw(rng, *shape) for name, shape in shapes.items()}
+
+
+def check(f, *inputs, rng):
+    gradcheck(f, *inputs)
+    assert_matches_autograd(f, *inputs, rng=rng)
+
+
+def test_linear(rng):
+    p, x = params(rng, **LINEAR), draw(rng, B, L, D)
+    y, _ = layers.linear(p, x)
+    np.testing.assert_allclose(y, np.einsum("bld,de->ble", x, p["w"]) + p["b"])
+    check(layers.linear, p, x, rng=rng)
+
+
+@pytest.mark.parametrize("act", layers.ACTIVATIONS.values(), ids=layers.ACTIVATIONS)
+def test_activations(act, rng):
+    check(act, draw(rng, B, L, D) + 0.01, rng=rng)
+
+
+def test_relu_and_gelu_have_the_values_of_their_definitions():
+    x = np.array([-30.0, -1.0, 0.0, 0.5, 2.0, 30.0])
+    np.testing.assert_array_equal(layers.relu(x)[0], [0, 0, 0, 0.5, 2, 30])
+    expected = [0, -0.15880801, 0, 0.34571401, 1.95459769, 30]  # torch's gelu(approximate="tanh")
+    np.testing.assert_allclose(layers.gelu(x)[0], expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize("act", layers.ACTIVATIONS)
+def test_fnn(depth, act, rng):
+    block = layers.Fnn(depth) if depth == 0 else layers.Fnn(depth, width=5, act=act)
+    p = tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D, None))
+    assert len(p) == depth + 1
+    check(lambda p, x: layers.fnn(p, x, act), p, draw(rng, B, L, D), rng=rng)
+
+
+@pytest.mark.parametrize("norm", layers.NORMS)
+def test_norms(norm, rng):
+    p = tree.map(lambda a: a + draw(rng, *a.shape), layers.norm_init(norm, D))
+    check(layers.NORMS[norm], p, draw(rng, B, L, D), rng=rng)
+
+
+def test_norms_have_the_statistics_that_they_promise(rng):
+    x = 3 * draw(rng, B, L, 64) + 5
+    y, _ = layers.layer_norm(layers.norm_init("layer", 64), x)
+    np.testing.assert_allclose(y.mean(axis=-1), 0, atol=1e-12)
+    np.testing.assert_allclose(y.var(axis=-1), 1, atol=1e-5)
+    y, _ = layers.rms_norm(layers.norm_init("rms", 64), x)
+    np.testing.assert_allclose((y**2).mean(axis=-1), 1, atol=1e-5)
+
+
+def test_embed_takes_tokens_and_one_hot_alike(rng):
+    p, tokens = {"w": draw(rng, 5, D)}, rng.integers(0, 5, (B, L))
+    y, back = layers.embed(p, tokens)
+    np.testing.assert_array_equal(y, p["w"][tokens])
+    hot = np.eye(5)[tokens]
+    y_hot, back_hot = layers.embed(p, hot)
+    np.testing.assert_allclose(y_hot, y, atol=1e-14)
+    dy = draw(rng, B, L, D)
+    np.testing.assert_allclose(back(dy)[0]["w"], back_hot(dy)[0]["w"], atol=1e-13)
+    assert back(dy)[1] is None
+    gradcheck(layers.embed, p, tokens)
+    check(layers.embed, p, hot, rng=rng)
+
+
+def test_positions(rng):
+    check(layers.add_positions, draw(rng, 9, D), draw(rng, B, L, D), rng=rng)
+    check(layers.add_positions, draw(rng, L, D), draw(rng, B, L, D), rng=rng)
+
+
+def test_column_sums_are_sums(rng):
+    x = draw(rng, B, L, D)
+    np.testing.assert_allclose(layers.column_sums(x), x.sum(axis=(0, 1)), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("f", "p", "shape"),
+    [
+        (layers.linear, LINEAR, (B, L, D)),
+        (layers.rms_norm, {"g": (D,)}, (B, L, D)),
+        (layers.layer_norm, {"g": (D,), "b": (D,)}, (B, L, D)),
+    ],
+)
+def test_nothing_is_written_to_and_backward_may_be_called_again(f, p, shape, rng):
+    p, x = params(rng, **p), draw(rng, *shape)
+    for a in [*p.values(), x]:
+        a.flags.writeable = False
+    y, back = f(p, x)
+    y.flags.writeable = False
+    dy = draw(rng, *y.shape)
+    dy.flags.writeable = False
+    first, second = back(dy), back(dy)
+    tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_he_draws_have_variance_two_over_inputs(rng):
+    p = layers.Fnn(1, width=400).init(rng, 300, None)
+    assert [q["w"].var() * len(q["w"]) for q in p] == pytest.approx([2, 2], rel=0.02)
+    assert all((q["b"] == 0).all() for q in p)
+
+
+def test_a_linear_draw_is_uniform_within_its_bound(rng):
+    w = layers.linear_init(rng, 16, 1000)["w"]
+    assert abs(w).max() == pytest.approx(0.25, rel=1e-2)
+    assert w.var() == pytest.approx(0.25**2 / 3, rel=0.05)
+
+
+def test_a_wrong_option_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="fnn: depth=-1; expected a whole number, 0 or more"):
+        layers.Fnn(-1)
+    with pytest.raises(ValueError, match="fnn: width=0; expected a whole number, 1 or more, or None"):
+        layers.Fnn(1, width=0)
+    with pytest.raises(ValueError, match="fnn: act='tanh'; expected one of relu, gelu"):
+        layers.Fnn(1, act="tanh")
+    with pytest.raises(ValueError, match="fnn0: has no hidden layer"):
+        layers.Fnn(0, width=3)

@@ -1,0 +1,47 @@
+"""The cross-entropy."""
+
+import numpy as np
+import pytest
+import scipy.special
+
+from minissm import gradcheck, losses
+
+from .oracles import draw
+
+
+def problem(rng):
+    logits, targets = 3 * draw(rng, 2, 7, 5), rng.integers(0, 5, (2, 7))
+    return logits, targets, rng.integers(0, 3, (2, 7)).astype(float)
+
+
+def test_cross_entropy_is_the_weighted_mean_of_the_negative_log_probability(rng):
+    logits, targets, weights = problem(rng)
+    log_p = np.take_along_axis(scipy.special.log_softmax(logits, axis=-1), targets[..., None], axis=-1)[..., 0]
+    loss, _ = losses.cross_entropy(logits, targets, weights)
+    assert loss == pytest.approx(-(weights * log_p).sum() / weights.sum(), rel=1e-13)
+
+
+def test_its_gradient(rng):
+    logits, targets, weights = problem(rng)
+
+    def f(z):
+        return losses.cross_entropy(z, targets, weights)
+
+    gradcheck(f, logits)
+    np.testing.assert_allclose(f(logits)[1](2.0), 2 * f(logits)[1](), rtol=1e-14)
+    np.testing.assert_array_equal(f(logits)[1]()[weights == 0], 0)
+
+
+def test_large_logits_do_not_overflow():
+    logits = np.array([[[1e4, 0.0, -1e4]]])
+    loss, backward = losses.cross_entropy(logits, np.array([[0]]), np.array([[1.0]]))
+    assert loss == 0
+    loss, backward = losses.cross_entropy(logits, np.array([[2]]), np.array([[1.0]]))
+    assert loss == 2e4
+    np.testing.assert_array_equal(backward()[0, 0], [1, 0, -1])
+
+
+def test_single_precision_stays_single(rng):
+    logits, targets, weights = problem(rng)
+    loss, backward = losses.cross_entropy(logits.astype(np.float32), targets, weights)
+    assert loss.dtype == backward().dtype == np.float32

@@ -1,0 +1,226 @@
+"""Whole models: gradients, modes, sizes, doors."""
+
+import numpy as np
+import pytest
+
+from minissm import Attn, Fnn, Model, Ssm, gradcheck, scan, tree
+
+from .oracles import assert_matches_autograd, draw
+
+B, L, V = 2, 5, 7
+SENTENCES = (
+    "ssm",
+    "attn",
+    "fnn0",
+    "fnn2",
+    "ssm + fnn1",
+    "ssm(variant='real') + attn",
+    "ssm + fnn1 + ssm(variant='inv') + fnn1",
+)
+
+
+def small(sentence, **options):
+    return Model(sentence, **{"vocab": V, "width": 4, "dtype": "float64"} | options)
+
+
+def one_hot(rng, length=L):
+    return np.eye(V)[rng.integers(0, V, (B, length))]
+
+
+def shaken(net, rng):
+    """Initial parameters moved off zero biases and equal gains, where a wrong gradient could hide."""
+    return tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), net.init(rng))
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("norm", ["none", "rms", "layer"])
+def test_gradients(sentence, norm, rng):
+    net = small(sentence, norm=norm)
+    params = shaken(net, rng)
+    gradcheck(net, params, one_hot(rng), names=("params", "x"))
+    gradcheck(net, params, rng.integers(0, V, (B, L)), names=("params", "x"))
+    assert_matches_autograd(net, params, one_hot(rng), rng=rng)
+
+
+@pytest.mark.parametrize("mode", scan.MODES)
+@pytest.mark.parametrize("length", [1, 2, 67])
+def test_gradients_in_every_mode_without_residual(mode, length, rng):
+    net = small("ssm + fnn1", residual=False, norm="rms")
+    gradcheck(lambda p, x: net(p, x, mode=mode), shaken(net, rng), one_hot(rng, length))
+
+
+def test_gradients_with_real_vectors(rng):
+    net = Model("ssm + fnn1", inputs=3, outputs=5, width=4, dtype="float64")
+    params, x = shaken(net, rng), draw(rng, B, L, 3)
+    assert net(params, x)[0].shape == (B, L, 5)
+    gradcheck(net, params, x)
+    assert_matches_autograd(net, params, x, rng=rng)
+
+
+def test_tokens_and_one_hot_give_the_same(rng):
+    net = small("ssm + attn")
+    params, tokens = net.init(rng), rng.integers(0, V, (B, L))
+    y, back = net(params, tokens)
+    y_hot, back_hot = net(params, np.eye(V)[tokens])
+    np.testing.assert_allclose(y, y_hot, atol=1e-12)
+    dparams, dx = back(y)
+    dparams_hot, dx_hot = back_hot(y)
+    assert dx is None
+    assert dx_hot.shape == (B, L, V)
+    tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), dparams, dparams_hot)
+
+
+def test_modes_agree(rng):
+    net = small("ssm + fnn1 + ssm(variant='real') + attn")
+    params, tokens = net.init(rng), rng.integers(0, V, (B, 70))
+    expected, back = net(params, tokens, mode="recurrent")
+    gradients, _ = back(expected)
+    for mode in ("chunked", "fft", "auto"):
+        y, back = net(params, tokens, mode=mode)
+        np.testing.assert_allclose(y, expected, atol=1e-10)
+        tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), back(expected)[0], gradients)
+
+
+@pytest.mark.parametrize("sentence", ["ssm + fnn1", "attn + fnn1"])
+def test_output_is_causal(sentence, rng):
+    net = small(sentence)
+    params, x = net.init(rng), rng.integers(0, V, (B, 40))
+    changed = x.copy()
+    changed[:, 33:] = (changed[:, 33:] + 1) % V
+    before, after = net(params, x)[0], net(params, changed)[0]
+    np.testing.assert_allclose(after[:, :33], before[:, :33], atol=1e-12)
+    assert abs(after[:, 33:] - before[:, 33:]).max(axis=-1).min() > 1e-6
+
+
+@pytest.mark.parametrize("sentence", ["ssm + fnn1", "attn + fnn1"])
+def test_padding_on_the_right_changes_nothing(sentence, rng):
+    net = small(sentence)
+    params, x = net.init(rng), rng.integers(0, V, (B, 37))
+    padded = np.concatenate([x, np.zeros((B, 5), int)], axis=1)
+    np.testing.assert_allclose(net(params, padded)[0][:, :37], net(params, x)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize(
+    "options", [{}, {"norm": "layer"}, {"norm": "rms", "outputs": 3}, {"vocab": None, "inputs": 3, "outputs": 2}]
+)
+def test_size_counts_what_is_drawn(sentence, options, rng):
+    net = small(sentence, **options)
+    assert net.size == tree.size(net.init(rng))
+
+
+def test_single_precision_stays_single_and_is_close_to_double(rng):
+    double = small("ssm + fnn1 + attn", norm="layer")
+    single = small("ssm + fnn1 + attn", norm="layer", dtype="float32")
+    p64 = double.init(rng)
+    p32 = tree.map(lambda a: a.astype(np.float32), p64)
+    tokens = rng.integers(0, V, (B, 40))
+    y64, back64 = double(p64, tokens)
+    y32, back32 = single(p32, tokens)
+    assert {a.dtype for a in [y32, *tree.leaves(back32(y32)[0])]} == {np.dtype(np.float32)}
+    assert {a.dtype for a in tree.leaves(single.init(rng))} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(y32, y64, atol=1e-4)
+    tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4 * max(1, abs(b).max())), back32(y32)[0], back64(y64)[0]
+    )
+
+
+def test_nothing_is_written_to_and_backward_may_be_called_again(rng):
+    net = small("ssm + fnn1 + attn", norm="rms")
+    params, x = net.init(rng), one_hot(rng, 40)
+    for a in [*tree.leaves(params), x]:
+        a.flags.writeable = False
+    y, back = net(params, x)
+    y.flags.writeable = False
+    first, second = back(y), back(y)
+    tree.map(np.testing.assert_array_equal, first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_memory_spreads_the_steps_over_the_layers(rng):
+    def steps(memory):
+        params = Model("ssm + fnn1 + ssm + attn + ssm", vocab=V, width=64, memory=memory).init(rng)
+        return [np.exp(np.median(b["filter"]["log_dt"])) for b in params["blocks"] if "filter" in b]
+
+    graded, reversed_, equal = steps("graded"), steps("reversed"), steps("equal")
+    assert graded == pytest.approx([0.316, 0.1, 0.0316], rel=0.3)
+    assert reversed_ == pytest.approx([0.0316, 0.1, 0.316], rel=0.3)
+    assert equal == pytest.approx([0.0548] * 3, rel=0.3)
+
+
+def test_the_trace_names_what_happens_inside(rng):
+    net = small("ssm + fnn1 + attn", norm="rms")
+    params, tokens = net.init(rng), rng.integers(0, V, (B, L))
+    found = net.trace(params, tokens)
+    shapes = {name: a.shape for name, a in found.items()}
+    assert shapes == {
+        "embed": (B, L, 4),
+        "blocks.0.kernel": (8, L),
+        "blocks.0.states": (B, L, 8, 8),
+        "blocks.0.output": (B, L, 4),
+        "blocks.1.output": (B, L, 4),
+        "blocks.2.weights": (B, 2, L, L),
+        "blocks.2.output": (B, L, 4),
+        "y": (B, L, V),
+    }
+    np.testing.assert_allclose(found["y"], net(params, tokens)[0], atol=1e-12)
+
+
+def test_state_size_is_what_must_be_remembered():
+    assert small("ssm + fnn1").state_size(99) == 8 * 8 * 2
+    assert small("attn + attn").state_size(10) == 2 * (2 * 4 * 10)
+
+
+def test_blocks_of_ones_own_mix_freely(rng):
+    blocks = (Ssm(expand=1), Fnn(1, width=3, act="relu"), Attn(heads=1), Ssm(expand=3))
+    net = small(blocks)
+    params = shaken(net, rng)
+    assert params["blocks"][0]["w_in"].shape == (4, 4)
+    assert params["blocks"][3]["w_in"].shape == (4, 12)
+    gradcheck(net, params, one_hot(rng))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "give either vocab .* or inputs"),
+        ({"vocab": 3, "inputs": 3}, "give either vocab .* or inputs"),
+        ({"inputs": 3}, "inputs without outputs"),
+        ({"vocab": 0}, "Model: vocab=0; expected a whole number, 1 or more"),
+        ({"vocab": "many"}, "Model: vocab='many'; expected a whole number"),
+        ({"vocab": 3, "width": -4}, "Model: width=-4"),
+        ({"vocab": 3, "width": 2.5}, "Model: width=2.5"),
+        ({"vocab": 3, "width": True}, "Model: width=True"),
+        ({"vocab": 3, "width": float("nan")}, "Model: width=nan"),
+        ({"vocab": 3, "norm": "batch"}, "Model: norm='batch'; expected one of none, rms, layer"),
+        ({"vocab": 3, "residual": "yes"}, "Model: residual='yes'; expected True or False"),
+        ({"vocab": 3, "memory": "long"}, "Model: memory='long'; expected one of graded, reversed, equal"),
+        ({"vocab": 3, "dtype": "float16"}, "Model: dtype='float16'; expected one of float32, float64"),
+        ({"vocab": 3, "width": 9}, "attn: width=9 can't be split over heads=2"),
+    ],
+)
+def test_a_wrong_model_is_refused_in_one_sentence(options, told):
+    with pytest.raises(ValueError, match=told):
+        Model("attn", **options)
+
+
+def test_a_model_of_no_blocks_is_refused():
+    with pytest.raises(ValueError, match="Model: no blocks"):
+        Model((), vocab=3)
+
+
+def test_a_wrong_input_is_refused_in_one_sentence(rng):
+    net = small("ssm")
+    params = net.init(rng)
+    for x in (np.zeros((B, L)), np.zeros((B, L, V + 1)), np.zeros(L, int), np.zeros((B, L, V), np.float32)):
+        with pytest.raises(ValueError, match=r"Model: x has shape .*; expected tokens \(B, L\) or one-hot \(B, L, 7\)"):
+            net(params, x)
+    for x in (np.full((B, L), V), np.full((B, L), -1)):
+        with pytest.raises(ValueError, match=r"Model: tokens from .*; expected 0\.\.6 \(vocab=7\)"):
+            net(params, x)
+    with pytest.raises(ValueError, match="Model: x has length L=0"):
+        net(params, np.zeros((B, 0), int))
+    with pytest.raises(ValueError, match=r"Model: parameters for 1 blocks, but .* has 2; use its own init"):
+        small("ssm + fnn1")(params, np.zeros((B, L), int))
+    with pytest.raises(ValueError, match="unknown mode 'slow'"):
+        net(params, np.zeros((B, L), int), mode="slow")

@@ -1,0 +1,92 @@
+"""Update rules against their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minissm import Model, optim, tree
+
+from .oracles import draw
+
+
+def tree_of(rng):
+    return {
+        "w": draw(rng, 4, 3),
+        "blocks": [{"filter": {"log_dt": draw(rng, 5)}, "skip": draw(rng, 5), "b": draw(rng, 2)}],
+    }
+
+
+def test_sgd(rng):
+    p, g = tree_of(rng), tree_of(rng)
+    tree.map(lambda new, w, d: np.testing.assert_array_equal(new, w - 0.1 * d), optim.sgd(p, g, 0.1), p, g)
+
+
+def test_adamw_is_its_definition_and_spares_filters_and_skips(rng):
+    p, lr, b1, b2, eps, decay = tree_of(rng), 0.01, 0.9, 0.99, 1e-8, 0.3
+    expected, m, v = dict(tree.named(p)), {}, {}
+    state = None
+    for n in range(1, 6):
+        g = tree_of(rng)
+        p, state = optim.adamw(p, g, state, lr=lr, betas=(b1, b2), eps=eps, decay=decay)
+        for name, d in tree.named(g):
+            m[name] = b1 * m.get(name, 0) + (1 - b1) * d
+            v[name] = b2 * v.get(name, 0) + (1 - b2) * d**2
+            w = expected[name]
+            spared = "filter" in name or "skip" in name
+            step = (m[name] / (1 - b1**n)) / (np.sqrt(v[name] / (1 - b2**n)) + eps)
+            expected[name] = w - lr * step - (0 if spared else lr * decay * w)
+        for name, w in tree.named(p):
+            np.testing.assert_allclose(w, expected[name], rtol=1e-12, err_msg=f"{name} at step {n}")
+
+
+def test_the_decay_acts_where_the_names_say(rng):
+    net = Model("ssm + fnn1 + attn", vocab=3, width=4, norm="layer")
+    params = net.init(rng)
+    decayed = tree.unflatten(params, optim.decay_mask(params))
+    spared = {name for name, mask in tree.named(decayed) if not mask.any()}
+    assert spared == {
+        f"blocks.0.{name}" for name in ("filter.log_dt", "filter.log_re", "filter.im", "filter.c", "skip")
+    }
+    assert all(mask.all() for name, mask in tree.named(decayed) if name not in spared)
+
+
+def test_the_order_of_keys_in_the_gradient_does_not_matter(rng):
+    p, g = {"a": draw(rng, 3), "b": draw(rng, 2)}, {"b": np.full(2, 7.0), "a": np.full(3, -7.0)}
+    new, _ = optim.adamw(p, g, lr=0.1, decay=0)
+    np.testing.assert_allclose(new["a"] - p["a"], 0.1)
+    np.testing.assert_allclose(new["b"] - p["b"], -0.1)
+
+
+def test_nothing_given_is_written_to(rng):
+    p, g = tree_of(rng), tree_of(rng)
+    for a in tree.leaves(p) + tree.leaves(g):
+        a.flags.writeable = False
+    new, state = optim.adamw(p, g, lr=0.1)
+    for a in (state.m, state.v, state.decayed, *tree.leaves(new)):
+        a.flags.writeable = False
+    optim.adamw(new, g, state, lr=0.1)
+    optim.clip(g, 1.0)
+
+
+def test_clip_bounds_the_norm_of_all_leaves_together(rng):
+    g = tree_of(rng)
+    norm = math.sqrt(sum((a**2).sum() for a in tree.leaves(g)))
+    clipped, told = optim.clip(g, norm / 3)
+    assert told == pytest.approx(norm)
+    tree.map(lambda a, b: np.testing.assert_allclose(a, b / 3, rtol=1e-12), clipped, g)
+    untouched, _ = optim.clip(g, norm * 1.01)
+    tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-15), untouched, g)
+    zero, told = optim.clip({"w": np.zeros(3)}, 1.0)
+    assert told == 0
+    assert (zero["w"] == 0).all()
+
+
+def test_the_schedule_warms_up_and_falls_by_a_cosine():
+    factors = [optim.warmup_cosine(i, 1000) for i in range(1000)]
+    assert factors[0] == pytest.approx(1 / 101)
+    assert max(factors) == pytest.approx(0.976, abs=0.002)
+    assert 95 <= factors.index(max(factors)) <= 105
+    assert factors[500] == pytest.approx(0.525)
+    assert factors[-1] == pytest.approx(0.05, abs=1e-3)
+    assert 0 < optim.warmup_cosine(0, 1) <= 1

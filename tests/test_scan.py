@@ -1,0 +1,227 @@
+"""The three modes of the scan: right against outside oracles and differences, equal to each other, and well-behaved."""
+
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minissm import gradcheck, scan
+
+from .oracles import assert_matches_autograd, draw
+
+B, D, N = 2, 4, 3
+LENGTHS = (1, 2, 3, 16, 37, 130, 257)
+ALL = pytest.mark.parametrize("f", scan.MODES.values(), ids=scan.MODES)
+STARTS = pytest.mark.parametrize("given_h0", [False, True], ids=["from zero", "from h0"])
+
+
+def problem(rng, length, dtype=np.float64, given_h0=True):
+    log_lam = -rng.uniform(0.01, 0.5, (D, N)) + 1j * rng.normal(0, 2, (D, N))
+    c, u = draw(rng, D, N, dtype=complex), draw(rng, B, length, D, dtype=dtype)
+    h0 = draw(rng, B, D, N, dtype=np.result_type(dtype, np.complex64)) if given_h0 else None
+    return log_lam, c, u, h0
+
+
+def everything(f, log_lam, c, u, h0, dy, dh):
+    y, h, backward = f(log_lam, c, u, h0)
+    return (y, h, *backward(dy, dh))
+
+
+def by_equation(log_lam, c, u, h0):
+    """The recurrence as the docstring writes it, one number at a time."""
+    lam, y = np.exp(log_lam), np.zeros(u.shape)
+    h = np.zeros((B, D, N), complex) if h0 is None else h0.copy()
+    for b, t, d in np.ndindex(u.shape):
+        for n in range(N):
+            h[b, d, n] = lam[d, n] * h[b, d, n] + u[b, t, d]
+            y[b, t, d] += (c[d, n] * h[b, d, n]).real
+    return y, h
+
+
+@ALL
+@STARTS
+@pytest.mark.parametrize("length", [1, 2, 7, 66])
+def test_a_scan_is_the_equation(f, length, given_h0, rng):
+    args = problem(rng, length, given_h0=given_h0)
+    y, h, _ = f(*args)
+    expected_y, expected_h = by_equation(*args)
+    np.testing.assert_allclose(y, expected_y, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(h, expected_h, rtol=0, atol=1e-11)
+
+
+@ALL
+def test_a_scan_is_scipys_filter(f, rng):
+    log_lam, c, u, h0 = problem(rng, 37)
+    lam = np.exp(log_lam)
+    expected = np.zeros(u.shape)
+    for b, d, n in np.ndindex(B, D, N):
+        filtered, _ = scipy.signal.lfilter([1], [1, -lam[d, n]], u[b, :, d], zi=[lam[d, n] * h0[b, d, n]])
+        expected[b, :, d] += (c[d, n] * filtered).real
+    np.testing.assert_allclose(f(log_lam, c, u, h0)[0], expected, rtol=0, atol=1e-11)
+
+
+@ALL
+def test_a_scan_is_scipys_discrete_system(f, rng):
+    """dlsim keeps the state before the input: x_{k+1} = A x_k + B u_k, y_k = C x_k + D u_k, in real 2 x 2 blocks."""
+    log_lam, c, u, _ = problem(rng, 16, given_h0=False)
+    y = f(log_lam, c, u)[0]
+    for d in range(D):
+        lam = np.exp(log_lam[d])
+        a = np.block([[np.diag(lam.real), -np.diag(lam.imag)], [np.diag(lam.imag), np.diag(lam.real)]])
+        b = np.concatenate([np.ones(N), np.zeros(N)])[:, None]
+        out = np.concatenate([(c[d] * lam).real, -(c[d] * lam).imag])[None]
+        _, expected, _ = scipy.signal.dlsim((a, b, out, [[c[d].real.sum()]], 1), u[0, :, d])
+        np.testing.assert_allclose(y[0, :, d], expected[:, 0], rtol=0, atol=1e-11)
+
+
+@STARTS
+@pytest.mark.parametrize("final", [False, True], ids=["no dh_last", "dh_last"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_modes_agree(length, given_h0, final, rng):
+    args = problem(rng, length, given_h0=given_h0)
+    dy, dh = draw(rng, B, length, D), draw(rng, B, D, N, dtype=complex) if final else None
+    expected = everything(scan.recurrent, *args, dy, dh)
+    for f in (scan.chunked, scan.fft):
+        for name, a, b in zip(
+            ("y", "h", "dlog_lam", "dc", "du", "dh0"), everything(f, *args, dy, dh), expected, strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * max(1, abs(b).max()), err_msg=f"{f.__name__} {name}")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 90), st.integers(1, 5), st.integers(1, 4), st.integers(1, 40), st.booleans())
+def test_modes_agree_over_shapes_and_chunks(batch, length, channels, modes, chunk, given_h0):
+    rng = np.random.default_rng(length)
+    log_lam = -rng.uniform(0.01, 0.5, (channels, modes)) + 1j * rng.normal(0, 2, (channels, modes))
+    c, u = draw(rng, channels, modes, dtype=complex), draw(rng, batch, length, channels)
+    h0 = draw(rng, batch, channels, modes, dtype=complex) if given_h0 else None
+    dy, dh = draw(rng, *u.shape), draw(rng, batch, channels, modes, dtype=complex)
+    expected = everything(scan.recurrent, log_lam, c, u, h0, dy, dh)
+    for f in (lambda *a: scan.chunked(*a, chunk=chunk), scan.fft):
+        for a, b in zip(everything(f, log_lam, c, u, h0, dy, dh), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * max(1, abs(b).max()))
+
+
+@ALL
+@pytest.mark.parametrize("length", [1, 7, 66])
+def test_gradients_match_differences(f, length, rng):
+    names = ("log_lam", "c", "u", "h0")
+    gradcheck(f, *problem(rng, length), names=names)
+    gradcheck(f, *problem(rng, length, given_h0=False), names=names)
+
+
+@ALL
+@pytest.mark.parametrize("length", [1, 7, 66])
+def test_gradients_match_autograd(f, length, rng):
+    assert_matches_autograd(f, *problem(rng, length), rng=rng)
+
+
+def test_the_kernel_is_the_impulse_response_and_its_gradient_is_right(rng):
+    log_lam, c, _, _ = problem(rng, 1)
+    k, _ = scan.kernel(log_lam, c, 37)
+    impulse = np.zeros((1, 37, D))
+    impulse[:, 0] = 1
+    np.testing.assert_allclose(k.T[None], scan.recurrent(log_lam, c, impulse)[0], rtol=0, atol=1e-12)
+    gradcheck(lambda a, b: scan.kernel(a, b, 37), log_lam, c)
+
+
+def test_the_powers_of_lam_stay_exact_over_a_long_kernel():
+    """Phases formed in single precision would be off by 4e-3 here."""
+    log_lam = np.array([[-1e-5 + 1.2345j]])
+    k, _ = scan.kernel(log_lam, np.ones((1, 1), complex), 65536)
+    np.testing.assert_allclose(k[0, -1], np.exp(65535 * log_lam[0, 0]).real, atol=1e-9)
+
+
+@ALL
+@pytest.mark.parametrize("cut", [1, 32, 50, 65])
+def test_two_halves_with_the_state_carried_are_the_whole(f, cut, rng):
+    log_lam, c, u, h0 = problem(rng, 101)
+    y, h, backward = f(log_lam, c, u, h0)
+    y1, h1, back1 = f(log_lam, c, u[:, :cut], h0)
+    y2, h2, back2 = f(log_lam, c, u[:, cut:], h1)
+    np.testing.assert_allclose(np.concatenate([y1, y2], axis=1), y, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(h2, h, rtol=0, atol=1e-11)
+    dy, dh = draw(rng, *y.shape), draw(rng, *h.shape, dtype=complex)
+    whole = backward(dy, dh)
+    second = back2(dy[:, cut:], dh)
+    first = back1(dy[:, :cut], second[3])
+    pieces = (first[0] + second[0], first[1] + second[1], np.concatenate([first[2], second[2]], axis=1), first[3])
+    for a, b in zip(pieces, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * max(1, abs(b).max()))
+
+
+@ALL
+@pytest.mark.parametrize("t", [0, 31, 32, 69])
+def test_output_is_causal(f, t, rng):
+    log_lam, c, u, h0 = problem(rng, 70)
+    later = u.copy()
+    later[:, t:] += 100
+    before, after = f(log_lam, c, u, h0)[0], f(log_lam, c, later, h0)[0]
+    np.testing.assert_allclose(after[:, :t], before[:, :t], rtol=0, atol=1e-11)
+    assert abs(after[:, t] - before[:, t]).min() > 1e-6
+
+
+@ALL
+@pytest.mark.parametrize("length", [1, 37, 130])
+def test_single_precision_stays_single_and_is_close_to_double(f, length, rng):
+    log_lam, c, u, h0 = problem(rng, length, np.float32)
+    dy, dh = draw(rng, *u.shape, dtype=np.float32), draw(rng, *h0.shape, dtype=np.complex64)
+    single = everything(f, log_lam, c, u, h0, dy, dh)
+    double = everything(f, log_lam, c, *(a.astype(np.result_type(a, 1.0)) for a in (u, h0, dy, dh)))
+    assert [a.dtype for a in single] == [np.float32, np.complex64, complex, complex, np.float32, np.complex64]
+    for a, b in zip(single, double, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * abs(b).max())
+
+
+@ALL
+def test_nothing_is_written_to_and_backward_may_be_called_again(f, rng):
+    args = problem(rng, 70)
+    dy, dh = draw(rng, B, 70, D), draw(rng, B, D, N, dtype=complex)
+    for a in (*args, dy, dh):
+        a.flags.writeable = False
+    y, h, backward = f(*args)
+    y.flags.writeable = h.flags.writeable = False
+    first = [a.copy() for a in backward(dy, dh)]
+    backward(2 * dy, None)
+    for a, b in zip(backward(dy, dh), first, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@ALL
+def test_strides_do_not_matter(f, rng):
+    """ssm gives a view of channel-first memory; a user may give any other."""
+    log_lam, c, u, h0 = problem(rng, 70)
+    dy = draw(rng, *u.shape)
+    expected = everything(f, log_lam, c, u, h0, dy, None)
+
+    def strange(a):
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 2, 0)), 0, 2)
+
+    backwards = np.ascontiguousarray(u[:, ::-1])[:, ::-1]
+    for v, dv in ((strange(u), strange(dy)), (backwards, dy), (np.repeat(u, 2, axis=2)[:, :, ::2], dy)):
+        for a, b in zip(everything(f, log_lam, c, v, h0, dv, None), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * max(1, abs(b).max()))
+
+
+@ALL
+def test_a_wrong_shape_is_refused_in_one_sentence(f, rng):
+    log_lam, c, u, h0 = problem(rng, 5)
+    with pytest.raises(ValueError, match=r"u has D=4 channels, log_lam has shape \(3, 3\)"):
+        f(log_lam[:3], c, u)
+    with pytest.raises(ValueError, match=r"u has shape \(5, 4\); expected \(B, L, D\)"):
+        f(log_lam, c, u[0])
+    with pytest.raises(ValueError, match=r"u has shape \(2, 0, 4\); expected \(B, L, D\) with L >= 1"):
+        f(log_lam, c, u[:, :0])
+    with pytest.raises(ValueError, match=r"h0 has shape \(1, 4, 3\); expected \(B, D, N\) = \(2, 4, 3\)"):
+        f(log_lam, c, u, h0[:1])
+
+
+def test_auto_picks_by_shape():
+    assert scan.pick("auto", 1, 8) is scan.recurrent
+    assert scan.pick("auto", 2, 8) is scan.chunked
+    assert scan.pick("auto", 5000, 256) is scan.chunked
+    assert scan.pick("auto", 5000, 257) is scan.fft
+    assert all(scan.pick(mode, 9, 9) is f for mode, f in scan.MODES.items())
+    with pytest.raises(ValueError, match="unknown mode 'slow'; expected one of auto, recurrent, chunked, fft"):
+        scan.pick("slow", 1, 1)

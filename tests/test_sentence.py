@@ -1,0 +1,107 @@
+"""A model as a sentence: read, spelled, and refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minissm import Attn, Fnn, Model, S4d, Ssm, parse
+from minissm.sentence import spell
+
+ranges = st.tuples(st.floats(1e-4, 1), st.floats(1, 10))
+ssms = st.builds(
+    Ssm,
+    filter=st.builds(S4d, st.integers(1, 64), st.sampled_from(["lin", "inv", "real"]), st.none() | ranges),
+    expand=st.integers(1, 4),
+)
+attns = st.builds(Attn, st.integers(1, 8), st.just("learned"), st.integers(1, 999)) | st.builds(
+    Attn, st.integers(1, 8), st.just("none")
+)
+fnns = st.builds(Fnn, st.integers(1, 12), st.none() | st.integers(1, 999), st.sampled_from(["relu", "gelu"])) | st.just(
+    Fnn(0)
+)
+sentences = st.lists(ssms | attns | fnns, min_size=1, max_size=5).map(tuple)
+
+
+@given(sentences)
+def test_what_is_spelled_is_read_back(blocks):
+    assert parse(spell(blocks)) == blocks
+
+
+@given(
+    sentences,
+    st.sampled_from(["none", "rms", "layer"]),
+    st.booleans(),
+    st.sampled_from(["graded", "reversed", "equal"]),
+)
+def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual, memory):
+    net = Model(blocks, vocab=7, outputs=3, width=840, norm=norm, residual=residual, memory=memory)
+    assert eval(repr(net)) == net  # as a user may do with text of their own
+    assert Model.read(repr(net)) == net
+
+
+@pytest.mark.parametrize(
+    ("sentence", "blocks"),
+    [
+        ("ssm + fnn1", (Ssm(), Fnn(1))),
+        ("  ssm+fnn2(width=48)  ", (Ssm(), Fnn(2, width=48))),
+        ("ssm(modes=16, dt=(0.1, 1)) + attn(heads=4)", (Ssm(S4d(modes=16, dt=(0.1, 1.0))), Attn(heads=4))),
+        ("ssm(variant='inv', expand=3)", (Ssm(S4d(variant="inv"), expand=3),)),
+        ("ssm(filter='s4d', modes=4.0)", (Ssm(S4d(modes=4)),)),
+        ("ssm() + fnn0", (Ssm(), Fnn(0))),
+        ("(ssm + fnn1) + attn(positions='none')", (Ssm(), Fnn(1), Attn(positions="none"))),
+    ],
+)
+def test_sentences_mean_blocks(sentence, blocks):
+    assert parse(sentence) == blocks
+
+
+def test_only_what_differs_from_the_defaults_is_spelled():
+    assert spell(parse("ssm(modes=8, expand=2) + fnn1(act='gelu') + attn(heads=3)")) == "ssm + fnn1 + attn(heads=3)"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("", "the sentence is empty"),
+        ("ssm + fn2", r"unknown block 'fn2' in 'ssm \+ fn2'; expected one of ssm, attn, fnn<depth>"),
+        ("fnn", "unknown block 'fnn'"),
+        ("ssm(mode=3)", "ssm: unknown option 'mode'; expected one of expand, modes, variant, dt"),
+        ("fnn1(depth=2)", "fnn1: unknown option 'depth'; expected one of width, act"),
+        ("ssm(modes=1, modes=2)", "option modes given twice"),
+        ("ssm(**{})", "given twice"),
+        ("ssm(16)", r"ssm: a value without a name in 'ssm\(16\)'; write ssm\(option=value\)"),
+        ("ssm(filter='trig')", "ssm: filter='trig'; expected one of s4d"),
+        ("ssm(dt=(1, 0.1))", r"s4d: dt=\(1, 0.1\); expected 0 < low <= high"),
+        ("ssm(modes=open('x'))", "an option in .* is not a plain value"),
+        ("ssm - fnn1", "can't read 'ssm - fnn1'; expected words joined by"),
+        ("ssm(", r"can't read 'ssm\('; expected a call like"),
+        ("os.system('x')", "can't read"),
+        ("ssm + 3", "can't read"),
+        ("ssm\0", "can't read"),
+        ("(" * 5000, "can't read"),
+    ],
+)
+def test_a_wrong_sentence_is_refused_in_one_sentence(sentence, told):
+    with pytest.raises(ValueError, match=told) as caught:
+        parse(sentence)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Model()", "Modell('ssm', vocab=2)", "Model('ssm', voc=2)", "Model(3, vocab=2)", "Model('ssm', vocab=x)"],
+)
+def test_a_model_is_read_from_nothing_else(text):
+    with pytest.raises(ValueError, match="Model: "):
+        Model.read(text)
+
+
+def test_a_block_without_a_word_has_a_repr_but_no_sentence():
+    class Mine(S4d):
+        pass
+
+    net = Model((Ssm(Mine()),), vocab=3)
+    assert "Mine" in repr(net)
+    with pytest.raises(ValueError, match="no word spells the block"):
+        net.sentence  # noqa: B018
