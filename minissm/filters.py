@@ -20,11 +20,8 @@ from .checks import choice, interval, whole
 
 Array = Any
 
-SHORT, LONG, WIDE = (
-    (0.1, 1.0),
-    (0.01, 0.1),
-    (0.01, 0.3),
-)  # steps dt of the first and of the last layer, and with no place
+SHORT, LONG = (0.1, 1.0), (0.01, 0.1)  # ranges of the steps dt in the first and in the last layer
+WIDE = (0.01, 0.3)  # and in a layer without a place
 
 
 def between(first: tuple, last: tuple, place: float) -> tuple:
@@ -53,7 +50,7 @@ class S4d:
     def __call__(self, p: dict) -> tuple:
         return s4d(p)
 
-    def init(self, rng: np.random.Generator, channels: int, place: float | None) -> dict:
+    def init(self, rng: np.random.Generator, channels: int, place: float | None = None) -> dict:
         low, high = self.dt or (WIDE if place is None else between(SHORT, LONG, place))
         N, n = self.modes, np.arange(self.modes)
         shape = (channels, N)

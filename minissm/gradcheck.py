@@ -8,7 +8,7 @@ derivative Re <dz, d> must equal (L(z + h d) - L(z - h d)) / 2h, up to about h^2
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,11 @@ Array = Any
 
 
 class GradientError(AssertionError):
-    """A backward and the differences of its forward disagree; the message is the report."""
+    """A backward and the differences of its forward disagree; the message is the report, if there is one to give."""
+
+    def __init__(self, message: str, report: "Report | None" = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Row:
     def __str__(self) -> str:
         verdict = "ok" if self.ok else "WRONG"
         values = f"backward {self.backward: .6e}  difference {self.difference: .6e}"
-        return f"{self.leaf:24s} {values}  error {self.error:.1e}  expected below {self.expected:.0e}  {verdict}"
+        return f"{self.leaf}  {values}  error {self.error:.1e}  expected below {self.expected:.0e}  {verdict}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Report:
         return max(self.rows, key=lambda row: row.error / row.expected)
 
     def __str__(self) -> str:
-        return "\n".join(str(row) for row in self.rows)
+        width = max((len(row.leaf) for row in self.rows), default=0)
+        return "\n".join(str(replace(row, leaf=row.leaf.ljust(width))) for row in self.rows)
 
 
 def gradcheck(
@@ -92,14 +97,14 @@ def gradcheck(
     for i, (name, value, gradient) in enumerate(zip(names, inputs, gradients, strict=True)):
         for leaf_name, leaf in tree.named(value) if value is not None else []:
             if namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating")):
-                replace = _replacer(inputs, i, value, leaf)
+                put = _replacer(inputs, i, value, leaf)
                 found = dict(tree.named(gradient)).get(leaf_name) if gradient is not None else None
                 label = f"{name}.{leaf_name}" if leaf_name else name
-                checked = [_row(label, leaf, found, lambda z, r=replace: loss(r(z)), rng) for _ in range(directions)]
+                checked = [_row(label, leaf, found, lambda z, put=put: loss(put(z)), rng) for _ in range(directions)]
                 rows.append(max(checked, key=lambda row: row.error / row.expected))
     report = Report(tuple(rows))
     if not report.ok:
-        raise GradientError("the backward does not match the differences of its forward:\n" + str(report))
+        raise GradientError("the backward does not match the differences of its forward:\n" + str(report), report)
     return report
 
 
@@ -116,7 +121,10 @@ def _row(name: str, leaf: Array, gradient: Array, loss: Callable, rng: np.random
     analytic, difference = _inner(gradient, d), (up - down) / (2 * h)
     expected = 1e-6 if precision < 1e-10 else 1e-2
     rounding = 20 * precision * max(abs(up), abs(down), 1.0) / (2 * h)  # of the two losses, in the difference
-    scale = max(abs(analytic), abs(difference), rounding / expected)
+    size = math.sqrt(
+        _inner(gradient, gradient)
+    )  # what |<dz, d>| is on average: a direction may happen to give nearly 0
+    scale = max(abs(analytic), abs(difference), size, rounding / expected)
     return Row(name, analytic, difference, abs(analytic - difference) / scale, expected)
 
 

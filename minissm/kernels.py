@@ -31,9 +31,9 @@ def powers(log_lam: Array, n: int, dtype: Array) -> tuple:
     xp = namespace(log_lam)
     step = xp.exp(log_lam)[..., None]
     v = xp.ones_like(step)
-    while v.shape[-1] < n:
-        v, step = xp.concat([v, v * step], axis=-1), step * step
-    v = xp.astype(v[..., :n], dtype)
+    while (have := v.shape[-1]) < n:
+        v, step = xp.concat([v, v[..., : min(have, n - have)] * step], axis=-1), step * step
+    v = xp.astype(v, dtype)
 
     def backward(dv: Array) -> Array:
         j = xp.arange(n, dtype=xp.real(v).dtype, device=device(v))

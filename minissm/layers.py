@@ -201,7 +201,7 @@ class Fnn:
         sizes = [width, *[self.width or 4 * width] * self.depth, width]
         return list(pairwise(sizes))
 
-    def init(self, rng: np.random.Generator, width: int, place: float | None) -> list:
+    def init(self, rng: np.random.Generator, width: int, place: float | None = None) -> list:
         return [{"w": rng.normal(0, math.sqrt(2 / n), (n, m)), "b": np.zeros(m)} for n, m in self._sizes(width)]
 
     def size(self, width: int) -> int:

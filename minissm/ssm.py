@@ -71,7 +71,7 @@ class Ssm:
     def __post_init__(self) -> None:
         whole(self, "ssm", "expand", least=1)
 
-    def init(self, rng: np.random.Generator, width: int, place: float | None) -> dict:
+    def init(self, rng: np.random.Generator, width: int, place: float | None = None) -> dict:
         E = self.expand * width
         inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)
         return {

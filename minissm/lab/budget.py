@@ -1,11 +1,12 @@
 """Models of equal size: choose the width, then the FNNs' hidden width, that come nearest to a number of parameters."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..attention import Attn
 from ..layers import Fnn
 from ..model import Model
-from ..sentence import parse, spell
+from ..sentence import parse
 from ..tasks import Task
 
 
@@ -26,24 +27,27 @@ def at_budget(sentence: str, task: Task, budget: int, dtype: str = "float32") ->
 
     A sentence without an FNN of free width has only the width to turn, and lands where it lands.
     """
-
-    def miss(net: Model) -> int:
-        return abs(net.size - budget)
-
-    def make(width: int, hidden: int | None = None) -> Model:
-        return model_for(sentence, task, width, dtype, hidden)
-
     step = _step(sentence)
-    if make(step).size > 1.5 * budget:
-        raise ValueError(
-            f"budget={budget}: {spell(parse(sentence))} has {make(step).size} parameters at width {step}; give more"
-        )
-    best = make(step)
-    width = step
-    while (net := make(width + step)).size <= 2 * budget or miss(net) < miss(best):
-        width += step
-        best = min(best, net, key=miss)
-    return min((make(best.width, h) for h in range(1, 8 * best.width)), key=miss, default=best)
+    smallest = model_for(sentence, task, step, dtype)
+    if smallest.size > 1.5 * budget:
+        raise ValueError(f"run: budget={budget}; {smallest!r}, the smallest, has {smallest.size}; give more")
+    best = _nearest(budget, lambda k: model_for(sentence, task, k * step, dtype))
+
+    def with_hidden(h: int) -> Model:
+        return model_for(sentence, task, best.width, dtype, h)
+
+    return _nearest(budget, with_hidden) if with_hidden(1) != with_hidden(2) else best
+
+
+def _nearest(budget: int, make: Callable[[int], Model]) -> Model:
+    """Of make(1), make(2), ..., which grow, the one whose size is nearest to the budget."""
+    low, high = 1, 2  # make(high) is above the budget in the end, and make(low) not, unless make(1) is
+    while make(high).size <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if make(middle).size <= budget else (low, middle)
+    return min(make(low), make(high), key=lambda net: abs(net.size - budget))
 
 
 def _step(sentence: str) -> int:
