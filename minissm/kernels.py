@@ -59,17 +59,25 @@ def edges(c: Array, v: Array) -> tuple:
     into (D, Q, 2N): input s adds lam^(Q-1-s) to the state at the end.
     out (D, 2N, Q): the state at the start adds Re c lam^(t+1) h to output t.
     """
-    xp = namespace(c, v)
-    into = pair(transpose(xp.flip(v[..., :-1], axis=-1)))
-    out = transpose(pair(transpose(xp.conj(c[..., None] * v[..., 1:]))))
+    xp, (D, N, Q) = namespace(c, v), v[..., 1:].shape
+
+    def rows(z: Array) -> Array:
+        """(D, N, Q) complex -> (D, 2N, Q) real, in the order of `pair`."""
+        return xp.reshape(xp.stack([xp.real(z), xp.imag(z)], axis=2), (D, 2 * N, Q))
+
+    def back_rows(a: Array) -> Array:
+        a = xp.astype(xp.reshape(a, (D, N, 2, Q)), v.dtype)
+        return a[:, :, 0, :] + 1j * a[:, :, 1, :]
 
     def backward(dinto: Array, dout: Array) -> tuple:
         dv = xp.zeros_like(v)
-        dv[..., :-1] = xp.flip(transpose(unpair(dinto)), axis=-1)
-        dw = xp.conj(transpose(unpair(transpose(dout))))  # w = c v[..., 1:]
+        dv[..., :-1] = xp.flip(back_rows(transpose(dinto)), axis=-1)
+        dw = xp.conj(back_rows(dout))  # of w = c v[..., 1:], of which out is the conjugate
         dv[..., 1:] += dw * xp.conj(c)[..., None]
         return xp.sum(dw * xp.conj(v[..., 1:]), axis=-1), dv
 
+    into = transpose(rows(xp.flip(v[..., :-1], axis=-1)))
+    out = rows(xp.conj(c[..., None] * v[..., 1:]))
     return into, out, backward
 
 

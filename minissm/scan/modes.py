@@ -59,7 +59,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     xp, h, complex_ = _start(log_lam, c, u, h0)
     L = u.shape[1]
     Q = chunk or (L if L <= 2 * CHUNK else CHUNK)
-    if second := fast.body("chunked", u):
+    if Q < L and (second := fast.body("chunked", u)):
         return second(log_lam, c, u, h0, Q)
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)

@@ -1,0 +1,87 @@
+"""What README and the docs claim is run, or compared with the results that were committed."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+import minissm
+from minissm.lab import compare
+from minissm.tasks import TASKS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("**/*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_and_files_named_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for name in re.findall(r"`((?:minissm|tests|docs|tutorials)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_commands_of_readme_are_those_that_ci_runs():
+    install_and_test = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+    assert install_and_test in README
+    assert install_and_test in (ROOT / ".ci" / "run").read_text()
+    assert "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/minissm run copying" in README
+
+
+def results(task: str) -> list[dict]:
+    return [json.loads(line) for line in (ROOT / "docs" / "results" / f"{task}.jsonl").read_text().splitlines()]
+
+
+def cell(values: list[float]) -> str:
+    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("page", ["README.md", "docs/experiments.md"])
+def test_the_tables_are_the_results_that_were_committed(task, page):
+    """| model | copying | recall |, the median token accuracy over seeds and its range."""
+    table = {}
+    for line in (ROOT / page).read_text().splitlines():
+        cells = [c.strip() for c in line.strip("|").split("|")]
+        if len(cells) == 3 and cells[0].strip("`") in (*compare.MODELS, "guessing"):
+            table[cells[0].strip("`")] = cells[1 + list(TASKS).index(task)]
+    rows = results(task)
+    assert set(table) == {*compare.MODELS, "guessing"}
+    for model in compare.MODELS:
+        values = [r["token_accuracy"] for r in rows if r["model"] == model]
+        assert len(values) == compare.PROFILES["quick"]["seeds"]
+        assert table[model] == cell(values), model
+    assert table["guessing"] == f"{TASKS[task]().floor:.3f}"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_results_were_made_by_the_shipped_defaults(task):
+    """The rows name the models, sizes, steps and rates that `minissm run` would use today."""
+    config = compare.Config(task, **compare.PROFILES["quick"])
+    nets = {name: repr(net) for name, net in config.nets().items()}
+    for row in results(task):
+        assert row["net"] == nets[row["model"]]
+        assert (row["steps"], row["lr"]) == (config.steps, config.lrs[0])
+        assert row["versions"]["minissm"] == minissm.__version__
+
+
+def test_the_version_is_said_once():
+    assert f"## {minissm.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {minissm.__version__}" in (ROOT / "CITATION.cff").read_text()
