@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -13,26 +14,40 @@ class Parser(argparse.ArgumentParser):
     """An error is one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, _one_line(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; -> exit code."""
     try:
         arguments = _parser().parse_args(argv)
-        return arguments.command(arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
-        print(f"minissm {error}", file=sys.stderr)
+        code = arguments.command(arguments)
+        sys.stdout.flush()
+        return code
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        _say(f"minissm {error}")
+    except MemoryError as error:
+        _say(f"minissm run: not enough memory ({error}); choose a smaller --width or --budget")
+    except BrokenPipeError:  # `minissm run copying | head`: what is still in the buffer has no reader either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say("minissm: the reader of the output has gone; give it a file instead")
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        print(
-            f"minissm: can't write{where} ({error.strerror or error}); free some space or choose another --out",
-            file=sys.stderr,
-        )
+        _say(f"minissm: can't write{where} ({error.strerror or error}); free some space or choose another --out")
     except KeyboardInterrupt:
-        print("minissm: interrupted", file=sys.stderr)
+        _say("minissm: interrupted")
         return 130
     return 2
+
+
+def _say(text: str) -> None:
+    print(_one_line(text), file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    """One line, whatever was given: of a long one the beginning and the end."""
+    text = " ".join(text.split())
+    return text if len(text) <= 500 else f"{text[:250]} ... {text[-250:]}"
 
 
 def _parser() -> Parser:
@@ -106,14 +121,15 @@ def _run(a: argparse.Namespace) -> int:
         raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
     given: dict[str, Any] = {"seeds": a.seeds, "steps": a.steps, "lrs": a.lr, "budget": a.budget, "width": a.width}
     if a.models is not None:
-        given["models"] = tuple(s.strip() for s in a.models.split(";") if s.strip())
+        given["models"] = tuple(a.models.split(";"))
     settings = compare.PROFILES[a.profile] | {k: v for k, v in given.items() if v is not None}
     config = compare.Config(a.task, mode=a.mode, backend=a.backend, dtype=a.dtype, **settings)
     jobs = a.jobs or (1 if a.backend == "cupy" or sys.gettrace() else machine.cores())
     folder, rows, curves = compare.run(config, a.out, jobs)
     task = TASKS[a.task]()
+    print(f"\n{report.table(rows, curves, task, config)}\n", flush=True)
     figures = plots.comparison(rows, curves, task, config, folder)
-    print(f"\n{report.table(rows, curves, task, config)}\n\nrows: {folder / 'results.jsonl'}   figure: {figures[0]}")
+    print(f"rows: {folder / 'results.jsonl'}   figure: {figures[0]}")
     return 1 if any(r["stopped"] for r in rows) else 0
 
 

@@ -18,8 +18,10 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say where
+            error.filename = os.fspath(path)
         raise
 
 

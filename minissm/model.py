@@ -76,13 +76,10 @@ class Model:
             first = f'"{self.sentence}"'
         except ValueError:  # a block of one's own, without a word
             first = repr(self.blocks)
-        options = [
-            f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[1:] if getattr(self, f.name) != self._default(f)
-        ]
+        defaults = {f.name: f.default for f in fields(self)[1:]} | {"outputs": self.vocab}
+        given = {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
+        options = [f'{name}="{v}"' if isinstance(v, str) else f"{name}={v}" for name, v in given.items()]
         return f"Model({', '.join([first, *options])})"
-
-    def _default(self, f: Any) -> Any:
-        return self.vocab if f.name == "outputs" else f.default
 
     @classmethod
     def read(cls, text: str) -> "Model":

@@ -6,6 +6,7 @@ its own) or to FILTER_WORDS (an Ssm with another filter).
 
 import ast
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -17,7 +18,7 @@ from .ssm import Ssm
 
 WORDS: dict[str, Callable] = {"attn": Attn}
 FILTER_WORDS = {"ssm": "s4d"}  # word: the filter of its Ssm
-DEPTH = re.compile(r"fnn(\d{1,3})")
+DEPTH = re.compile(r"fnn([0-9]{1,3})")
 KNOWN = ", ".join([*FILTER_WORDS, *WORDS, "fnn<depth> (fnn1, fnn2, ...)"])
 LITERALS = (int, float, str, bool, tuple, type(None))
 
@@ -36,8 +37,12 @@ def spell(blocks: tuple) -> str:
 
 def _expression(text: str, who: str) -> ast.expr:
     try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of, like "\d", is no plain value either
+            return ast.parse(text.strip(), mode="eval").body
+    except (RecursionError, MemoryError):
+        raise ValueError(f"{who}: {_short(text)} is too long or too deep; give fewer blocks") from None
+    except (SyntaxError, ValueError, Warning):
         raise ValueError(f"{who}: can't read {_short(text)}; expected a call like ssm(modes=16) + fnn1") from None
 
 
@@ -84,13 +89,13 @@ def _block(node: ast.expr, sentence: str) -> Any:
     if word in WORDS:
         return _make(word, WORDS[word], options)
     if word not in FILTER_WORDS:
-        raise ValueError(f"Model: unknown block {word!r} in {_short(sentence)}; expected one of {KNOWN}")
+        raise ValueError(f"Model: unknown block {_short(word)} in {_short(sentence)}; expected one of {KNOWN}")
     return _filter_block(word, options)
 
 
 def _filter_block(word: str, options: dict) -> Ssm:
     name = options.pop("filter", FILTER_WORDS[word])
-    if name not in FILTERS:
+    if not isinstance(name, str) or name not in FILTERS:
         raise ValueError(f"{word}: filter={name!r}; expected one of {', '.join(FILTERS)}")
     if word != "ssm" and name != FILTER_WORDS[word]:
         raise ValueError(f"{word}: filter={name!r}; {word} names its filter already, write ssm(filter={name!r})")
@@ -115,9 +120,9 @@ def _known(word: str, options: dict, known: list[str]) -> None:
 
 
 def _spell(block: Any) -> str:
-    if isinstance(block, Fnn):
+    if type(block) is Fnn:
         return _call(f"fnn{block.depth}", _differing(block, Fnn(block.depth)))
-    if isinstance(block, Ssm):
+    if type(block) is Ssm:
         for word, name in FILTER_WORDS.items():
             if type(block.filter) is FILTERS[name]:
                 options = _differing(block.filter, FILTERS[name]()) | _differing(block, Ssm(filter=block.filter))

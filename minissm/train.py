@@ -63,6 +63,7 @@ def fit(
     clip: float = CLIP,
     mode: str = "auto",
     looks: int = 15,
+    threads: int | None = 1,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
 ) -> tuple[dict, Log]:
@@ -71,12 +72,17 @@ def fit(
     The learning rate rises to `lr` over the first tenth of the steps and falls by a cosine to a twentieth of it.
     `looks` times on the way the model is evaluated on 200 fresh sequences. Ctrl-C ends the training and keeps what is
     done; so does a loss that is no longer finite: then params are the last with a finite loss, and log.stopped says so.
+
+    threads: of BLAS (None: as many as it takes). One is the default: the products of a small model gain nothing from
+    more, are slower by far where something else wants the cores, and round differently with each number of threads.
     """
+    from threadpoolctl import threadpool_limits
+
     _keep_freed_memory()
     log, state, recent = Log(), None, []
     watch = rng.spawn(1)[0]
     every = max(1, steps // max(1, looks))
-    with Progress(steps, net.sentence, progress) as bar:
+    with threadpool_limits(threads, "blas"), Progress(steps, net.sentence, progress) as bar:
         try:
             for i in range(steps):
                 drawn = task.batch(rng, batch)

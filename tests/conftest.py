@@ -1,7 +1,17 @@
 """One seed for all, and loud skips."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_blas_thread() -> Iterator[None]:
+    """Small products on several threads are slow wherever something else wants the cores, and round differently."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Models of equal size: choose the width, then the FNNs' hidden width, that come nearest to a number of parameters."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -52,8 +53,4 @@ def _nearest(budget: int, make: Callable[[int], Model]) -> Model:
 
 def _step(sentence: str) -> int:
     """Widths must be multiples of the heads of every attention block."""
-    step = 1
-    for block in parse(sentence):
-        if isinstance(block, Attn) and step % block.heads:
-            step *= block.heads
-    return step
+    return math.lcm(*(block.heads for block in parse(sentence) if isinstance(block, Attn)))

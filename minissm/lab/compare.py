@@ -5,6 +5,7 @@ it runs in and whatever runs beside it. One process, the one that was started, w
 """
 
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -12,8 +13,11 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,13 +27,14 @@ import numpy as np
 
 from ..backend import cupy, to
 from ..checkpoint import save
+from ..checks import whole
 from ..files import write_whole
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import pick
 from ..sentence import parse, spell
 from ..tasks import TASKS
-from ..train import LR, evaluate, fit
+from ..train import LR, evaluate, fit, like
 from .budget import at_budget, model_for
 
 MODELS = ("ssm", "ssm + fnn1", "ssm + fnn1 + ssm + fnn1", "attn + attn", "attn + fnn1 + attn + fnn1")
@@ -65,13 +70,15 @@ class Config:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"run: the model {name!r} is given twice; give it once")
-        if not names or not self.lrs or min(self.seeds, self.steps, self.budget, self.width or 1) < 1:
-            raise ValueError(
-                "run: expected at least one model, one learning rate, one seed, one step and one parameter"
-            )
+        if not names or not self.lrs:
+            raise ValueError("run: expected at least one model and one learning rate; leave them out for the defaults")
+        for name in ("seeds", "steps", "budget"):
+            whole(self, "run", name, least=1)
+        whole(self, "run", "width", least=1, optional=True)
         if not all(0 < lr < float("inf") for lr in self.lrs) or len(set(self.lrs)) < len(self.lrs):
             raise ValueError(f"run: lr={', '.join(f'{lr:g}' for lr in self.lrs)}; expected different numbers above 0")
         object.__setattr__(self, "models", tuple(names))
+        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
         pick(self.mode, 1, 1)
         if self.backend == "cupy":
             cupy()
@@ -79,11 +86,18 @@ class Config:
             raise ValueError(f"run: backend={self.backend!r}; expected numpy or cupy")
 
     def nets(self) -> dict[str, Model]:
-        """name -> the model in the size that is trained."""
-        task = TASKS[self.task]()
-        if self.width is not None:
-            return {name: model_for(name, task, self.width, self.dtype) for name in self.models}
-        return {name: at_budget(name, task, self.budget, self.dtype) for name in self.models}
+        """name -> the model in the size that is trained. Each answers one sequence of the task before it is given."""
+        task, nets = TASKS[self.task](), {}
+        for name in self.models:
+            if self.width is not None:
+                net = model_for(name, task, self.width, self.dtype)
+            else:
+                net = at_budget(name, task, self.budget, self.dtype)
+            params = to(net.init(np.random.default_rng(0)), self.backend)
+            tokens = task.batch(np.random.default_rng(0), 1).tokens
+            net(params, like(tokens, params["embed"]["w"]), self.mode)
+            nets[name] = net
+        return nets
 
 
 class Job(NamedTuple):
@@ -101,11 +115,16 @@ class Job(NamedTuple):
     @property
     def name(self) -> str:
         slug = re.sub(r"[^a-z0-9.]+", "-", self.model.lower()).strip("-")
-        return f"{slug}-seed{self.seed}-lr{self.lr:g}"
+        if len(slug) > 100:  # the name of a file has 255 bytes
+            slug = f"{slug[:90]}-{zlib.crc32(self.model.encode()):08x}"
+        return f"{slug}-seed{self.seed}-lr{self.lr}"
 
 
 class Outcome(NamedTuple):
-    """row: the line of results.jsonl.  curve: lines of curves.jsonl.  params: the trained weights, on NumPy."""
+    """row: the line of results.jsonl.  curve: lines of curves.jsonl.  params: the trained weights, on NumPy.
+
+    Numbers in row and curve that are not finite are None, which JSON has a word for.
+    """
 
     row: dict
     curve: list[dict]
@@ -118,11 +137,12 @@ def run_job(job: Job, on_step: Any = None) -> Outcome:
     draw, data, test = (np.random.default_rng([job.seed, i]) for i in range(3))
     params = to(net.init(draw), job.backend)
     start = time.perf_counter()
-    params, log = fit(net, params, task, job.steps, data, lr=job.lr, mode=job.mode, progress=False, on_step=on_step)
-    seconds = time.perf_counter() - start
-    if log.stopped.startswith("interrupted"):
-        raise KeyboardInterrupt
-    scores = evaluate(net, params, task, test, TEST_SEQUENCES, job.mode)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a run that breaks off says so in its row
+        params, log = fit(net, params, task, job.steps, data, lr=job.lr, mode=job.mode, progress=False, on_step=on_step)
+        seconds = time.perf_counter() - start
+        if log.stopped.startswith("interrupted"):
+            raise KeyboardInterrupt
+        scores = evaluate(net, params, task, test, TEST_SEQUENCES, job.mode)
     key = {"task": job.task, "model": job.model, "seed": job.seed, "lr": job.lr}
     row = {
         **key,
@@ -133,23 +153,34 @@ def run_job(job: Job, on_step: Any = None) -> Outcome:
         **scores._asdict(),
         "stopped": log.stopped,
         "seconds": round(seconds, 2),
+        "weights": f"weights/{job.name}.npz",
         "versions": versions(),
     }
-    return Outcome(row, [key | r for r in log.rows], to(params, "numpy"))
+    return Outcome(_finite(row), [_finite(key | r) for r in log.rows], to(params, "numpy"))
+
+
+def _finite(row: dict) -> dict:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 def versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    names = ("minissm", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    from .. import __version__
+
+    return {
+        "python": platform.python_version(),
+        "minissm": __version__,
+        **{name: version(name) for name in ("numpy", "scipy")},
+    }
 
 
 def run(config: Config, out: str | os.PathLike | None = None, jobs: int = 1) -> tuple[Path, list[dict], list[dict]]:
     """Train everything that config names and write it to `out`. -> the folder, its rows, its learning curves.
 
-    Rows are printed as they finish. Ctrl-C keeps the finished rows (and raises KeyboardInterrupt). jobs: processes;
-    with 1 everything runs in this one, where a debugger can step through it.
+    Rows are printed as they finish, and stand in the order of the jobs whatever finished first. Ctrl-C keeps the
+    finished rows (and raises KeyboardInterrupt). jobs: processes; with 1 everything runs in this one, where a debugger
+    can step through it.
     """
     nets = config.nets()
     work = [
@@ -158,11 +189,20 @@ def run(config: Config, out: str | os.PathLike | None = None, jobs: int = 1) -> 
         for lr in config.lrs
         for name, net in nets.items()
     ]
+    place = {(job.model, job.seed, job.lr): i for i, job in enumerate(work)}
     folder = _new_folder(out, config)
     rows: list[dict] = []
     curves: list[dict] = []
-    with Progress(len(work) * config.steps, f"{config.task}, {len(work)} runs") as bar:
-        for outcome in _in_process(work, bar) if jobs == 1 else _in_processes(work, bar, jobs):
+    jobs = min(jobs, len(work))
+    with (
+        Progress(len(work) * config.steps, f"{config.task}, {len(work)} runs") as bar,
+        closing(_in_process(work, bar) if jobs == 1 else _in_processes(work, bar, jobs)) as outcomes,
+    ):
+        for outcome in outcomes:
+            rows.append(outcome.row)
+            curves.extend(outcome.curve)
+            for lines in (rows, curves):
+                lines.sort(key=lambda r: place[r["model"], r["seed"], r["lr"]])
             _write(folder, outcome, rows, curves)
             bar.say(line(outcome.row))
     return folder, rows, curves
@@ -177,18 +217,24 @@ def line(row: dict) -> str:
 
 def _new_folder(out: str | os.PathLike | None, config: Config) -> Path:
     """Make the folder and write what is to be run into it; ValueError where that can't be."""
-    folder = Path(out) if out is not None else _dated(config.task)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out: {folder} is a file; expected a folder, or a name that is still free")
-    for name in ("run.json", "results.jsonl"):
-        if (folder / name).exists():
-            raise ValueError(f"out: {folder} holds the results of another run ({name}); choose another folder")
+    if out is not None and not os.fspath(out):
+        raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
+    folder, made = Path(out) if out is not None else _dated(config.task), []
     try:
-        (folder / "weights").mkdir(parents=True, exist_ok=True)
-        write_whole(
-            folder / "run.json", lambda file: file.write((json.dumps(asdict(config), indent=1) + "\n").encode())
-        )
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"out: {folder} is a file; expected a folder, or a name that is still free")
+        for name in ("run.json", "results.jsonl"):
+            if (folder / name).exists():
+                raise ValueError(f"out: {folder} holds the results of another run ({name}); choose another folder")
+        weights = folder / "weights"
+        made = [path for path in (weights, *weights.parents) if not path.exists()]  # the innermost first
+        weights.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(config), indent=1) + "\n"
+        write_whole(folder / "run.json", lambda file: file.write(text.encode()))
     except OSError as error:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
         raise ValueError(f"out: can't write to {folder} ({error.strerror}); choose another folder") from None
     return folder
 
@@ -201,23 +247,18 @@ def _dated(task: str) -> Path:
 
 def _write(folder: Path, outcome: Outcome, rows: list[dict], curves: list[dict]) -> None:
     """Weights, curve, row, in this order: a row on disk has its weights beside it."""
-    name = Job._make(outcome.row.get(f) for f in Job._fields).name
-    save(folder / "weights" / f"{name}.npz", Model.read(outcome.row["net"]), outcome.params)
-    for path, lines, new in (
-        (folder / "curves.jsonl", curves, outcome.curve),
-        (folder / "results.jsonl", rows, [outcome.row]),
-    ):
-        lines.extend(new)
-        write_lines(path, lines)
+    save(folder / outcome.row["weights"], Model.read(outcome.row["net"]), outcome.params)
+    write_lines(folder / "curves.jsonl", curves)
+    write_lines(folder / "results.jsonl", rows)
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:
     """One JSON object a line, the whole file at once."""
-    text = "".join(json.dumps(r) + "\n" for r in lines)
+    text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in lines)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def _in_process(work: list[Job], bar: Progress) -> Iterator[Outcome]:
+def _in_process(work: list[Job], bar: Progress) -> Generator[Outcome]:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -225,22 +266,57 @@ def _in_process(work: list[Job], bar: Progress) -> Iterator[Outcome]:
             yield run_job(job, lambda step: bar.update(1))
 
 
-def _in_processes(work: list[Job], bar: Progress, jobs: int) -> Iterator[Outcome]:
+def _in_processes(work: list[Job], bar: Progress, jobs: int) -> Generator[Outcome]:
     """The same rows from `jobs` processes, BLAS on one thread in each."""
     context = multiprocessing.get_context("spawn")
     steps, stop = context.SimpleQueue(), context.Event()
-    with ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
-        waiting: set[Future] = {pool.submit(_work, job) for job in work}
+    with _ctrl_c() as pressed, ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
         try:
+            with _workers_deaf_to_ctrl_c():
+                waiting: set[Future] = {pool.submit(_work, job) for job in work}
             while waiting:
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 while not steps.empty():
                     bar.update(steps.get())
                 for future in done:
                     yield future.result()
+                if pressed:
+                    raise KeyboardInterrupt
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "run: a process was ended from outside, perhaps for want of memory; try again with fewer --jobs"
+            ) from None
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Ctrl-C fills the list. An exception in the midst of the pool would leave its locks held, and everything hangs."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _workers_deaf_to_ctrl_c() -> Iterator[None]:
+    """Ctrl-C reaches every process; the parent decides what ends. Processes inherit what is blocked as they start."""
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is None:  # Windows
+        yield
+        return
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        mask(signal.SIG_SETMASK, before)
 
 
 _worker: dict[str, Any] = {}  # what a worker process was started with
@@ -249,7 +325,7 @@ _worker: dict[str, Any] = {}  # what a worker process was started with
 def _start_worker(steps: Any, stop: Any) -> None:
     from threadpoolctl import threadpool_limits
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker.update(steps=steps, stop=stop, limits=threadpool_limits(1))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -265,7 +341,7 @@ def _work(job: Job) -> Outcome:
     def on_step(i: int) -> None:
         if i % 50 == 0 or i == job.steps:
             _worker["steps"].put(i % 50 or 50)
-            if _worker["stop"].is_set():
-                raise KeyboardInterrupt
+        if _worker["stop"].is_set():
+            raise KeyboardInterrupt
 
     return run_job(job, on_step)

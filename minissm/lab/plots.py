@@ -1,6 +1,7 @@
 """Figures. The only file that knows matplotlib; it draws without a screen and leaves the user's settings alone."""
 
 import io
+import textwrap
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,14 +31,16 @@ def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config,
 
     mine = chosen(rows, curves)
     models = [m for m in config.models if m in mine]
+    labels = short(models)
+    lines = sum(label.count("\n") + 1 for label in labels)
     with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
-        figure = Figure(figsize=(10, 3.4 + 0.16 * len(models)), layout="constrained")
+        figure = Figure(figsize=(10, 3.4 + 0.16 * lines), layout="constrained")
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
         for i, model in enumerate(models):
-            style = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKS[i % 7], "markersize": 4}
-            _curve(learning, curves, model, mine[model][0]["lr"], style)
+            style = _style(i)
+            _curve(learning, curves, model, mine[model][0]["lr"], style | {"label": labels[i]})
             values = [r["token_accuracy"] for r in mine[model]]
-            reached.plot(values, [i] * len(values), MARKS[i % 7], color=style["color"], alpha=0.55, markersize=6)
+            reached.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
             reached.plot([median(values)] * 2, [i - 0.3, i + 0.3], color=style["color"], linewidth=2)
             right = median(values) < 0.8
             reached.annotate(
@@ -70,11 +73,23 @@ def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config,
         reached.set(
             xlabel="token accuracy on fresh sequences", xlim=(0, 1.03), ylim=(len(models) - 0.5, -0.5), title=title
         )
-        reached.set_yticks(range(len(models)), models)
+        reached.set_yticks(range(len(models)), labels)
         for axes in (learning, reached):
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
         return [_save(figure, folder / f"figure.{kind}") for kind in ("png", "svg")]
+
+
+def short(models: list[str]) -> list[str]:
+    """Labels of three short lines at most, numbered where they would be alike."""
+    labels = ["\n".join(textwrap.wrap(m, 30, max_lines=3, placeholder=" ...")) for m in models]
+    return labels if len(set(labels)) == len(labels) else [f"{i}: {label}" for i, label in enumerate(labels, start=1)]
+
+
+def _style(i: int) -> dict:
+    """Of line i: its own up to 49."""
+    j = (i + i // 7) % 7
+    return {"color": COLOURS[i % 7], "linestyle": DASHES[j], "marker": MARKS[j], "markersize": 4}
 
 
 def _curve(axes: Any, curves: list[dict], model: str, lr: float, style: dict) -> None:
@@ -84,7 +99,7 @@ def _curve(axes: Any, curves: list[dict], model: str, lr: float, style: dict) ->
         if r["model"] == model and r["lr"] == lr:
             by_step.setdefault(r["step"], []).append(r["token_accuracy"])
     steps = sorted(by_step)
-    axes.plot(steps, [median(by_step[s]) for s in steps], label=model, **style)
+    axes.plot(steps, [median(by_step[s]) for s in steps], **style)
     axes.fill_between(
         steps,
         [min(by_step[s]) for s in steps],

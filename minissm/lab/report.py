@@ -8,14 +8,12 @@ from .compare import Config
 
 def best_rate(rows: list[dict], curves: list[dict]) -> dict[str, float]:
     """model -> the learning rate whose last look (not the test) had the best median over the seeds."""
-    last: dict[tuple, dict[int, float]] = {}
-    for r in curves:
-        last.setdefault((r["model"], r["lr"]), {})[r["seed"]] = r["token_accuracy"]
-    found = {}
-    for model in dict.fromkeys(r["model"] for r in rows):
-        rates = dict.fromkeys(r["lr"] for r in rows if r["model"] == model)
-        found[model] = max(rates, key=lambda lr: median(last.get((model, lr), {0: 0.0}).values()))
-    return found
+    last = {(r["model"], r["lr"], r["seed"]): r["token_accuracy"] for r in curves}
+    looks: dict[str, dict[float, list[float]]] = {}
+    for r in rows:  # a run that broke off before its first look counts as 0
+        seen = last.get((r["model"], r["lr"], r["seed"]), 0.0)
+        looks.setdefault(r["model"], {}).setdefault(r["lr"], []).append(seen)
+    return {model: max(rates, key=lambda lr: median(rates[lr])) for model, rates in looks.items()}
 
 
 def chosen(rows: list[dict], curves: list[dict]) -> dict[str, list[dict]]:

@@ -1,0 +1,93 @@
+"""Models of equal size."""
+
+import pytest
+
+from minissm import Attn, Fnn
+from minissm.lab.budget import at_budget, model_for
+from minissm.lab.compare import MODELS, Config
+from minissm.tasks import TASKS
+
+SENTENCES = [
+    *MODELS,
+    "attn(heads=3)",
+    "attn(heads=2) + attn(heads=4)",
+    "ssm(modes=3) + fnn2",
+    "fnn0",
+    "ssm + fnn1(width=9)",
+]
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    return TASKS[request.param]()
+
+
+def is_free(block):
+    """An FNN whose hidden width the budget may choose."""
+    return isinstance(block, Fnn) and block.depth > 0 and block.width is None
+
+
+@pytest.mark.parametrize("budget", [30_000, 60_000])
+@pytest.mark.parametrize("sentence", MODELS)
+def test_the_default_models_come_within_two_percent(task, sentence, budget):
+    net = at_budget(sentence, task, budget)
+    assert abs(net.size / budget - 1) < (0.02 if sentence != "ssm" else 0.05)
+    assert (net.vocab, net.dtype) == (task.vocab, "float32")
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("budget", [1500, 2001, 9999])
+def test_it_is_the_nearest_of_all_that_could_be(task, sentence, budget):
+    nets = []
+    for width in range(1, 120):
+        try:
+            nets.append(model_for(sentence, task, width))
+        except ValueError:  # not a multiple of the heads
+            continue
+    best = min(nets, key=lambda net: abs(net.size - budget))
+    if any(is_free(block) for block in model_for(sentence, task, 12).blocks):
+        best = min(
+            (model_for(sentence, task, best.width, hidden=h) for h in range(1, 200)),
+            key=lambda net: abs(net.size - budget),
+        )
+    assert at_budget(sentence, task, budget) == best
+
+
+def test_only_free_hidden_widths_are_turned(task):
+    first, fixed, free, linear = at_budget("ssm + fnn2(width=9) + fnn1(act='relu') + fnn0", task, 9000).blocks
+    assert fixed.width == 9
+    assert isinstance(free.width, int)
+    assert free.act == "relu"
+    assert linear == Fnn(0)
+    assert first == model_for("ssm", task, 3).blocks[0]
+
+
+def test_attention_learns_no_more_positions_than_the_task_has_places(task):
+    for net in (model_for("attn", task, 4), at_budget("attn", task, 3000)):
+        assert net.blocks == (Attn(max_len=task.length),)
+    kept = model_for("attn(max_len=99) + attn(positions='none')", task, 4)
+    assert kept.blocks == (Attn(max_len=99), Attn(positions="none"))
+
+
+def test_the_dtype_is_passed_on(task):
+    assert at_budget("ssm + fnn1", task, 3000, "float64").dtype == "float64"
+    assert Config(task.name, models=("ssm",), dtype="float64").nets()["ssm"].dtype == "float64"
+
+
+def test_a_given_width_switches_the_budget_off(task):
+    nets = Config(task.name, width=6, budget=99_999).nets()
+    assert list(nets) == list(MODELS)
+    assert {net.width for net in nets.values()} == {6}
+    assert nets["ssm + fnn1"] == model_for("ssm + fnn1", task, 6)
+
+
+@pytest.mark.parametrize("sentence", ["ssm", "attn(heads=50)", "ssm(modes=1000000)", "fnn9(width=100)"])
+def test_a_budget_below_the_smallest_model_is_refused(task, sentence):
+    with pytest.raises(ValueError, match=r"budget=70; .* give more"):
+        at_budget(sentence, task, 70)
+
+
+def test_a_huge_budget_is_met_at_once(task):
+    """Doubling and halving; counting up to these widths would take minutes."""
+    for sentence in MODELS:
+        assert abs(at_budget(sentence, task, 10**10).size / 10**10 - 1) < 1e-3

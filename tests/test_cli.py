@@ -1,0 +1,472 @@
+"""The command line: a wrong request is one sentence and nothing else, and a run can be stopped at any moment."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from minissm import evaluate, load, parse
+from minissm.cli import main
+from minissm.lab import compare, machine
+from minissm.tasks import TASKS
+
+TINY = ["--models", "ssm", "--seeds", "1", "--steps", "2", "--budget", "600", "--jobs", "1"]
+
+
+def command(*arguments):
+    """-> exit code."""
+    try:
+        return main(arguments)
+    except SystemExit as error:  # argparse's own way
+        return error.code
+
+
+def whole_rows(folder, killed=False):
+    """The rows on disk, each with its weights, and (who is killed can't tidy up) no half-written file beside them."""
+
+    def refuse(word):
+        raise AssertionError(f"{word} in {folder}")
+
+    assert killed or [path for path in folder.rglob("*") if path.name.endswith(".part")] == []
+    path = folder / "results.jsonl"
+    text = path.read_text() if path.exists() else ""
+    assert text == "" or text.endswith("\n")
+    rows = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+    for row in rows:
+        assert repr(load(folder / row["weights"])[0]) == row["net"]
+    return rows
+
+
+# ---- wrong requests
+
+BAD = {
+    "no command": ([], "required: COMMAND"),
+    "unknown command": (["walk"], "'walk'"),
+    "unknown command of two lines": (["wa\nlk"], "lk'"),
+    "no task": (["run"], "required: TASK"),
+    "unknown flag": (["run", "copying", "--colour", "red"], "unrecognized arguments: --colour red"),
+    "unknown flag of info": (["info", "--colour"], "unrecognized arguments: --colour"),
+    "unknown flag of two lines": (["run", "copying", "--col\nour"], "unrecognized arguments: --col our"),
+    "abbreviated flag": (["run", "copying", "--see", "1"], "unrecognized arguments: --see 1"),
+    "flag without value": (["run", "copying", "--seeds"], "--seeds"),
+    "two tasks": (["run", "copying", "recall"], "unrecognized arguments: recall"),
+    "unknown task": (["run", "walking"], "unknown task 'walking'; expected one of copying, recall"),
+    "unknown profile": (["run", "copying", "--profile", "slow"], "unknown profile 'slow'; expected one of quick, full"),
+    "unknown mode": (["run", "copying", "--mode", "slow"], "unknown mode 'slow'; expected one of auto, recurrent"),
+    "unknown backend": (["run", "copying", "--backend", "torch"], "backend='torch'; expected numpy or cupy"),
+    "no CuPy": (["run", "copying", "--backend", "cupy"], "backend 'cupy': CuPy is not installed; install"),
+    "unknown dtype": (["run", "copying", "--dtype", "int8"], "dtype='int8'; expected one of float32, float64"),
+    "width and budget": (["run", "copying", "--width", "8", "--budget", "900"], "both --width and --budget given"),
+    "budget too small": (["run", "copying", "--budget", "10"], "budget=10; "),
+    "no memory for the width": (["run", "copying", "--width", "1000000000000000"], "not enough memory"),
+    "width beyond any array": (["run", "copying", "--width", "9" * 30], "minissm "),
+    "no more rates than one": (["run", "copying", "--lr", "1e-3,1e-3"], "expected different numbers above 0"),
+}
+for option in ("seeds", "steps", "width", "budget", "jobs"):
+    for value in ("0", "-1", "two", "1.5", "1e3", "", "inf", "9" * 5000):
+        BAD[f"{option} {value[:9]}"] = (["run", "copying", f"--{option}={value}"], f"--{option}: ")
+for value in ("0", "-1e-3", "nan", "inf", "1e999", "1e-3,0"):
+    BAD[f"lr {value}"] = (["run", "copying", f"--lr={value}"], "expected different numbers above 0")
+for value in ("", "much", ",", "1e-3,", "1e-3;1e-2"):
+    BAD[f"lr {value}"] = (["run", "copying", f"--lr={value}"], "--lr: ")
+for sentence, words in {
+    "": "the sentence is empty; expected words joined by +",
+    "  ": "the sentence is empty",
+    ";": "the sentence is empty",
+    "ssm; ;fnn1": "the sentence is empty",
+    "ssm;fnn1;ssm": "the model 'ssm' is given twice",
+    "ssm; ssm(modes=8)": "the model 'ssm' is given twice",
+    "lstm": "unknown block 'lstm' in 'lstm'; expected one of ssm, attn, fnn",
+    "fnn": "unknown block 'fnn'",
+    "fnn\u0661": "unknown block",
+    "fnn1(depth=2)": "unknown option 'depth'; expected one of width, act",
+    "ssm(colour=3)": "unknown option 'colour'; expected one of ",
+    "ssm(modes=0)": "modes=0; expected a whole number, 1 or more",
+    "ssm(modes=1e999)": "modes=inf; expected a whole number",
+    f"ssm(modes=1{'0' * 400})": "minissm ",
+    "ssm(modes='many')": "modes='many'; expected a whole number",
+    "ssm(dt=(1, 0.1))": "expected 0 < low <= high",
+    "ssm(filter='fir2')": "filter='fir2'; expected one of ",
+    "ssm(filter=[])": "filter=[]; expected one of ",
+    "attn(heads=0)": "heads=0; expected a whole number",
+    "attn(max_len=3)": "a sequence of L=25, but positions for 3",
+    "ssm(": "can't read 'ssm('; expected a call like",
+    "ssm)": "can't read 'ssm)'",
+    "ssm + + fnn1": "can't read 'ssm + + fnn1'; expected words joined by +",
+    "ssm fnn1": "can't read 'ssm fnn1'",
+    "ssm * 2": "can't read 'ssm * 2'",
+    "ssm(16)": "a value without a name",
+    "ssm(modes=1, modes=2)": "given twice",
+    "ssm(modes=n)": "is not a plain value",
+    "ssm(modes=2**99**99)": "is not a plain value",
+    "ssm(variant='\\d')": "can't read",
+    "__import__('os').mkdir('evil')": "can't read",
+    "ssm(modes=__import__('os').mkdir('evil'))": "is not a plain value",
+    "().__class__": "can't read",
+    "lambda: ssm": "can't read",
+    "ssm\0": "can't read",
+    "s" * 100_000: "unknown block 'sss",
+    "ssm(modes=" + "9" * 100_000 + ")": "can't read",
+    "(" * 100_000: "can't read",
+    "ssm(dt=" + "(" * 150 + ")" * 150 + ")": "dt=();",
+    " + ".join(["ssm"] * 5000): "minissm ",
+    "ssm(modes=" + "-" * 5000 + "1)": "minissm ",
+}.items():
+    BAD[f"models {sentence[:40]!r} {len(sentence)}"] = (["run", "copying", f"--models={sentence}"], words)
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD)
+def test_a_wrong_request_is_one_sentence_and_leaves_nothing(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert command(*arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("minissm")
+    assert words in told.err
+    assert told.err.endswith("\n")
+    assert len(told.err.splitlines()) == 1
+    assert len(told.err) < 600
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("", "out: the name is empty"),
+        ("notes.txt", "out: notes.txt is a file; expected a folder"),
+        ("notes.txt/below", "out: can't write to notes.txt"),
+        ("new/notes.txt/../../notes.txt/x", "out: can't write to new"),
+        ("a" * 300, "(File name too long); choose another folder"),
+        ("new/" + "a" * 300, "(File name too long); choose another folder"),
+        ("old", "out: old holds the results of another run (results.jsonl); choose another folder"),
+    ],
+)
+def test_an_out_that_cannot_be_used_is_refused_and_stays_as_it_is(out, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "results.jsonl").write_text("rows")
+    monkeypatch.chdir(tmp_path)
+    assert command("run", "copying", *TINY, "--out", out) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
+    assert len(told.err.splitlines()) == 1
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "old"]
+    assert os.listdir(tmp_path / "old") == ["results.jsonl"]
+    assert (tmp_path / "old" / "results.jsonl").read_text() == "rows"
+
+
+@pytest.mark.parametrize("arguments", [["run", "walking"], ["run", "copying", "--seeds", "two"]], ids=" ".join)
+def test_a_wrong_request_from_a_shell(arguments, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "minissm", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("minissm run: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["info", "--help"]], ids=" ".join)
+def test_help_goes_to_stdout(arguments, capsys):
+    assert command(*arguments) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("usage: minissm")
+    assert told.err == ""
+
+
+# ---- a run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], (compare.MODELS, 3, 1500, (8e-3,), 30_000, None)),
+        (["--profile", "full"], (compare.MODELS, 5, 4000, (4e-3, 8e-3, 16e-3), 30_000, None)),
+        (["--profile", "full", "--seeds", "2", "--lr", "0.5"], (compare.MODELS, 2, 4000, (0.5,), 30_000, None)),
+        (["--models", "ssm ;fnn1(act='gelu')", "--width", "8"], (("ssm", "fnn1"), 3, 1500, (8e-3,), 30_000, 8)),
+        (["--steps", "7", "--budget", "900"], (compare.MODELS, 3, 7, (8e-3,), 900, None)),
+    ],
+    ids=lambda value: " ".join(map(str, value))[:60],
+)
+def test_what_is_given_replaces_what_the_profile_says(arguments, expected, monkeypatch, capsys):
+    def run(config, *_):
+        found.append((config.models, config.seeds, config.steps, config.lrs, config.budget, config.width))
+        raise ValueError("enough")
+
+    found = []
+    monkeypatch.setattr(compare, "run", run)
+    assert command("run", "copying", *arguments) == 2
+    assert capsys.readouterr().err == "minissm enough\n"
+    assert found == [expected]
+
+
+def test_a_process_a_core_and_one_alone_under_a_debugger(monkeypatch):
+    def run(config, out, jobs):
+        found.append(jobs)
+        raise ValueError("enough")
+
+    found = []
+    monkeypatch.setattr(compare, "run", run)
+    monkeypatch.setattr(machine, "cores", lambda: 5)
+    for trace in (lambda: None, lambda: "a debugger"):
+        monkeypatch.setattr(sys, "gettrace", trace)
+        command("run", "copying")
+        command("run", "copying", "--jobs", "3")
+    assert found == [5, 3, 1, 3]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """folder, exit code, stdout, stderr of a tiny real run with two models, seeds and learning rates."""
+    folder = tmp_path_factory.mktemp("cli") / "out"
+    out, err = io.StringIO(), io.StringIO()
+    arguments = ["--models", "ssm; attn + fnn1", "--seeds", "2", "--steps", "4", "--budget", "700", "--jobs", "1"]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["run", "recall", *arguments, "--lr", "1e-2,1e-3", "--mode", "fft", "--out", str(folder)])
+    return folder, code, out.getvalue(), err.getvalue()
+
+
+def test_a_run_writes_rows_curves_weights_and_figures(done):
+    folder, code, _, err = done
+    assert (code, err) == (0, "")
+    rows = whole_rows(folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json",
+        "results.jsonl",
+        "curves.jsonl",
+        "figure.png",
+        "figure.svg",
+        "weights",
+    }
+    assert len(rows) == 8 == len(list((folder / "weights").iterdir()))
+    assert set(rows[0]) == {
+        *("task", "model", "seed", "lr", "net", "steps", "parameters", "state_size", "token_accuracy"),
+        *("sequence_accuracy", "loss", "stopped", "seconds", "weights", "versions"),
+    }
+    assert {(r["model"], r["seed"], r["lr"]) for r in rows} == {
+        (m, s, lr) for m in ("ssm", "attn + fnn1") for s in (0, 1) for lr in (1e-2, 1e-3)
+    }
+    curves = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
+    assert len(curves) == 8 * 4
+    assert json.loads((folder / "run.json").read_text())["models"] == ["ssm", "attn + fnn1"]
+
+
+def test_the_weights_of_a_run_reach_what_its_row_says(done):
+    task = TASKS["recall"]()
+    for row in whole_rows(done[0]):
+        net, params = load(done[0] / row["weights"])
+        with threadpool_limits(1):
+            test = np.random.default_rng([row["seed"], 2])
+            scores = evaluate(net, params, task, test, compare.TEST_SEQUENCES, mode="fft")
+        assert scores == (row["token_accuracy"], row["sequence_accuracy"], row["loss"])
+
+
+def test_the_table_shows_for_each_model_the_rate_of_the_best_last_look(done):
+    folder, _, out, _ = done
+    rows = whole_rows(folder)
+    printed = out.splitlines()
+    assert [line.split("  ")[0] for line in printed[:8]] == [row["model"] for row in rows]
+    assert printed[9].startswith("recall: 4 steps, budget 700 parameters")
+    curves = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
+    for line, model in zip(printed[11:13], ["ssm", "attn + fnn1"], strict=True):
+        looks = {}
+        for c in curves:
+            if (c["model"], c["step"]) == (model, 4):
+                looks.setdefault(c["lr"], []).append(c["token_accuracy"])
+        best = max(looks, key=lambda lr: sum(looks[lr]))
+        reached = [row["token_accuracy"] for row in rows if (row["model"], row["lr"]) == (model, best)]
+        assert line.startswith(f"{model} ")
+        assert f"  {best:g}  " in line
+        assert f"{sum(reached) / 2:.3f} ({min(reached):.3f} to {max(reached):.3f})" in line
+    assert printed[13].split() == ["guessing", f"{TASKS['recall']().floor:.3f}"]
+    assert printed[15] == f"rows: {folder / 'results.jsonl'}   figure: {folder / 'figure.png'}"
+
+
+def test_a_width_instead_of_a_budget(tmp_path, capsys):
+    arguments = ["--models", "ssm;attn", "--seeds", "1", "--steps", "1", "--width", "6", "--jobs", "1"]
+    assert command("run", "copying", *arguments, "--out", str(tmp_path / "out")) == 0
+    assert "width 6, no budget" in capsys.readouterr().out
+    assert all("width=6" in row["net"] for row in whole_rows(tmp_path / "out"))
+
+
+def test_a_loss_that_explodes_ends_with_a_table_and_exit_code_1(tmp_path, capsys):
+    arguments = ["--lr", "1e-3,1e30", "--steps", "9", "--models", "ssm;attn", "--seeds", "1", "--budget", "900"]
+    assert command("run", "copying", *arguments, "--jobs", "1", "--out", str(tmp_path / "out")) == 1
+    told = capsys.readouterr()
+    rows = whole_rows(tmp_path / "out")
+    assert [row["stopped"][:13] for row in rows] == ["", "", "the loss was ", "the loss was "]
+    assert told.out.count("stopped: the loss was") == 2
+    assert "guessing" in told.out
+    table = told.out[told.out.index("guessing") - 400 :]
+    assert "1e+30" not in table.split("\n\n")[1]
+    assert told.err == ""
+
+
+# ---- a full disk
+
+
+@pytest.mark.parametrize("name", ["replace", "fsync"])
+@pytest.mark.parametrize(("files", "rows"), [(0, 0), (1, 0), (3, 0), (4, 1), (6, 1), (7, 2), (8, 2)])
+def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, capsys, name, files, rows):
+    """run.json, then for each run weights, curves and rows, then the figures: the disk has room for so many files."""
+    call, called = getattr(os, name), []
+
+    def full(*args):
+        called.append(args)
+        if len(called) > files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return call(*args)
+
+    monkeypatch.setattr(os, name, full)
+    folder = tmp_path / "out"
+    assert command("run", "copying", *TINY, "--seeds", "2", "--out", str(folder)) == 2
+    told = capsys.readouterr()
+    assert len(told.err.splitlines()) == 1
+    assert f"can't write{' to' if files == 0 else ''} {folder}" in told.err
+    assert "(No space left on device)" in told.err
+    assert "choose another" in told.err
+    assert folder.exists() == (files > 0)
+    assert len(whole_rows(folder)) == rows
+    assert ("guessing" in told.out) == (files > 6)
+
+
+def test_a_file_system_that_refuses_to_grow(tmp_path):
+    """For real: no file may be larger than 16 KB, which curves.jsonl reaches after some runs."""
+    pytest.importorskip("resource")
+    code = (
+        "import resource, sys; from minissm.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["run", "copying", *TINY, "--seeds", "50", "--steps", "15", "--out", "out"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"minissm: can't write {os.path.join('out', 'curves.jsonl')} (File too large); "
+        "free some space or choose another --out"
+    ]
+    rows = whole_rows(tmp_path / "out")
+    assert 1 < len(rows) == len(done.stdout.splitlines()) < 50
+
+
+# ---- a run that is stopped from outside
+
+stoppable = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+
+
+def buffered():
+    """The environment, with Python's output buffered as it is by default."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+@contextlib.contextmanager
+def started(folder, jobs):
+    """A long run in a process group of its own, when its first row is printed."""
+    arguments = ["--models", "ssm", "--seeds", "2000", "--steps", "60", "--budget", "600", "--jobs", str(jobs)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minissm", "run", "copying", *arguments, "--out", "out"],
+        cwd=folder,
+        env=buffered(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        first = process.stdout.readline()
+        assert first.startswith("ssm "), process.stderr.read()
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@stoppable
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_keeps_the_finished_rows(tmp_path, jobs):
+    """As a terminal does it: the signal reaches every process. stderr ends when the last process that has it ends."""
+    with started(tmp_path, jobs) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "minissm: interrupted\n"
+    printed = 1 + len(out.splitlines())
+    assert len(whole_rows(tmp_path / "out")) in (printed, printed + 1)
+    assert printed < 2000
+
+
+@stoppable
+def test_ctrl_c_while_the_processes_start(tmp_path):
+    """They are still importing, and each would print where it was."""
+    code = (
+        "import os, signal, sys; from minissm.cli import main; from minissm.lab import compare; wait = compare.wait; "
+        "compare.wait = lambda *a, **k: (os.killpg(0, signal.SIGINT), wait(*a, **k))[1]; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, "run", "copying", *TINY, "--seeds", "9", "--jobs", "2", "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert process.stderr == "minissm: interrupted\n"
+    assert process.returncode == 130
+
+
+@stoppable
+def test_the_processes_end_with_the_one_that_started_them(tmp_path):
+    with started(tmp_path, jobs=2) as process:
+        process.kill()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert "Traceback" not in err
+    assert len(whole_rows(tmp_path / "out", killed=True)) >= 1
+
+
+def test_a_sentence_however_long_is_refused_by_a_short_one():
+    for sentence in (
+        "s" * 100_000,
+        "(" * 100_000,
+        "ssm(" * 5000,
+        "ssm(" + "modes=1, " * 5000 + ")",
+        "+".join("s" * 5000),
+    ):
+        with pytest.raises(ValueError, match=r"^Model: .*; ") as caught:
+            parse(sentence)
+        assert len(str(caught.value)) < 300
+
+
+@stoppable
+def test_nobody_reads_what_info_says():
+    """minissm info | true"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "minissm", "info"], stdout=writer, stderr=subprocess.PIPE, text=True, env=buffered()
+    )
+    os.close(writer)
+    assert done.returncode == 2
+    assert done.stderr == "minissm: the reader of the output has gone; give it a file instead\n"
+
+
+@stoppable
+def test_a_reader_that_goes_ends_the_run_in_one_sentence(tmp_path):
+    """minissm run copying | head -1"""
+    with started(tmp_path, jobs=1) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(timeout=60) == 2
+        process.stdout = None
+    assert err.startswith("minissm: the reader of the output has gone")
+    assert len(err.splitlines()) == 1
+    assert len(whole_rows(tmp_path / "out")) >= 1

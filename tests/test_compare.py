@@ -1,0 +1,319 @@
+"""A comparison is a pure function of its config, and what is finished is on disk whole."""
+
+import errno
+import json
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+import minissm
+from minissm import Model, Scores, evaluate, load, tree
+from minissm.lab import compare
+from minissm.lab.compare import Config, Job, run
+from minissm.tasks import TASKS
+
+TINY = {"models": ("ssm", "ssm + fnn1"), "seeds": 2, "steps": 3, "budget": 600}
+
+
+def lines(path):
+    """Strict JSON: NaN and Infinity are no JSON."""
+
+    def refuse(word):
+        raise AssertionError(f"{word} in {path}")
+
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+
+
+def without_seconds(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "out"
+
+
+# ---- what is asked for
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"task": "walking"}, "unknown task 'walking'; expected one of copying, recall"),
+        ({"models": ()}, "at least one model"),
+        ({"models": ("",)}, "the sentence is empty"),
+        ({"models": ("ssm", "ssm(modes=8)")}, "the model 'ssm' is given twice"),
+        ({"seeds": 0}, "seeds=0; expected a whole number, 1 or more"),
+        ({"seeds": "3"}, "seeds='3'; expected a whole number, 1 or more"),
+        ({"steps": 1.5}, "steps=1.5; expected a whole number, 1 or more"),
+        ({"budget": -1}, "budget=-1; expected a whole number, 1 or more"),
+        ({"width": 0}, "width=0; expected a whole number, 1 or more, or None"),
+        ({"lrs": ()}, "at least one model and one learning rate"),
+        ({"lrs": (0.1, 0)}, "lr=0.1, 0; expected different numbers above 0"),
+        ({"lrs": (float("nan"),)}, "lr=nan; expected different numbers above 0"),
+        ({"lrs": (0.1, 0.1)}, "expected different numbers above 0"),
+        ({"dtype": "int8"}, "dtype='int8'; expected one of float32, float64"),
+        ({"mode": "slow"}, "unknown mode 'slow'"),
+        ({"backend": "abacus"}, "backend='abacus'; expected numpy or cupy"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_refused(given, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Config(**{"task": "copying"} | given)
+
+
+def test_settings_are_coerced_so_that_they_can_be_written(folder):
+    config = Config("copying", ("ssm(modes=4.0)",), np.int64(1), 2.0, (np.float32(0.5),), np.int32(600))
+    assert (config.models, config.seeds, config.steps, config.lrs) == (("ssm(modes=4)",), 1, 2, (0.5,))
+    run(config, folder)
+    assert lines(folder / "results.jsonl")[0]["lr"] == 0.5
+    assert json.loads((folder / "run.json").read_text())["budget"] == 600
+
+
+def test_weights_of_different_runs_have_different_names_that_fit_into_a_folder():
+    long = " + ".join(["ssm(modes=3, dt=(0.01, 0.1))"] * 30)
+    models = ["ssm", "ssm + fnn1", "ssm(modes=1)", "ssm(modes=11)", long, long + " + ssm", long + " + fnn1"]
+    names = [
+        Job("copying", m, "", s, lr, 1, "auto", "numpy").name
+        for m in models
+        for s in (0, 1)
+        for lr in (0.1, 0.1 + 1e-12)
+    ]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9.+-]{1,200}", name) for name in names)
+    assert names[0] == "ssm-seed0-lr0.1"
+
+
+def test_a_long_sentence_is_run(folder):
+    config = Config("copying", (" + ".join(["ssm(modes=1, dt=(0.01, 0.1))"] * 12),), 1, 1, width=1)
+    _, [row], _ = run(config, folder)
+    assert row["model"] == config.models[0]
+    assert load(folder / row["weights"])[0].sentence == config.models[0]
+
+
+# ---- what comes out
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
+    _, rows, curves = run(Config(task, **TINY), folder)
+    assert rows == lines(folder / "results.jsonl")
+    assert curves == lines(folder / "curves.jsonl")
+    assert [(r["model"], r["seed"]) for r in rows] == [(m, s) for s in (0, 1) for m in ("ssm", "ssm + fnn1")]
+    for row in rows:
+        net, params = load(folder / row["weights"])
+        assert repr(net) == row["net"]
+        assert tree.size(params) == row["parameters"] == net.size
+        assert row["state_size"] == net.state_size(TASKS[task]().length)
+        with threadpool_limits(1):
+            test = np.random.default_rng([row["seed"], 2])
+            scores = evaluate(net, params, TASKS[task](), test, compare.TEST_SEQUENCES)
+        assert scores == Scores(row["token_accuracy"], row["sequence_accuracy"], row["loss"])
+        mine = [c for c in curves if (c["model"], c["seed"]) == (row["model"], row["seed"])]
+        assert [c["step"] for c in mine] == [1, 2, 3]
+        assert row["versions"]["minissm"] == minissm.__version__
+        assert row["versions"]["numpy"] == np.__version__
+    assert len({r["loss"] for r in rows}) == len(rows)
+    assert len(list((folder / "weights").iterdir())) == len(rows)
+
+
+def test_the_same_rows_with_one_and_two_processes(tmp_path):
+    """The slow model comes first, so that two processes finish in another order."""
+    models = ("attn + ssm + attn", "fnn0")
+    config = Config("copying", models, seeds=2, steps=53, budget=1500)
+    handler = signal.getsignal(signal.SIGINT)
+    one, two = (run(config, tmp_path / str(jobs), jobs) for jobs in (1, 2))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert without_seconds(one[1]) == without_seconds(two[1])
+    assert len({row["loss"] for row in one[1]}) == 4
+    assert one[2] == two[2]
+    assert (one[0] / "curves.jsonl").read_bytes() == (two[0] / "curves.jsonl").read_bytes()
+    assert without_seconds(lines(two[0] / "results.jsonl")) == without_seconds(one[1])
+    for row in one[1]:
+        first, second = (tree.leaves(load(folder / row["weights"])[1]) for folder in (one[0], two[0]))
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
+
+
+def test_the_versions_need_no_installed_minissm(monkeypatch):
+    """Who runs from a clone finds out after the first training, else."""
+    import importlib.metadata
+
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version({"minissm": "missing"}.get(name, name)))
+    assert compare.versions()["minissm"] == minissm.__version__
+
+
+def test_one_run_needs_no_second_process(folder, monkeypatch):
+    monkeypatch.delattr(compare, "ProcessPoolExecutor")
+    _, rows, _ = run(Config("copying", ("ssm",), 1, 1, budget=600), folder, jobs=8)
+    assert len(rows) == 1
+
+
+# ---- runs that break off
+
+
+def test_a_run_that_breaks_off_says_so_and_the_others_go_on(folder):
+    config = Config("copying", ("ssm", "ssm + fnn1"), seeds=1, steps=20, lrs=(1e-3, 1e30), budget=600)
+    _, rows, curves = run(config, folder)
+    assert [bool(r["stopped"]) for r in rows] == [False, False, True, True]
+    assert all(re.match(r"the loss was (nan|inf) at step \d+ of 20; try a smaller lr", r["stopped"]) for r in rows[2:])
+    assert lines(folder / "results.jsonl") == rows
+    assert lines(folder / "curves.jsonl") == curves
+    assert "stopped: the loss was" in compare.line(rows[2])
+    assert "stopped" not in compare.line(rows[0])
+
+
+def test_a_number_that_is_not_finite_is_null(folder, monkeypatch):
+    monkeypatch.setattr(compare, "evaluate", lambda *_: Scores(0.25, 0.0, float("nan")))
+    run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
+    assert [row["loss"] for row in lines(folder / "results.jsonl")] == [None]
+    with pytest.raises(ValueError, match="JSON"):
+        compare.write_lines(folder / "other.jsonl", [{"loss": float("inf")}])
+    assert not (folder / "other.jsonl").exists()
+
+
+def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
+    jobs = []
+
+    def on_ctrl_c(job, on_step):
+        jobs.append(job)
+        return run_job(job, on_step if len(jobs) < 3 else lambda _: signal.raise_signal(signal.SIGINT))
+
+    run_job = compare.run_job
+    monkeypatch.setattr(compare, "run_job", on_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        run(Config("copying", **TINY), folder)
+    rows = lines(folder / "results.jsonl")
+    assert [row["seed"] for row in rows] == [0, 0]
+    assert len(jobs) == 3
+    assert len(list((folder / "weights").iterdir())) == 2
+
+
+def test_ctrl_c_waits_until_the_pool_holds_no_lock():
+    """Raised inside concurrent.futures.wait it left the locks of the futures held, and everything hung."""
+    try:
+        with compare._ctrl_c() as pressed:
+            signal.raise_signal(signal.SIGINT)
+            assert pressed == [signal.SIGINT]
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C was raised at once")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_process_counts_its_steps_and_stops_at_the_next_when_told(monkeypatch):
+    told, stop = [], threading.Event()
+    monkeypatch.setattr(compare, "_worker", {"steps": SimpleNamespace(put=told.append), "stop": stop})
+    monkeypatch.setattr(compare, "TEST_SEQUENCES", 10)
+    net = Model("fnn0", vocab=11, width=2)
+    job = Job("copying", "fnn0", repr(net), 0, 0.1, 120, "auto", "numpy")
+    compare._work(job)
+    assert told == [50, 50, 20]
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        compare._work(job)
+    assert told == [50, 50, 20]
+
+
+def test_ctrl_c_belongs_to_the_main_thread_alone():
+    """A comparison may run in another thread, where no handler can be set."""
+    seen = []
+
+    def work():
+        with compare._ctrl_c() as pressed:
+            seen.append(pressed)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [[]]
+
+
+def test_a_process_that_is_killed_ends_the_comparison_in_one_sentence(folder, monkeypatch):
+    """As the system does when memory runs out. The first row stays."""
+    write = compare._write
+
+    def write_and_kill(*args):
+        write(*args)
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    monkeypatch.setattr(compare, "_write", write_and_kill)
+    config = Config("copying", ("ssm",), seeds=40, steps=200, budget=600)
+    with pytest.raises(RuntimeError, match=r"^run: a process was ended from outside.*fewer --jobs$"):
+        run(config, folder, jobs=2)
+    assert 1 <= len(lines(folder / "results.jsonl")) < 40
+    assert multiprocessing.active_children() == []
+
+
+# ---- the folder
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ("attn(max_len=3)", "attn: a sequence of L=25, but positions for 3"),
+        ("fnn1(width=1000000000000000)", None),
+    ],
+)
+def test_a_model_that_cannot_answer_the_task_leaves_no_folder(tmp_path, models, words):
+    with pytest.raises((ValueError, MemoryError), match=words):
+        run(Config("copying", (models,), width=2), tmp_path / "out")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["replace", "mkdir"])
+def test_a_folder_that_cannot_be_written_is_not_left_behind(tmp_path, monkeypatch, name):
+    (tmp_path / "mine").mkdir()
+    call, called = getattr(os, name), []
+
+    def full(*args, **kwargs):
+        called.append(args)
+        if name == "replace" or len(called) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return call(*args, **kwargs)
+
+    monkeypatch.setattr(os, name, full)
+    with pytest.raises(ValueError, match=r"^out: can't write to .*deep.*No space.*; choose another folder$"):
+        run(Config("copying", **TINY), tmp_path / "mine" / "a" / "deep")
+    assert called
+    assert os.listdir(tmp_path) == ["mine"]
+    assert os.listdir(tmp_path / "mine") == []
+
+
+def test_results_of_another_run_are_never_written_over(folder):
+    run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name in ("run.json", "results.jsonl"):
+        with pytest.raises(ValueError, match=rf"^out: .* holds the results of another run \({name}\)"):
+            run(Config("copying", **TINY), folder)
+        (folder / name).rename(folder / f"{name}.kept")
+    assert len(before) == 4
+    assert before == {
+        path.with_name(path.name.removesuffix(".kept")): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_folder_that_is_there_may_hold_other_things(folder):
+    (folder / "weights").mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert len(lines(folder / "results.jsonl")) == 1
+
+
+def test_without_a_name_each_run_has_a_new_dated_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {str(run(Config("copying", ("ssm",), 1, 1, budget=600))[0]) for _ in range(3)}
+    assert len(names) == 3
+    assert all(re.fullmatch(r"runs.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_copying(_\d)?", name) for name in names)
