@@ -5,9 +5,12 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+LARGEST = 10**15  # of any size: what is beyond can only be a slip
+
 
 def _refuse(who: str, name: str, value: Any, expected: str) -> None:
-    raise ValueError(f"{who}: {name}={value!r}; expected {expected}")
+    given = repr(value)
+    raise ValueError(f"{who}: {name}={given if len(given) <= 60 else given[:57] + '...'}; expected {expected}")
 
 
 def whole(owner: Any, who: str, name: str, least: int, optional: bool = False) -> None:
@@ -16,8 +19,11 @@ def whole(owner: Any, who: str, name: str, least: int, optional: bool = False) -
     if value is None and optional:
         return
     wrong = isinstance(value, bool) or not isinstance(value, numbers.Real)
-    if wrong or not math.isfinite(value) or value != int(value) or value < least:
+    wrong = wrong or not (isinstance(value, numbers.Integral) or math.isfinite(value))
+    if wrong or value != int(value) or value < least:
         _refuse(who, name, value, f"a whole number, {least} or more" + (", or None" if optional else ""))
+    if value > LARGEST:
+        _refuse(who, name, value, f"{LARGEST:,} at most")
     object.__setattr__(owner, name, int(value))
 
 

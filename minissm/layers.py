@@ -131,9 +131,12 @@ def no_norm(p: dict, x: Array) -> tuple:
 NORMS: dict[str, Callable] = {"none": no_norm, "rms": rms_norm, "layer": layer_norm}
 
 
+NORM_LEAVES = {"none": (), "rms": ("g",), "layer": ("g", "b")}
+
+
 def norm_init(norm: str, width: int) -> dict:
     """g = 1, b = 0."""
-    return {"none": {}, "rms": {"g": np.ones(width)}, "layer": {"g": np.ones(width), "b": np.zeros(width)}}[norm]
+    return {name: np.full(width, float(name == "g")) for name in NORM_LEAVES[norm]}
 
 
 def embed(p: dict, x: Array) -> tuple:

@@ -97,7 +97,7 @@ class Model:
         """Parameters, counted without drawing them."""
         D = self.width
         embed = self.vocab * D if self.vocab else layers.linear_size(self.inputs or 0, D)
-        norms = (len(self.blocks) + 1) * sum(a.size for a in layers.norm_init(self.norm, D).values())
+        norms = (len(self.blocks) + 1) * len(layers.NORM_LEAVES[self.norm]) * D
         return embed + sum(b.size(D) for b in self.blocks) + norms + layers.linear_size(D, self.outputs or 0)
 
     def state_size(self, length: int) -> int:

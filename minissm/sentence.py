@@ -20,7 +20,6 @@ WORDS: dict[str, Callable] = {"attn": Attn}
 FILTER_WORDS = {"ssm": "s4d"}  # word: the filter of its Ssm
 DEPTH = re.compile(r"fnn([0-9]{1,3})")
 KNOWN = ", ".join([*FILTER_WORDS, *WORDS, "fnn<depth> (fnn1, fnn2, ...)"])
-LITERALS = (int, float, str, bool, tuple, type(None))
 
 
 def parse(sentence: str) -> tuple:

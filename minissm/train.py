@@ -79,7 +79,7 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     _keep_freed_memory()
-    log, state, recent = Log(), None, []
+    log, state, recent, finite = Log(), None, [], params
     watch = rng.spawn(1)[0]
     every = max(1, steps // max(1, looks))
     with threadpool_limits(threads, "blas"), Progress(steps, net.sentence, progress) as bar:
@@ -90,9 +90,10 @@ def fit(
                 params, state, loss = step(net, params, drawn, state, lr * optim.warmup_cosine(i, steps), clip, mode)
                 recent.append(float(loss))
                 if not math.isfinite(recent[-1]):
-                    params = before
+                    params = finite
                     log.stopped = f"the loss was {recent[-1]} at step {i + 1} of {steps}; try a smaller lr than {lr:g}"
                     break
+                finite = before
                 if (i + 1) % every == 0 or i + 1 == steps:
                     scores = evaluate(net, params, task, watch, 200, mode)
                     log.rows.append({"step": i + 1, "training_loss": sum(recent) / len(recent), **scores._asdict()})

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 import minissm
 from minissm import Model, Scores, evaluate, load, tree
-from minissm.lab import compare
+from minissm.lab import compare, workers
 from minissm.lab.compare import Config, Job, run
 from minissm.tasks import TASKS
 
@@ -152,7 +152,7 @@ def test_the_versions_need_no_installed_minissm(monkeypatch):
 
 
 def test_one_run_needs_no_second_process(folder, monkeypatch):
-    monkeypatch.delattr(compare, "ProcessPoolExecutor")
+    monkeypatch.delattr(workers, "ProcessPoolExecutor")
     _, rows, _ = run(Config("copying", ("ssm",), 1, 1, budget=600), folder, jobs=8)
     assert len(rows) == 1
 
@@ -200,7 +200,7 @@ def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
 def test_ctrl_c_waits_until_the_pool_holds_no_lock():
     """Raised inside concurrent.futures.wait it left the locks of the futures held, and everything hung."""
     try:
-        with compare._ctrl_c() as pressed:
+        with workers._ctrl_c() as pressed:
             signal.raise_signal(signal.SIGINT)
             assert pressed == [signal.SIGINT]
     except KeyboardInterrupt:
@@ -211,15 +211,15 @@ def test_ctrl_c_waits_until_the_pool_holds_no_lock():
 
 def test_a_process_counts_its_steps_and_stops_at_the_next_when_told(monkeypatch):
     told, stop = [], threading.Event()
-    monkeypatch.setattr(compare, "_worker", {"steps": SimpleNamespace(put=told.append), "stop": stop})
+    monkeypatch.setattr(workers, "_worker", {"steps": SimpleNamespace(put=told.append), "stop": stop})
     monkeypatch.setattr(compare, "TEST_SEQUENCES", 10)
     net = Model("fnn0", vocab=11, width=2)
     job = Job("copying", "fnn0", repr(net), 0, 0.1, 120, "auto", "numpy")
-    compare._work(job)
+    workers._work(compare.run_job, job)
     assert told == [50, 50, 20]
     stop.set()
     with pytest.raises(KeyboardInterrupt):
-        compare._work(job)
+        workers._work(compare.run_job, job)
     assert told == [50, 50, 20]
 
 
@@ -228,7 +228,7 @@ def test_ctrl_c_belongs_to_the_main_thread_alone():
     seen = []
 
     def work():
-        with compare._ctrl_c() as pressed:
+        with workers._ctrl_c() as pressed:
             seen.append(pressed)
 
     thread = threading.Thread(target=work)

@@ -42,7 +42,7 @@ def test_a_figure_is_drawn_without_warnings(tmp_path, models, seeds):
     assert png.read_bytes().startswith(b"\x89PNG")
     text = svg.read_text()
     assert text.startswith("<?xml")
-    assert "How they learn: copying" in text
+    assert "copying, about 30,000 parameters each" in text
     assert "guessing 0.125" in text
     assert ("(3 seeds, median)" if seeds == 3 else "(1 seed)") in text
     medians = [(i + 1 + 0.1 * (seeds // 2)) / (len(models) + 1) for i in range(len(models))]

@@ -68,6 +68,7 @@ def test_divergence_stops_with_a_sentence_and_the_last_finite_parameters():
     assert "the loss was" in log.stopped
     assert "try a smaller lr than 1e+20" in log.stopped
     assert "\n" not in log.stopped
+    assert np.isfinite(evaluate(net, params, TASK, rng, 64).loss)
     assert all(np.isfinite(a).all() for a in tree.leaves(params))
 
 

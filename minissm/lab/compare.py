@@ -6,18 +6,12 @@ it runs in and whatever runs beside it. One process, the one that was started, w
 
 import json
 import math
-import multiprocessing
 import os
 import platform
 import re
-import signal
-import threading
 import time
 import zlib
-from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +30,8 @@ from ..sentence import parse, spell
 from ..tasks import TASKS
 from ..train import LR, evaluate, fit, like
 from .budget import at_budget, model_for
+from .machine import processor
+from .workers import in_process, in_processes
 
 MODELS = ("ssm", "ssm + fnn1", "ssm + fnn1 + ssm + fnn1", "attn + attn", "attn + fnn1 + attn + fnn1")
 PROFILES: dict[str, dict] = {
@@ -77,6 +73,8 @@ class Config:
         whole(self, "run", "width", least=1, optional=True)
         if not all(0 < lr < float("inf") for lr in self.lrs) or len(set(self.lrs)) < len(self.lrs):
             raise ValueError(f"run: lr={', '.join(f'{lr:g}' for lr in self.lrs)}; expected different numbers above 0")
+        if self.seeds * len(self.lrs) * len(names) > 100_000:
+            raise ValueError(f"run: seeds={self.seeds}; that is more than 100,000 runs, give fewer")
         object.__setattr__(self, "models", tuple(names))
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
         pick(self.mode, 1, 1)
@@ -164,6 +162,7 @@ def _finite(row: dict) -> dict:
 
 
 def versions() -> dict[str, str]:
+    """What the seconds and the last digits of a row depend on."""
     from importlib.metadata import version
 
     from .. import __version__
@@ -172,6 +171,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "minissm": __version__,
         **{name: version(name) for name in ("numpy", "scipy")},
+        "processor": processor(),
     }
 
 
@@ -196,8 +196,9 @@ def run(config: Config, out: str | os.PathLike | None = None, jobs: int = 1) -> 
     jobs = min(jobs, len(work))
     with (
         Progress(len(work) * config.steps, f"{config.task}, {len(work)} runs") as bar,
-        closing(_in_process(work, bar) if jobs == 1 else _in_processes(work, bar, jobs)) as outcomes,
+        closing(in_process(run_job, work, bar) if jobs == 1 else in_processes(run_job, work, bar, jobs)) as outcomes,
     ):
+        bar.say(f"{config.task}: {len(work)} runs of {config.steps} steps, {jobs} at a time; results go to {folder}")
         for outcome in outcomes:
             rows.append(outcome.row)
             curves.extend(outcome.curve)
@@ -256,92 +257,3 @@ def write_lines(path: Path, lines: list[dict]) -> None:
     """One JSON object a line, the whole file at once."""
     text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in lines)
     write_whole(path, lambda file: file.write(text.encode()))
-
-
-def _in_process(work: list[Job], bar: Progress) -> Generator[Outcome]:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        for job in work:
-            yield run_job(job, lambda step: bar.update(1))
-
-
-def _in_processes(work: list[Job], bar: Progress, jobs: int) -> Generator[Outcome]:
-    """The same rows from `jobs` processes, BLAS on one thread in each."""
-    context = multiprocessing.get_context("spawn")
-    steps, stop = context.SimpleQueue(), context.Event()
-    with _ctrl_c() as pressed, ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
-        try:
-            with _workers_deaf_to_ctrl_c():
-                waiting: set[Future] = {pool.submit(_work, job) for job in work}
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                while not steps.empty():
-                    bar.update(steps.get())
-                for future in done:
-                    yield future.result()
-                if pressed:
-                    raise KeyboardInterrupt
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "run: a process was ended from outside, perhaps for want of memory; try again with fewer --jobs"
-            ) from None
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[list[int]]:
-    """Ctrl-C fills the list. An exception in the midst of the pool would leave its locks held, and everything hangs."""
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed  # signals are the main thread's
-        return
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _workers_deaf_to_ctrl_c() -> Iterator[None]:
-    """Ctrl-C reaches every process; the parent decides what ends. Processes inherit what is blocked as they start."""
-    mask = getattr(signal, "pthread_sigmask", None)
-    if mask is None:  # Windows
-        yield
-        return
-    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        mask(signal.SIG_SETMASK, before)
-
-
-_worker: dict[str, Any] = {}  # what a worker process was started with
-
-
-def _start_worker(steps: Any, stop: Any) -> None:
-    from threadpoolctl import threadpool_limits
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker.update(steps=steps, stop=stop, limits=threadpool_limits(1))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(job: Job) -> Outcome:
-    def on_step(i: int) -> None:
-        if i % 50 == 0 or i == job.steps:
-            _worker["steps"].put(i % 50 or 50)
-        if _worker["stop"].is_set():
-            raise KeyboardInterrupt
-
-    return run_job(job, on_step)

@@ -11,17 +11,11 @@ from ..tasks import Task
 from .compare import Config
 from .report import chosen
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-)  # Okabe & Ito: told apart by all
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))  # and in grey print
+# Okabe & Ito's colours, told apart by all; dashes and marks are for grey print
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+ACCURACY = "token accuracy on fresh sequences"
 
 
 def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config, folder: Path) -> list[Path]:
@@ -33,51 +27,69 @@ def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config,
     models = [m for m in config.models if m in mine]
     labels = short(models)
     lines = sum(label.count("\n") + 1 for label in labels)
+    size = f"width {config.width}" if config.width else f"about {config.budget:,} parameters"
     with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
-        figure = Figure(figsize=(10, 3.4 + 0.16 * lines), layout="constrained")
+        figure = Figure(figsize=(10, 3.9 + 0.16 * lines), layout="constrained")
+        figure.suptitle(
+            f"{task.name}, {size} each: state space layers (ssm), networks of one token (fnn), attention (attn)"
+        )
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        for i, model in enumerate(models):
-            style = _style(i)
-            _curve(learning, curves, model, mine[model][0]["lr"], style | {"label": labels[i]})
-            values = [r["token_accuracy"] for r in mine[model]]
-            reached.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
-            reached.plot([median(values)] * 2, [i - 0.3, i + 0.3], color=style["color"], linewidth=2)
-            right = median(values) < 0.8
-            reached.annotate(
-                f"{median(values):.3f}",
-                (max(values) if right else min(values), i),
-                textcoords="offset points",
-                xytext=(10 if right else -10, 0),
-                ha="left" if right else "right",
-                va="center",
-            )
-        for axes in (learning.axhline, reached.axvline):
-            axes(task.floor, color="0.45", linewidth=1, linestyle=(0, (1, 2)))
-        learning.annotate(
-            f"guessing {task.floor:.3f}",
-            (1, task.floor),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            color="0.3",
-        )
-        learning.set(
-            xlabel="training step",
-            ylabel="token accuracy on fresh sequences",
-            ylim=(0, 1.03),
-            title=f"How they learn: {task.name}",
-        )
-        learning.legend(fontsize=8.5, loc="best", framealpha=0.9)
-        count = len({r["seed"] for r in rows})
-        title = f"What they reach ({count} seeds, median)" if count > 1 else "What they reach (1 seed)"
-        reached.set(
-            xlabel="token accuracy on fresh sequences", xlim=(0, 1.03), ylim=(len(models) - 0.5, -0.5), title=title
-        )
-        reached.set_yticks(range(len(models)), labels)
-        for axes in (learning, reached):
+        _learning(learning, [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)], curves)
+        _reached(reached, [mine[m] for m in models], labels)
+        for axes, line in ((learning, learning.axhline), (reached, reached.axvline)):
+            line(task.floor, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
+        _name_the_floor(learning, task.floor)
         return [_save(figure, folder / f"figure.{kind}") for kind in ("png", "svg")]
+
+
+def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict]) -> None:
+    """Accuracy over steps: the median over seeds, and a band from the lowest to the highest."""
+    for i, (model, lr, label) in enumerate(shown):
+        by_step: dict[int, list[float]] = {}
+        for r in curves:
+            if r["model"] == model and r["lr"] == lr:
+                by_step.setdefault(r["step"], []).append(r["token_accuracy"])
+        steps = sorted(by_step)
+        style = _style(i)
+        axes.plot(steps, [median(by_step[s]) for s in steps], label=label, **style)
+        band = [min(by_step[s]) for s in steps], [max(by_step[s]) for s in steps]
+        axes.fill_between(steps, *band, color=style["color"], alpha=0.12, linewidth=0)
+    axes.set(xlabel="training step", ylabel=ACCURACY, ylim=(0, 1.03), title="How they learn")
+    axes.legend(fontsize=8.5, loc="best", framealpha=0.9)
+
+
+def _reached(axes: Any, groups: list[list[dict]], labels: list[str]) -> None:
+    """A mark a seed, a bar and a number for their median."""
+    for i, rows in enumerate(groups):
+        style, values = _style(i), [r["token_accuracy"] for r in rows]
+        middle = median(values)
+        axes.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
+        axes.plot([middle] * 2, [i - 0.3, i + 0.3], color=style["color"], linewidth=2)
+        place = {"xytext": (10, 0), "ha": "left"} if middle < 0.8 else {"xytext": (-10, 0), "ha": "right"}
+        end = max(values) if middle < 0.8 else min(values)
+        axes.annotate(f"{middle:.3f}", (end, i), textcoords="offset points", va="center", **place)
+    seeds = max(len(rows) for rows in groups)
+    title = f"What they reach ({seeds} seeds, median)" if seeds > 1 else "What they reach (1 seed)"
+    axes.set(xlabel=ACCURACY, xlim=(0, 1.03), ylim=(len(groups) - 0.5, -0.5), title=title)
+    axes.set_yticks(range(len(groups)), labels)
+
+
+def _name_the_floor(axes: Any, floor: float) -> None:
+    """Below the line, where no curve runs, and on white."""
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    axes.annotate(
+        f"guessing {floor:.3f}",
+        (0.99, floor),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -9),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color="0.25",
+        bbox=box,
+    )
 
 
 def short(models: list[str]) -> list[str]:
@@ -90,24 +102,6 @@ def _style(i: int) -> dict:
     """Of line i: its own up to 49."""
     j = (i + i // 7) % 7
     return {"color": COLOURS[i % 7], "linestyle": DASHES[j], "marker": MARKS[j], "markersize": 4}
-
-
-def _curve(axes: Any, curves: list[dict], model: str, lr: float, style: dict) -> None:
-    """The median over seeds, and a band from the lowest to the highest."""
-    by_step: dict[int, list[float]] = {}
-    for r in curves:
-        if r["model"] == model and r["lr"] == lr:
-            by_step.setdefault(r["step"], []).append(r["token_accuracy"])
-    steps = sorted(by_step)
-    axes.plot(steps, [median(by_step[s]) for s in steps], **style)
-    axes.fill_between(
-        steps,
-        [min(by_step[s]) for s in steps],
-        [max(by_step[s]) for s in steps],
-        color=style["color"],
-        alpha=0.12,
-        linewidth=0,
-    )
 
 
 def _save(figure: Any, path: Path) -> Path:
