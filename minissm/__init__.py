@@ -14,13 +14,16 @@ from .layers import Fnn
 from .model import Model
 from .sentence import parse
 from .ssm import Ssm, ssm
-from .train import Scores, evaluate, fit
+from .train import Log, Scores, evaluate, fit
+
+# ssm, attention and gradcheck are the functions; reach the modules of these names by `from minissm.ssm import ...`
 
 __version__ = "0.1.0"
 __all__ = [
     "Attn",
     "Fnn",
     "GradientError",
+    "Log",
     "Model",
     "S4d",
     "Scores",

@@ -56,7 +56,10 @@ def self_attention(p: dict, x: Array, *, heads: int) -> tuple:
     `y, a, backward` with the weights a (B, H, L, L), and `dp, dx = backward(dy, da=None)`.
     """
     xp = namespace(x, p["in"]["w"])
-    D = x.shape[2]
+    L, D = x.shape[1:]
+    if "position" in p and p["position"].shape[0] < L:
+        places = p["position"].shape[0]
+        raise ValueError(f"attn: a sequence of L={L}, but positions for {places}; give attn(max_len={L}) or more")
     placed, back_position = add_positions(p["position"], x) if "position" in p else (x, None)
     qkv, back_in = linear(p["in"], placed)
     q, k, v = (split_heads(qkv[..., i * D : (i + 1) * D], heads) for i in range(3))
@@ -113,11 +116,6 @@ class Attn:
         return 2 * width * length
 
     def apply(self, p: dict, x: Array, mode: str) -> tuple:
-        if "position" in p and x.shape[1] > self.max_len:
-            raise ValueError(
-                f"attn: a sequence of L={x.shape[1]}, but positions for {self.max_len}; "
-                f"give attn(max_len={x.shape[1]}) or more"
-            )
         y, _, backward = self_attention(p, x, heads=self.heads)
         return y, backward
 

@@ -85,10 +85,24 @@ def to(tree: Any, backend: str) -> Any:
     """The same tree with its arrays on `backend`, "numpy" or "cupy". Arrays that are there already are not copied."""
     if backend not in BACKENDS:
         raise ValueError(f"to: backend {backend!r}; expected one of {', '.join(BACKENDS)}")
-    if isinstance(tree, dict):
-        return {k: to(v, backend) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [to(v, backend) for v in tree]
-    if backend == "numpy":
-        return tree.get() if hasattr(tree, "get") else np.asarray(tree)
-    return cupy().asarray(tree)
+    move = _to_numpy if backend == "numpy" else cupy().asarray
+
+    def moved(tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return {k: moved(v) for k, v in tree.items()}
+        if isinstance(tree, list | tuple):
+            parts = [moved(v) for v in tree]
+            return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        return tree if tree is None or isinstance(tree, int | float | complex) else move(tree)
+
+    return moved(tree)
+
+
+def _to_numpy(array: Any) -> np.ndarray:
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+def like(array: Any, reference: Any) -> Any:
+    """The NumPy array `array` where `reference` lives."""
+    xp = namespace(reference)
+    return array if is_numpy(xp) else xp.asarray(array, device=device(reference))

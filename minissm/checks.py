@@ -13,18 +13,23 @@ def _refuse(who: str, name: str, value: Any, expected: str) -> None:
     raise ValueError(f"{who}: {name}={given if len(given) <= 60 else given[:57] + '...'}; expected {expected}")
 
 
-def whole(owner: Any, who: str, name: str, least: int, optional: bool = False) -> None:
-    """The field is a whole number >= least (4.0 and NumPy's 4 become 4), or None where that is allowed."""
-    value = getattr(owner, name)
-    if value is None and optional:
-        return
+def whole_number(who: str, name: str, value: Any, least: int = 1, also: str = "") -> int:
+    """The value as an int (4.0 and NumPy's 4 become 4), if it is whole and >= least; `also`: what else may be."""
     wrong = isinstance(value, bool) or not isinstance(value, numbers.Real)
     wrong = wrong or not (isinstance(value, numbers.Integral) or math.isfinite(value))
-    if wrong or value != int(value) or value < least:
-        _refuse(who, name, value, f"a whole number, {least} or more" + (", or None" if optional else ""))
-    if value > LARGEST:
+    if wrong or value != int(value) or int(value) < least:
+        _refuse(who, name, value, f"a whole number, {least} or more{also}")
+    if int(value) > LARGEST:
         _refuse(who, name, value, f"{LARGEST:,} at most")
-    object.__setattr__(owner, name, int(value))
+    return int(value)
+
+
+def whole(owner: Any, who: str, name: str, least: int, optional: bool = False) -> None:
+    """The field is a whole number >= least, or None where that is allowed."""
+    value = getattr(owner, name)
+    if value is not None or not optional:
+        also = ", or None" if optional else ""
+        object.__setattr__(owner, name, whole_number(who, name, value, least, also))
 
 
 def choice(owner: Any, who: str, name: str, known: Iterable[str]) -> None:
@@ -32,6 +37,7 @@ def choice(owner: Any, who: str, name: str, known: Iterable[str]) -> None:
     value = getattr(owner, name)
     if not isinstance(value, str) or value not in known:
         _refuse(who, name, value, "one of " + ", ".join(known))
+    object.__setattr__(owner, name, str(value))
 
 
 def flag(owner: Any, who: str, name: str) -> None:
@@ -42,13 +48,18 @@ def flag(owner: Any, who: str, name: str) -> None:
     object.__setattr__(owner, name, bool(value))
 
 
+def _is_number(value: Any) -> bool:
+    """Real, and neither nan nor beyond any use."""
+    return isinstance(value, numbers.Real) and bool(abs(value) <= LARGEST)  # type: ignore[operator]
+
+
 def interval(owner: Any, who: str, name: str) -> None:
     """The field is None or a pair 0 < low <= high of finite numbers."""
     value = getattr(owner, name)
     if value is None:
         return
     pair = tuple(value) if isinstance(value, list | tuple) else ()
-    if len(pair) != 2 or not all(isinstance(v, numbers.Real) and math.isfinite(v) for v in pair):
+    if len(pair) != 2 or not all(_is_number(v) for v in pair):
         _refuse(who, name, value, "a pair (low, high) of numbers, or None")
     low, high = float(pair[0]), float(pair[1])
     if not 0 < low <= high:

@@ -41,6 +41,10 @@ class Row:
     def ok(self) -> bool:
         return self.error <= self.expected
 
+    def badness(self) -> tuple[bool, float]:
+        """Wrong rows above right ones (an error of nan compares with nothing, but is wrong)."""
+        return not self.ok, self.error / self.expected
+
     def __str__(self) -> str:
         verdict = "ok" if self.ok else "WRONG"
         values = f"backward {self.backward: .6e}  difference {self.difference: .6e}"
@@ -59,7 +63,7 @@ class Report:
 
     @property
     def worst(self) -> Row:
-        return max(self.rows, key=lambda row: row.error / row.expected)
+        return max(self.rows, key=Row.badness)
 
     def __str__(self) -> str:
         width = max((len(row.leaf) for row in self.rows), default=0)
@@ -80,57 +84,83 @@ def gradcheck(
     show. Keep away from kinks (relu at 0).
     """
     rng = np.random.default_rng(0) if rng is None else rng
-    names = names or tuple(f"input {i}" for i in range(len(inputs)))
+    names = tuple(names or (f"input {i}" for i in range(len(inputs))))
+    if directions < 1 or len(names) != len(inputs):
+        raise ValueError(
+            f"gradcheck: directions={directions}, names={names} for {len(inputs)} inputs; expected >= 1, one each"
+        )
     *outputs, backward = f(*inputs)
     cotangents = [None if y is None else tree.map(lambda a: _normal_like(rng, a), y) for y in outputs]
-    gradients = backward(*cotangents)
-    if len(inputs) == 1 and not isinstance(gradients, tuple):
-        gradients = (gradients,)
-    if len(gradients) != len(inputs):
-        raise GradientError(f"backward gave {len(gradients)} gradients for {len(inputs)} inputs")
+    gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))
 
     def loss(args: list) -> float:
         *ys, _ = f(*args)
         return sum(_inner(w, y) for w, y in zip(cotangents, ys, strict=True) if w is not None)
 
     rows = []
-    for i, (name, value, gradient) in enumerate(zip(names, inputs, gradients, strict=True)):
-        for leaf_name, leaf in tree.named(value) if value is not None else []:
-            if namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating")):
-                put = _replacer(inputs, i, value, leaf)
-                found = dict(tree.named(gradient)).get(leaf_name) if gradient is not None else None
-                label = f"{name}.{leaf_name}" if leaf_name else name
-                checked = [_row(label, leaf, found, lambda z, put=put: loss(put(z)), rng) for _ in range(directions)]
-                rows.append(max(checked, key=lambda row: row.error / row.expected))
+    for i, (name, value) in enumerate(zip(names, inputs, strict=True)):
+        found, second = dict(tree.named(gradients[i])), dict(tree.named(again[i]))
+        leaves = dict(tree.named(value))
+        if surplus := [n for n, g in found.items() if g is not None and n not in leaves]:
+            raise GradientError(f"{name}: the backward gives {', '.join(surplus)}, which the input does not have")
+        for k, (leaf_name, leaf) in enumerate(leaves.items()):
+            if leaf is None or not namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating")):
+                continue
+            label = f"{name}.{leaf_name}" if leaf_name else name
+            _fits(label, leaf, found.get(leaf_name), second.get(leaf_name))
+
+            def along(z: Array, i: int = i, k: int = k) -> float:
+                return loss([*inputs[:i], _with_leaf(inputs[i], k, z), *inputs[i + 1 :]])
+
+            checked = [_row(label, leaf, found[leaf_name], along, rng) for _ in range(directions)]
+            rows.append(max(checked, key=Row.badness))
+    if not rows:
+        raise ValueError("gradcheck: no input has a real or complex leaf; there is nothing to check")
     report = Report(tuple(rows))
     if not report.ok:
         raise GradientError("the backward does not match the differences of its forward:\n" + str(report), report)
     return report
 
 
+def _gradients(backward: Callable, cotangents: list, count: int) -> tuple:
+    """One gradient for each input; a single input may come without a tuple."""
+    gradients = backward(*cotangents)
+    if count == 1 and not isinstance(gradients, tuple):
+        gradients = (gradients,)
+    if len(gradients) != count:
+        raise GradientError(f"backward gave {len(gradients)} gradients for {count} inputs")
+    return gradients
+
+
+def _fits(name: str, leaf: Array, gradient: Array, again: Array) -> None:
+    """The gradient has the leaf's shape and dtype, and is the same when backward is called again."""
+    if gradient is None or gradient.shape != leaf.shape or gradient.dtype != leaf.dtype:
+        got = "nothing" if gradient is None else f"{gradient.dtype} {tuple(gradient.shape)}"
+        raise GradientError(f"{name}: the backward gives {got} for a leaf {leaf.dtype} {tuple(leaf.shape)}")
+    xp = namespace(leaf)
+    if bool(xp.any((gradient != again) & (gradient == gradient))):  # nan aside, which the differences will show
+        raise GradientError(f"{name}: the backward gives other numbers when it is called again")
+
+
 def _row(name: str, leaf: Array, gradient: Array, loss: Callable, rng: np.random.Generator) -> Row:
     """One direction: what the backward says, what central differences say."""
-    if gradient is None or gradient.shape != leaf.shape or gradient.dtype != leaf.dtype:
-        got = "nothing" if gradient is None else f"{gradient.dtype} {gradient.shape}"
-        raise GradientError(f"{name}: the backward gives {got} for a leaf {leaf.dtype} {leaf.shape}")
-    xp = namespace(leaf)
-    precision = float(xp.finfo(leaf.dtype).eps)
-    h = precision ** (1 / 3)
+    precision = float(namespace(leaf).finfo(leaf.dtype).eps)
+    expected, least = (1e-6, 0.01) if precision < 1e-10 else (1e-2, 0.3)
+    size = math.sqrt(_inner(leaf, leaf) / max(1, math.prod(leaf.shape)))
+    h = precision ** (1 / 3) * min(1.0, max(size, least))  # smaller for small leaves, where the forward bends sooner
     d = _normal_like(rng, leaf)
     up, down = loss(leaf + h * d), loss(leaf - h * d)
     analytic, difference = _inner(gradient, d), (up - down) / (2 * h)
-    expected = 1e-6 if precision < 1e-10 else 1e-2
     rounding = 20 * precision * max(abs(up), abs(down), 1.0) / (2 * h)  # of the two losses, in the difference
-    size = math.sqrt(
-        _inner(gradient, gradient)
-    )  # what |<dz, d>| is on average: a direction may happen to give nearly 0
-    scale = max(abs(analytic), abs(difference), size, rounding / expected)
+    usual = math.sqrt(_inner(gradient, gradient))  # |<dz, d>| on average: one direction may happen to give nearly 0
+    scale = max(abs(analytic), abs(difference), usual, rounding / expected)
     return Row(name, analytic, difference, abs(analytic - difference) / scale, expected)
 
 
-def _replacer(inputs: tuple, i: int, value: Any, leaf: Array) -> Callable:
-    """z -> the inputs with z in the place of this leaf of input i."""
-    return lambda z: [*inputs[:i], tree.map(lambda a: z if a is leaf else a, value), *inputs[i + 1 :]]
+def _with_leaf(value: Any, k: int, z: Array) -> Any:
+    """The tree with z in the place of leaf k."""
+    leaves = iter([z if i == k else leaf for i, leaf in enumerate(tree.leaves(value))])
+    return tree.map(lambda _: next(leaves), value)
 
 
 def _inner(a: Any, b: Any) -> float:

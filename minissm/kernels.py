@@ -13,26 +13,28 @@ Array = Any
 
 def kernel(log_lam: Array, c: Array, length: int) -> tuple:
     """k_j = Re sum_n c_n lam_n^j, j < length, the impulse response. k (D, length); `dlog_lam, dc = backward(dk)`."""
+    xp = namespace(log_lam, c)
     v, back_powers = powers(log_lam, length, log_lam.dtype)
     k, back_kernel = kernel_of(c, v)
 
     def backward(dk: Array) -> tuple:
         dc, dv = back_kernel(dk)
-        return back_powers(dv), dc
+        return back_powers(dv), xp.astype(dc, c.dtype)
 
     return k, backward
 
 
-def powers(log_lam: Array, n: int, dtype: Array) -> tuple:
+def powers(log_lam: Array, n: int, dtype: Any) -> tuple:
     """v_j = lam^j, j < n, along a new last axis, by doubling: log2(n) products instead of n exponentials.
 
     (D, N) -> (D, N, n). The products run in the precision of log_lam, and only the result is rounded to dtype.
     """
     xp = namespace(log_lam)
-    step = xp.exp(log_lam)[..., None]
-    v = xp.ones_like(step)
+    lam = xp.exp(log_lam)[..., None]
+    v, step = xp.ones_like(lam), lam
     while (have := v.shape[-1]) < n:
-        v, step = xp.concat([v, v[..., : min(have, n - have)] * step], axis=-1), step * step
+        step = lam if have == 1 else step * step  # lam^have
+        v = xp.concat([v, v[..., : min(have, n - have)] * step], axis=-1)
     v = xp.astype(v, dtype)
 
     def backward(dv: Array) -> Array:

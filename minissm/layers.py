@@ -29,7 +29,7 @@ def flat(x: Array) -> Array:
 
 
 def column_sums(x: Array) -> Array:
-    """(..., D) -> (D,), as a product with ones: exact to the last digit that a sum over an axis is, and faster."""
+    """(..., D) -> (D,), as a product with ones: no less exact than a sum over an axis, and faster."""
     xp, rows = namespace(x), flat(x)
     return xp.ones((rows.shape[0],), dtype=x.dtype, device=device(x)) @ rows
 
@@ -59,7 +59,7 @@ def gelu(x: Array) -> tuple:
     xp = namespace(x)
     a = math.sqrt(2 / math.pi)
     b = a * 0.044715
-    s = 0.5 * xp.tanh(x * (a + b * (x * x))) + 0.5  # x * x * x: a power costs five times as much
+    s = 0.5 * xp.tanh(x * (a + b * (x * x))) + 0.5  # products: a power costs five times as much
     y = x * s
 
     def backward(dy: Array) -> Array:
@@ -195,6 +195,8 @@ class Fnn:
 
     def __post_init__(self) -> None:
         whole(self, "fnn", "depth", least=0)
+        if self.depth > 999:
+            raise ValueError(f"fnn: depth={self.depth}; expected 999 at most")
         whole(self, "fnn", "width", least=1, optional=True)
         choice(self, "fnn", "act", ACTIVATIONS)
         if self.depth == 0 and (self.width is not None or self.act != "gelu"):

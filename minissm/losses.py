@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .backend import namespace, one_hot
+from .backend import is_numpy, namespace, one_hot
 
 Array = Any
 
@@ -14,7 +14,15 @@ def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     `dlogits = backward(dloss)`. Targets where the weight is 0 are ignored (but must lie in 0..V-1).
     """
     xp = namespace(logits, targets, weights)
-    hot = one_hot(xp, targets, logits.shape[-1], logits.dtype)
+    V = logits.shape[-1]
+    if not targets.shape == weights.shape == logits.shape[:-1] or not xp.isdtype(targets.dtype, "integral"):
+        shapes = ", ".join(f"{n} {tuple(a.shape)}" for n, a in (("targets", targets), ("weights", weights)))
+        raise ValueError(
+            f"cross_entropy: {shapes}, targets {targets.dtype}; expected {tuple(logits.shape[:-1])}, integers"
+        )
+    if is_numpy(xp) and targets.size and not (targets.min() >= 0 and targets.max() < V):
+        raise ValueError(f"cross_entropy: targets from {targets.min()} to {targets.max()}; expected 0..{V - 1}")
+    hot = one_hot(xp, targets, V, logits.dtype)
     w = xp.astype(weights, logits.dtype)
     w = (w / xp.sum(w))[..., None]
     z = logits - xp.max(logits, axis=-1, keepdims=True)  # so that exp can't overflow; the loss doesn't change

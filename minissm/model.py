@@ -5,14 +5,17 @@
 A Model holds the shape and no weights: the weights are a tree that `init` draws and a call is given.
 """
 
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from . import layers, tree
-from .backend import device, is_numpy, namespace
+from .backend import is_numpy, namespace
+from .backend import like as put_like
 from .checks import choice, flag, whole
+from .scan import MODES
 from .sentence import parse, read_call, spell
 from .ssm import Ssm
 
@@ -44,7 +47,10 @@ class Model:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        blocks = parse(self.blocks) if isinstance(self.blocks, str) else tuple(self.blocks)
+        blocks = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
+        if not isinstance(blocks, list | tuple) or any(isinstance(b, type) or not hasattr(b, "apply") for b in blocks):
+            raise ValueError(f"Model: blocks={blocks!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
+        blocks = tuple(blocks)
         if not blocks:
             raise ValueError("Model: no blocks; give a sentence like 'ssm + fnn1' or a tuple of blocks")
         object.__setattr__(self, "blocks", blocks)
@@ -117,10 +123,7 @@ class Model:
             "head": layers.linear_init(rng, D, self.outputs or 0),
         }
         params = tree.map(lambda a: a.astype(self.dtype), params)
-        if like is None:
-            return params
-        xp = namespace(like)
-        return tree.map(lambda a: xp.asarray(a, device=device(like)), params)
+        return params if like is None else tree.map(lambda a: put_like(a, like), params)
 
     def _places(self) -> list[float | None]:
         filtered = [i for i, b in enumerate(self.blocks) if isinstance(b, Ssm)]
@@ -136,16 +139,12 @@ class Model:
 
         dx is None for tokens. mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
         """
-        self._check(params, x)
-        norm = layers.NORMS[self.norm]
-        y, back_embed = (layers.embed if self.vocab else layers.linear)(params["embed"], x)
-        tape = []
-        for block, p, p_norm in zip(self.blocks, params["blocks"], params["norms"], strict=False):
-            n, back_norm = norm(p_norm, y)
-            z, back_block = block.apply(p, n, mode)
-            y = y + z if self.residual else z
+        self._check(params, x, mode)
+        embedded, back_embed = self._embed(params, x)
+        tape, y = [], embedded
+        for _, _, _, y, back_norm, back_block in self._run(params, embedded, mode):  # noqa: B007 (the last y is used)
             tape.append((back_norm, back_block))
-        n, back_norm = norm(params["norms"][-1], y)
+        n, back_norm = layers.NORMS[self.norm](params["norms"][-1], y)
         out, back_head = layers.linear(params["head"], n)
 
         def backward(dout: Array) -> tuple:
@@ -163,39 +162,48 @@ class Model:
 
         return out, backward
 
-    def trace(self, params: dict, x: Array) -> dict[str, Array]:
-        """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y."""
-        self._check(params, x)
-        y, _ = (layers.embed if self.vocab else layers.linear)(params["embed"], x)
+    def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
+        """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
+
+        An output is what the block leaves in the residual stream: x + block(x), where there is a residual.
+        """
+        self._check(params, x, mode)
+        y, _ = self._embed(params, x)
         found = {"embed": y}
-        for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], params["norms"], strict=False)):
-            n, _ = layers.NORMS[self.norm](p_norm, y)
+        for i, (block, p, n, stream, _, _) in enumerate(self._run(params, y, mode)):
             found |= {f"blocks.{i}.{name}": a for name, a in block.trace(p, n).items()}
-            z, _ = block.apply(p, n, "auto")
-            y = y + z if self.residual else z
-            found[f"blocks.{i}.output"] = y
+            found[f"blocks.{i}.output"] = y = stream
         n, _ = layers.NORMS[self.norm](params["norms"][-1], y)
         found["y"], _ = layers.linear(params["head"], n)
         return found
 
-    def _check(self, params: dict, x: Array) -> None:
-        xp = namespace(x, params["embed"]["w"])
-        if len(params["blocks"]) != len(self.blocks):
-            raise ValueError(
-                f"Model: parameters for {len(params['blocks'])} blocks, but {self!r} has {len(self.blocks)}; "
-                "use its own init"
-            )
+    def _embed(self, params: dict, x: Array) -> tuple:
+        return (layers.embed if self.vocab else layers.linear)(params["embed"], x)
+
+    def _run(self, params: dict, y: Array, mode: str) -> Iterator[tuple]:
+        """Block by block: the block, its parameters, its input, the stream behind it, the two backwards."""
+        for block, p, p_norm in zip(self.blocks, params["blocks"], params["norms"], strict=False):
+            n, back_norm = layers.NORMS[self.norm](p_norm, y)
+            z, back_block = block.apply(p, n, mode)
+            y = y + z if self.residual else z
+            yield block, p, n, y, back_norm, back_block
+
+    def _check(self, params: dict, x: Array, mode: str) -> None:
+        """Doors: parameters of this model, tokens or floats that it can read, a mode that exists."""
+        if mode not in ("auto", *MODES):
+            raise ValueError(f"Model: unknown mode {mode!r}; expected one of auto, {', '.join(MODES)}")
+        held = tree.size(params) if isinstance(params, dict) else 0
+        if held != self.size:
+            raise ValueError(f"Model: {held} parameters given, but {self!r} has {self.size}; use its own init")
+        xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
-        if not tokens and (
-            x.ndim != 3 or x.shape[2] != (self.vocab or self.inputs) or x.dtype != params["embed"]["w"].dtype
-        ):
+        vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
+        if not (tokens or vectors):
             expected = f"tokens (B, L) or one-hot (B, L, {self.vocab})" if self.vocab else f"(B, L, {self.inputs})"
-            raise ValueError(
-                f"Model: x has shape {tuple(x.shape)} and dtype {x.dtype}; expected {expected}, floats as {self.dtype}"
-            )
-        if x.shape[1] < 1:
-            raise ValueError("Model: x has length L=0; expected at least one token")
-        if tokens and is_numpy(xp) and x.size and not (x.min() >= 0 and x.max() < (self.vocab or 0)):
-            raise ValueError(
-                f"Model: tokens from {x.min()} to {x.max()}; expected 0..{(self.vocab or 0) - 1} (vocab={self.vocab})"
-            )
+            given = f"x has shape {tuple(x.shape)} and dtype {x.dtype}"
+            raise ValueError(f"Model: {given}; expected {expected}, floats as {dtype} like the parameters")
+        if min(x.shape) < 1:
+            raise ValueError(f"Model: x has shape {tuple(x.shape)}; expected at least one sequence of one token")
+        if tokens and is_numpy(xp) and not (x.min() >= 0 and x.max() < (self.vocab or 0)):
+            known = f"0..{(self.vocab or 0) - 1} (vocab={self.vocab})"
+            raise ValueError(f"Model: tokens from {x.min()} to {x.max()}; expected {known}")

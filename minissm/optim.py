@@ -14,7 +14,7 @@ Array = Any
 
 def sgd(params: dict, grads: dict, lr: float) -> dict:
     """w <- w - lr g."""
-    return tree.map(lambda w, g: w - lr * g, params, grads)
+    return tree.map(lambda w, g: w - float(lr) * g, params, grads)
 
 
 class AdamWState(NamedTuple):
@@ -42,11 +42,12 @@ def adamw(
     skips alone: pulling log_dt to 0 would pull every memory towards one step.
     -> new params, new state; nothing that was given is written to.
     """
+    lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
     w, g = tree.flatten(params), tree.flatten(grads, like=params)
     xp = namespace(w, g)
     if state is None:
         state = AdamWState(0, xp.zeros_like(w), xp.zeros_like(w), decay_mask(params))
-    n, (b1, b2) = state.n + 1, betas
+    n, (b1, b2) = state.n + 1, (float(b) for b in betas)
     m = b1 * state.m + (1 - b1) * g
     v = b2 * state.v + (1 - b2) * (g * g)
     step = m / (xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps)
@@ -67,10 +68,13 @@ def decay_mask(params: dict) -> Array:
 
 
 def clip(grads: dict, limit: float) -> tuple[dict, Array]:
-    """g <- g min(1, limit / |g|), |g| over all leaves together. -> grads, |g| before."""
+    """g <- g min(1, limit / |g|), |g| over all leaves together; limit may be inf. -> grads, |g| before."""
     g = tree.flatten(grads)
     xp = namespace(g)
     norm = xp.sqrt(xp.sum(g * g))
+    if math.isinf(limit):
+        return grads, norm
+    limit = float(limit)
     return tree.unflatten(grads, g * (limit / xp.where(norm > limit, norm, limit))), norm
 
 

@@ -23,7 +23,9 @@ KNOWN = ", ".join([*FILTER_WORDS, *WORDS, "fnn<depth> (fnn1, fnn2, ...)"])
 
 
 def parse(sentence: str) -> tuple:
-    """ "ssm + fnn1" -> (Ssm(...), Fnn(depth=1))."""
+    """The blocks of a sentence: "ssm + fnn1" -> (Ssm(...), Fnn(depth=1))."""
+    if not isinstance(sentence, str):
+        raise ValueError(f"Model: {sentence!r} is no sentence; expected text like 'ssm + fnn1'")
     if not sentence.strip():
         raise ValueError(f"Model: the sentence is empty; expected words joined by +, from {KNOWN}")
     return tuple(_block(node, sentence) for node in _terms(_expression(sentence, "Model"), sentence))
@@ -50,11 +52,15 @@ def _short(text: str) -> str:
 
 
 def _terms(node: ast.expr, sentence: str) -> list:
-    terms = []
-    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        terms.append(node.right)
-        node = node.left
-    return [node, *terms[::-1]]
+    """The terms of a sum, from left to right, whatever the brackets."""
+    waiting, terms = [node], []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            waiting += [node.left, node.right]
+        else:
+            terms.append(node)
+    return terms[::-1]
 
 
 def call(node: ast.expr, text: str, who: str) -> tuple[str, list, dict]:

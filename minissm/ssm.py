@@ -28,7 +28,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     rows, skip = flat(x), p["skip"][:, None]
     u = p["w_in"].T @ rows.T + p["b_in"][:, None]
     log_lam, c, back_filter = filter(p["filter"])
-    run = scan.pick(mode, L, c.shape[1])
+    run = scan.pick(mode, (B, L, u.shape[0]), c.shape[1])
     v, state, back_scan = run(log_lam, c, _sequences(xp, u, B, L), state)
     v = _channels(xp, v) + skip * u
     y = xp.reshape(v.T @ p["w_out"] + p["b_out"], x.shape)
@@ -70,6 +70,8 @@ class Ssm:
 
     def __post_init__(self) -> None:
         whole(self, "ssm", "expand", least=1)
+        if isinstance(self.filter, type) or not callable(self.filter):
+            raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(modes=8)")
 
     def init(self, rng: np.random.Generator, width: int, place: float | None = None) -> dict:
         E = self.expand * width
@@ -103,6 +105,6 @@ class Ssm:
         kernel[:, 0] += p["skip"]
         states, h = [], None
         for t in range(L):
-            _, h, _ = scan.recurrent(log_lam, c, u[:, t : t + 1], h)
+            _, h, _ = scan.recurrent(log_lam, c, u[:, t : t + 1, :], h)
             states.append(h)
         return {"kernel": xp.astype(kernel, x.dtype), "states": xp.stack(states, axis=1)}

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import losses, optim
-from .backend import device, is_numpy, namespace, to
+from .backend import like, namespace, to
+from .checks import whole_number
 from .model import Model
 from .progress import Progress
 from .tasks import Batch, Task
@@ -45,12 +46,6 @@ def step(
     return params, state, loss
 
 
-def like(array: np.ndarray, reference: Any) -> Any:
-    """`array` where `reference` lives."""
-    xp = namespace(reference)
-    return array if is_numpy(xp) else xp.asarray(array, device=device(reference))
-
-
 def fit(
     net: Model,
     params: dict,
@@ -69,7 +64,7 @@ def fit(
 ) -> tuple[dict, Log]:
     """Train on fresh batches of the task. -> params, log.
 
-    The learning rate rises to `lr` over the first tenth of the steps and falls by a cosine to a twentieth of it.
+    The learning rate rises towards `lr` over the first tenth of the steps and falls by a cosine to a twentieth of it.
     `looks` times on the way the model is evaluated on 200 fresh sequences. Ctrl-C ends the training and keeps what is
     done; so does a loss that is no longer finite: then params are the last with a finite loss, and log.stopped says so.
 
@@ -78,10 +73,13 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
+    for name, value in (("steps", steps), ("batch", batch), ("looks", looks)):
+        whole_number("fit", name, value)
+    _answers(net, task)
     _keep_freed_memory()
     log, state, recent, finite = Log(), None, [], params
     watch = rng.spawn(1)[0]
-    every = max(1, steps // max(1, looks))
+    every, done = -(-steps // looks), 0
     with threadpool_limits(threads, "blas"), Progress(steps, net.sentence, progress) as bar:
         try:
             for i in range(steps):
@@ -94,15 +92,22 @@ def fit(
                     log.stopped = f"the loss was {recent[-1]} at step {i + 1} of {steps}; try a smaller lr than {lr:g}"
                     break
                 finite = before
-                if (i + 1) % every == 0 or i + 1 == steps:
+                done = i + 1
+                if done % every == 0 or done == steps:
                     scores = evaluate(net, params, task, watch, 200, mode)
-                    log.rows.append({"step": i + 1, "training_loss": sum(recent) / len(recent), **scores._asdict()})
+                    log.rows.append({"step": done, "training_loss": sum(recent) / len(recent), **scores._asdict()})
                     recent = []
+                    if not math.isfinite(scores.loss):
+                        params = finite
+                        log.stopped = (
+                            f"the loss was {scores.loss} after step {done} of {steps}; try a smaller lr than {lr:g}"
+                        )
+                        break
                 bar.update(1, f"loss {float(loss):.3f}")
                 if on_step is not None:
-                    on_step(i + 1)
+                    on_step(done)
         except KeyboardInterrupt:
-            log.stopped = f"interrupted after {len(log.rows) * every + len(recent)} of {steps} steps"
+            log.stopped = f"interrupted after {done} of {steps} steps"
         if log.stopped and progress:
             bar.say(f"fit: {log.stopped}")
     return params, log
@@ -112,6 +117,8 @@ def evaluate(
     net: Model, params: dict, task: Task, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
 ) -> Scores:
     """Scores on n fresh sequences, answers chosen by the largest output."""
+    whole_number("evaluate", "n", n)
+    _answers(net, task)
     right_tokens = tokens = right_sequences = total_loss = 0.0
     for start in range(0, n, 250):
         batch = task.batch(rng, min(250, n - start))
@@ -126,6 +133,12 @@ def evaluate(
         right_sequences += float(right.all(axis=1).sum())
         total_loss += float(loss) * float(counts.sum())
     return Scores(right_tokens / tokens, right_sequences / n, total_loss / tokens)
+
+
+def _answers(net: Model, task: Task) -> None:
+    """The model reads the task's tokens and has an output for each answer."""
+    if net.vocab != task.vocab or (net.outputs or 0) < task.vocab:
+        raise ValueError(f"train: {net!r} for the task {task.name}; expected vocab={task.vocab} and as many outputs")
 
 
 def _keep_freed_memory() -> None:

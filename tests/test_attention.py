@@ -115,6 +115,8 @@ def test_wrong_requests_are_refused_in_one_sentence(rng):
         ValueError, match=r"attn: a sequence of L=5, but positions for 3; give attn\(max_len=5\) or more"
     ):
         block.apply(p, draw(rng, B, L, D), "auto")
+    with pytest.raises(ValueError, match="but positions for 3"):
+        block.trace(p, draw(rng, B, L, D))
     with pytest.raises(ValueError, match="attn: width=10 can't be split over heads=3; choose a multiple"):
         block.init(rng, 10, None)
     with pytest.raises(ValueError, match="attn: positions='sine'; expected one of learned, none"):
@@ -123,3 +125,7 @@ def test_wrong_requests_are_refused_in_one_sentence(rng):
         Attn(positions="none", max_len=3)
     with pytest.raises(ValueError, match="attn: heads=0; expected a whole number, 1 or more"):
         Attn(heads=0)
+
+
+def test_positions_are_drawn_small(rng):
+    assert Attn(max_len=500).init(rng, 20)["position"].std() == pytest.approx(0.3, rel=0.05)

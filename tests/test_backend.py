@@ -89,6 +89,15 @@ def test_whole_models_train_a_step_there(norm, rng):
     tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), here(moved), expected)
 
 
+def test_the_trace_stays_there(rng):
+    net = Model("ssm + fnn1 + attn(max_len=9)", vocab=5, width=4, dtype="float64")
+    params, tokens = net.init(rng), rng.integers(0, 5, (2, 9))
+    found = net.trace(there(params), there(tokens))
+    assert {a.device for a in found.values()} == {DEVICE}
+    for name, a in net.trace(params, tokens).items():
+        np.testing.assert_allclose(here(found[name]), a, atol=1e-12)
+
+
 def test_init_gives_arrays_like_the_one_given(rng):
     params = Model("ssm + fnn1 + attn", vocab=5, width=4).init(rng, like=strict.zeros(1, device=DEVICE))
     assert {(a.dtype, a.device) for a in tree.leaves(params)} == {(strict.float32, DEVICE)}
@@ -109,6 +118,9 @@ def test_to_numpy_keeps_dtypes_and_trees(rng):
     assert [type(a) for a in tree.leaves(moved)] == [np.ndarray] * 2
     assert moved["a"][0].dtype == np.float32
     assert moved["a"][1] is t["a"][1]
+    state = optim.AdamWState(3, strict.ones(2), None, (strict.ones(1), 2.5))
+    moved = to(state, "numpy")
+    assert (type(moved), moved.n, moved.v, type(moved.decayed), moved.decayed[1]) == (type(state), 3, None, tuple, 2.5)
     with pytest.raises(ValueError, match="to: backend 'torch'; expected one of numpy, cupy"):
         to(t, "torch")
 

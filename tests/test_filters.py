@@ -93,3 +93,15 @@ def test_wrong_options_are_refused_in_one_sentence():
 
 def test_values_are_coerced_so_that_equal_filters_print_alike():
     assert repr(S4d(modes=4.0, dt=[1, np.float32(2)])) == repr(S4d(modes=np.int64(4), dt=(1.0, 2.0)))
+
+
+def test_real_modes_stand_for_themselves(rng):
+    f, p = drawn(rng, "real")
+    np.testing.assert_allclose(f(p)[1], p["c"][..., 0] / 3)
+
+
+def test_the_draw_of_c_is_standard_normal(rng):
+    """Complex normal, half of the variance in each part; real modes have all of it."""
+    for variant, variance in (("lin", 0.5), ("inv", 0.5), ("real", 1)):
+        c = S4d(modes=50, variant=variant).init(rng, 100)["c"]
+        assert c.var() == pytest.approx(variance, rel=0.05)

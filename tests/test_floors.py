@@ -21,7 +21,7 @@ FLOORS = (
     ("cli",),
     ("__main__", ""),
 )
-WINGS = ("lab", "tasks", "fast", "cli", "__main__", "progress")  # what is not the core of the library
+WINGS = ("lab", "tasks", "fast", "cli", "__main__")  # what is not the core of the library
 
 
 def floor(module: str) -> int:
@@ -49,6 +49,8 @@ def imports(path: Path) -> set[str]:
                 target = ROOT.joinpath(*base, alias.name)
                 whole = [*base, alias.name] if target.with_suffix(".py").exists() or target.is_dir() else base
                 found.add(".".join(whole))
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        assert not any(name.startswith("minissm") for name in names), "import relatively"
         assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minissm")), "import relatively"
     return found - {""}
 

@@ -106,3 +106,62 @@ def test_the_inputs_are_left_as_they_were(rng):
 def test_a_wrong_number_of_gradients_is_told(rng):
     with pytest.raises(GradientError, match="backward gave 1 gradients for 2 inputs"):
         gradcheck(broken_linear(lambda dp, dx: (dx,)), *linear_problem(rng))
+
+
+def test_a_small_error_in_a_small_gradient_is_seen(rng):
+    """Of 1e-4, in a leaf that hardly moves the loss, beside outputs of another size."""
+
+    def f(a, b):
+        return 1e-3 * a**2 + b, lambda dy: (2e-3 * (1 + 1e-4) * a * dy, dy)
+
+    with pytest.raises(GradientError, match=r"a .*WRONG"):
+        gradcheck(f, draw(rng, 5), draw(rng, 5), names=("a", "b"))
+
+
+def test_small_inputs_take_small_steps(rng):
+    """Where the forward bends at the scale of its input, a step of fixed size would find fault with what is right."""
+    assert gradcheck(layers.rms_norm, {"g": draw(rng, 4)}, 1e-2 * draw(rng, 2, 3, 4)).ok
+
+
+def test_one_direction_may_not_hide_the_others(rng):
+    """nan compares with nothing: it must not win, nor lose, by being compared."""
+    calls = []
+
+    def f(a):
+        calls.append(1)
+        return a * (np.nan if len(calls) == 6 else 1), lambda dy: dy
+
+    with pytest.raises(GradientError, match="WRONG"):
+        gradcheck(f, draw(rng, 5))
+
+
+def test_a_backward_that_keeps_something_is_caught(rng):
+    total = []
+
+    def f(a):
+        def backward(dy):
+            total.append(dy)
+            return sum(total)
+
+        return a * 1, backward
+
+    with pytest.raises(GradientError, match="gives other numbers when it is called again"):
+        gradcheck(f, draw(rng, 5))
+
+
+def test_a_gradient_of_something_that_is_not_there_is_caught(rng):
+    with pytest.raises(GradientError, match="p: the backward gives v, which the input does not have"):
+        gradcheck(broken_linear(lambda dp, dx: (dp | {"v": dx}, dx)), *linear_problem(rng), names=("p", "x"))
+
+
+def test_a_leaf_may_stand_in_two_places(rng):
+    a = draw(rng, 3)
+    assert gradcheck(lambda p: (p["a"] * p["b"], lambda dy: {"a": dy * p["b"], "b": dy * p["a"]}), {"a": a, "b": a}).ok
+
+
+def test_wrong_requests_are_refused():
+    f = layers.relu
+    with pytest.raises(ValueError, match="directions=0"):
+        gradcheck(f, np.ones(3), directions=0)
+    with pytest.raises(ValueError, match="no input has a real or complex leaf"):
+        gradcheck(lambda x: (x * 1.0, lambda dy: None), np.arange(3))

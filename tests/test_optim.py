@@ -90,3 +90,19 @@ def test_the_schedule_warms_up_and_falls_by_a_cosine():
     assert factors[500] == pytest.approx(0.525)
     assert factors[-1] == pytest.approx(0.05, abs=1e-3)
     assert 0 < optim.warmup_cosine(0, 1) <= 1
+
+
+def test_no_limit_is_no_clipping(rng):
+    g = tree_of(rng)
+    clipped, norm = optim.clip(g, math.inf)
+    tree.map(np.testing.assert_array_equal, clipped, g)
+    assert norm > 0
+
+
+def test_the_defaults_are_those_that_docs_name():
+    """docs/experiments.md: AdamW (0.9, 0.999), decay 0.01."""
+    w, g = {"w": np.ones(1)}, {"w": np.full(1, 2.0)}
+    _, state = optim.adamw(w, g, lr=1)
+    np.testing.assert_allclose((state.m[0], state.v[0]), (0.2, 0.004))
+    new, _ = optim.adamw(w, {"w": np.zeros(1)}, lr=1)
+    np.testing.assert_allclose(new["w"], 0.99)

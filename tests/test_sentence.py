@@ -1,5 +1,6 @@
 """A model as a sentence: read, spelled, and refused."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,7 @@ def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual
         ("ssm(filter='s4d', modes=4.0)", (Ssm(S4d(modes=4)),)),
         ("ssm() + fnn0", (Ssm(), Fnn(0))),
         ("(ssm + fnn1) + attn(positions='none')", (Ssm(), Fnn(1), Attn(positions="none"))),
+        ("ssm + (fnn1 + (attn + fnn2))", (Ssm(), Fnn(1), Attn(), Fnn(2))),
     ],
 )
 def test_sentences_mean_blocks(sentence, blocks):
@@ -105,3 +107,19 @@ def test_a_block_without_a_word_has_a_repr_but_no_sentence():
     assert "Mine" in repr(net)
     with pytest.raises(ValueError, match="no word spells the block"):
         net.sentence  # noqa: B018
+
+
+def test_strings_of_numpy_print_like_others():
+    assert repr(S4d(variant=np.str_("inv"))) == repr(S4d(variant="inv"))
+
+
+def test_what_is_no_sentence_and_no_blocks_is_refused():
+    for wrong in (None, 3, Ssm(), ("ssm", "fnn1"), (Ssm, Fnn)):
+        with pytest.raises(ValueError, match=r"Model: blocks=.*; expected a sentence or a tuple of blocks"):
+            Model(wrong, vocab=3)
+    with pytest.raises(ValueError, match="None is no sentence"):
+        parse(None)
+    with pytest.raises(ValueError, match="fnn: depth=1000; expected 999 at most"):
+        Fnn(1000)
+    with pytest.raises(ValueError, match="s4d: dt="):
+        S4d(dt=(1, 10**400))

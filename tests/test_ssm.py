@@ -96,3 +96,13 @@ def test_the_trace_shows_states_and_kernels(rng):
     np.testing.assert_allclose(
         (c * found["states"]).real.sum(-1) + p["skip"] * u, v, atol=1e-12, err_msg="y_t = Re sum c h_t + skip u_t"
     )
+
+
+def test_the_skip_starts_at_one(rng):
+    np.testing.assert_array_equal(Ssm().init(rng, D)["skip"], np.ones(2 * D))
+
+
+def test_a_filter_needs_its_options():
+    for wrong in ("s4d", S4d):
+        with pytest.raises(ValueError, match=r"ssm: filter=.*; expected a filter with its options, like S4d"):
+            Ssm(wrong)

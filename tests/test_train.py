@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minissm import Model, evaluate, fit, tasks, train, tree
+from minissm import Model, evaluate, fit, losses, optim, tasks, train, tree
 
 TASK = tasks.associative_recall(2, 3, 3)
 
@@ -81,7 +81,7 @@ def test_an_interrupt_keeps_what_is_done():
 
     trained, log = fit(net, params, TASK, 100, rng, progress=False, on_step=on_step)
     assert log.stopped == "interrupted after 25 of 100 steps"
-    assert [row["step"] for row in log.rows] == [6, 12, 18, 24]
+    assert [row["step"] for row in log.rows] == [7, 14, 21]
     net, params, rng = setting()
     assert any((a != b).any() for a, b in zip(tree.leaves(trained), tree.leaves(params), strict=True))
 
@@ -104,3 +104,67 @@ def test_the_number_of_sequences_does_not_have_to_fill_batches():
     net, params, _ = setting(sentence="fnn0")
     assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 251).token_accuracy <= 1
     assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 1).token_accuracy <= 1
+
+
+def test_a_loss_that_breaks_in_the_last_step_is_seen():
+    net, params, rng = setting()
+    with np.errstate(all="ignore"):
+        trained, log = fit(net, params, TASK, 1, rng, lr=1e30, progress=False)
+    assert "after step 1 of 1" in log.stopped
+    tree.map(np.testing.assert_array_equal, trained, params)
+
+
+def test_a_step_clips_the_gradient():
+    net, params, rng = setting(dtype="float64")
+    batch = TASK.batch(rng, 8)
+    logits, backward = net(params, batch.tokens)
+    grads, _ = backward(losses.cross_entropy(logits, *batch[1:3])[1]())
+    expected, _ = optim.adamw(params, optim.clip(grads, 1e-9)[0], lr=0.01)
+    new, _, _ = train.step(net, params, batch, None, 0.01, clip=1e-9)
+    tree.map(np.testing.assert_array_equal, new, expected)
+    assert any(
+        (a != b).any()
+        for a, b in zip(*map(tree.leaves, (new, train.step(net, params, batch, None, 0.01)[0])), strict=True)
+    )
+
+
+def test_fit_follows_the_schedule_and_hands_the_mode_on(monkeypatch):
+    net, params, rng = setting()
+    seen = []
+
+    def step(net, params, batch, state, lr, clip, mode):
+        seen.append((lr, clip, mode))
+        return params, state, np.float32(1)
+
+    monkeypatch.setattr(train, "step", step)
+    fit(net, params, TASK, 10, rng, lr=0.3, clip=0.7, mode="fft", progress=False)
+    assert seen == [(0.3 * optim.warmup_cosine(i, 10), 0.7, "fft") for i in range(10)]
+
+
+def test_looking_changes_nothing():
+    results = []
+    for looks in (1, 7):
+        net, params, rng = setting()
+        results.append(fit(net, params, TASK, 20, rng, looks=looks, progress=False))
+    tree.map(np.testing.assert_array_equal, results[0][0], results[1][0])
+    assert [len(log.rows) for _, log in results] == [1, 7]
+    assert results[1][1].rows[-1]["step"] == 20, "there is a look at the end"
+
+
+def test_a_numpy_rate_does_not_change_the_precision():
+    net, params, rng = setting()
+    params, _ = fit(net, params, TASK, 2, rng, lr=np.float64(1e-3), clip=np.float64(1), progress=False)
+    assert {a.dtype for a in tree.leaves(params)} == {np.dtype(np.float32)}
+
+
+def test_wrong_requests_are_refused_in_one_sentence():
+    net, params, rng = setting()
+    with pytest.raises(ValueError, match="fit: steps=-3; expected a whole number, 1 or more"):
+        fit(net, params, TASK, -3, rng)
+    with pytest.raises(ValueError, match="fit: batch=0; expected a whole number"):
+        fit(net, params, TASK, 3, rng, batch=0)
+    with pytest.raises(ValueError, match="evaluate: n=0; expected a whole number"):
+        evaluate(net, params, TASK, rng, 0)
+    other = Model("ssm", vocab=TASK.vocab, outputs=2, width=4)
+    with pytest.raises(ValueError, match=r"train: .* for the task recall; expected vocab=6 and as many outputs"):
+        fit(other, other.init(rng), TASK, 3, rng)

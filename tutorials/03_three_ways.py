@@ -359,9 +359,9 @@ plt.show()
 # the state costs more than a transform.
 
 # %%
-assert ms.scan.pick("auto", length=1, modes=8) is ms.scan.recurrent
-assert ms.scan.pick("auto", length=1000, modes=8) is ms.scan.chunked
-assert ms.scan.pick("auto", length=1000, modes=1000) is ms.scan.fft
+assert ms.scan.pick("auto", (64, 1, 32), 8) is ms.scan.recurrent
+assert ms.scan.pick("auto", (64, 1000, 32), 8) is ms.scan.chunked
+assert ms.scan.pick("auto", (64, 1000, 32), 1000) is ms.scan.fft
 
 # %% [markdown]
 # ## In a model, and in a debugger

@@ -24,7 +24,7 @@ def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | 
     into_q, T = into[:, Q - q :], toeplitz(k)
     lam_Q, lam_q = v[:, None, :, Q], v[:, None, :, q]  # (D, 1, N)
     remembers = M > 1 or h0 is not None
-    size = min(B, max(1, GROUP // (D * L)))
+    size = max(1, GROUP // (D * L))
     groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
 
     def gather(a: np.ndarray, group: slice) -> np.ndarray:
@@ -65,7 +65,7 @@ def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | 
         h_last[group] = (lam_q * s[-1] + (x[:, :, -1, :q] @ into_q).view(complex_)).transpose(1, 0, 2)
         kept.append(s)
 
-    def backward(dy: np.ndarray, dh_last: np.ndarray | None = None) -> tuple:
+    def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
         dT, dinto, dout, dv_lam = (np.zeros_like(a) for a in (T, into, out, v))
         du, dh0 = np.empty((D, B, L), real), np.empty((B, D, N), complex_)
         for group, s in zip(groups, kept, strict=True):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import cupy, to
+from ..backend import cupy, like, to
 from ..checkpoint import save
 from ..checks import whole
 from ..files import write_whole
@@ -28,7 +28,7 @@ from ..progress import Progress
 from ..scan import pick
 from ..sentence import parse, spell
 from ..tasks import TASKS
-from ..train import LR, evaluate, fit, like
+from ..train import LR, evaluate, fit
 from .budget import at_budget, model_for
 from .machine import processor
 from .workers import in_process, in_processes
@@ -77,7 +77,7 @@ class Config:
             raise ValueError(f"run: seeds={self.seeds}; that is more than 100,000 runs, give fewer")
         object.__setattr__(self, "models", tuple(names))
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
-        pick(self.mode, 1, 1)
+        pick(self.mode, (1, 1, 1), 1)
         if self.backend == "cupy":
             cupy()
         elif self.backend != "numpy":

@@ -9,14 +9,16 @@ MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
 __all__ = ["MODES", "chunked", "fft", "kernel", "pick", "recurrent"]
 
 
-def pick(mode: str, length: int, modes: int) -> Callable:
-    """The scan for `mode`; "auto" decides by the length L and the modes N per channel alone.
+def pick(mode: str, shape: tuple[int, int, int], modes: int) -> Callable:
+    """The scan for `mode`; "auto" decides by the shape (B, L, D) of the input and the modes N per channel alone.
 
-    One input is one step of the recurrence. Else the chunked products win at every length, until N is so large that
-    the state costs more than the FFT does (measured on CPUs: about N = 256).
+    One input, or a few in a few channels, are steps of the recurrence. Else the products of the chunked mode win, until
+    N is so large that the state costs more than the FFT does. (Measured on CPUs; the borders are soft.)
     """
     if mode == "auto":
-        mode = "recurrent" if length == 1 else "chunked" if modes <= 256 else "fft"
+        B, L, D = shape
+        few = L == 1 or (L <= 16 and B * D <= 128)
+        mode = "recurrent" if few else "chunked" if modes <= 256 else "fft"
     if mode not in MODES:
         raise ValueError(f"scan: unknown mode {mode!r}; expected one of auto, {', '.join(MODES)}")
     return MODES[mode]

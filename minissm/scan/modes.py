@@ -24,7 +24,7 @@ from .. import fast
 from ..backend import complex_dtype, device, fft_of, fft_size, namespace
 from ..kernels import diagonal_sums, edges, kernel_of, pair, powers, toeplitz, transpose, unpair
 
-CHUNK = 32  # inputs of one chunk; a sequence of up to 2 CHUNK is one chunk
+CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to twice as many is one chunk
 Array = Any
 
 
@@ -32,13 +32,14 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, one step at a time. Keeps all L states for the backward."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
     lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
-    states, ys = [h], []
+    states, ys, shape = [h], [], u.shape
     for t in range(u.shape[1]):
         h = lam * h + u[:, t, :, None]
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
         states.append(h)
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dy, dh_last = _cotangents(shape, h, dy, dh_last)
         dh = xp.zeros_like(h) if dh_last is None else dh_last
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
         for t in range(dy.shape[1] - 1, -1, -1):
@@ -57,10 +58,13 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
     """Chunk by chunk:  y = T u + out h  and  h <- lam^Q h + into u,  where T is the Toeplitz matrix of the kernel."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
-    L = u.shape[1]
-    Q = chunk or (L if L <= 2 * CHUNK else CHUNK)
+    B, L, _ = shape = u.shape
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
+    Q = min(L, chunk or (L if min(B, 2 * CHUNK) >= L else CHUNK))  # one larger product pays if B rows share its matrix
     if Q < L and (second := fast.body("chunked", u)):
-        return second(log_lam, c, u, h0, Q)
+        y, h_last, back = second(log_lam, c, u, h0, Q)
+        return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)
     c_ = xp.astype(c, complex_)
@@ -78,6 +82,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         h = lam[..., q] * h + unpair(x_i @ into[:, Q - q :, :])
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dx = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
         dT, dinto, dout, dlam, dxs = (*(xp.zeros_like(a) for a in (T, into, out, lam)), [])
@@ -100,16 +105,18 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
         return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, xp.permute_dims(dh, (1, 0, 2))
 
-    return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), xp.permute_dims(h, (1, 0, 2)), backward
+    h_last = xp.permute_dims(h, (1, 0, 2))
+    return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), h_last, backward
 
 
 def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     """y = k * u + (what h0 still adds), the convolution by FFT, padded to 2 L or more lest it wrap around."""
-    xp, h0_, complex_ = _start(log_lam, c, u, h0)
-    F, (B, L, D) = fft_of(xp), u.shape
+    xp, h, complex_ = _start(log_lam, c, u, h0)
+    F, shape = fft_of(xp), u.shape
+    B, L, D = shape
     pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
     x = xp.permute_dims(u, (2, 0, 1))
-    h = xp.permute_dims(h0_, (1, 0, 2))
+    h = xp.permute_dims(h, (1, 0, 2))
     v, back_powers = powers(log_lam, L + 1, complex_)
     c_, lam = xp.astype(c, complex_), v[:, None, :, L]  # lam^L, (D, 1, N)
     k, back_kernel = kernel_of(c_, v[..., :L])
@@ -123,9 +130,10 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
     fx, fk = spectrum(x), spectrum(k[:, None, :])
     y = first(fx * fk) + pair(h) @ out
-    h_last = lam * h + unpair(x @ into)
+    h_last = xp.permute_dims(lam * h + unpair(x @ into), (1, 0, 2))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dy = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
         fdy = spectrum(dy)
@@ -139,23 +147,37 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         dc = xp.astype(dc_k + dc_e, c.dtype)
         return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
 
-    return xp.permute_dims(y, (1, 2, 0)), xp.permute_dims(h_last, (1, 0, 2)), backward
+    return xp.permute_dims(y, (1, 2, 0)), h_last, backward
 
 
 def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
     """Checks at the door. -> namespace, initial state (zeros where none is given), complex dtype of u's precision."""
     xp = namespace(log_lam, c, u, h0)
-    if u.ndim != 3 or u.shape[1] < 1:
-        raise ValueError(f"scan: u has shape {u.shape}; expected (B, L, D) with L >= 1")
-    B, _, D = u.shape
+    if u.ndim != 3 or min(u.shape) < 1:
+        raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
+    if u.dtype not in (xp.float32, xp.float64):
+        raise ValueError(f"scan: u is {u.dtype}; expected float32 or float64, convert it")
+    (B, _, D), complex_ = u.shape, complex_dtype(xp, u.dtype)
     if log_lam.ndim != 2 or log_lam.shape != c.shape or log_lam.shape[0] != D:
-        raise ValueError(
-            f"scan: u has D={D} channels, log_lam has shape {log_lam.shape} and c {c.shape}; "
-            f"expected (D, N) with D={D} for both"
-        )
-    complex_ = complex_dtype(xp, u.dtype)
+        shapes = f"log_lam has shape {tuple(log_lam.shape)} and c {tuple(c.shape)}"
+        raise ValueError(f"scan: u has D={D} channels, {shapes}; expected (D, N) with D={D} for both")
+    for name, a in (("log_lam", log_lam), ("c", c), ("h0", h0)):
+        if a is not None and not xp.isdtype(a.dtype, "complex floating"):
+            raise ValueError(f"scan: {name} is {a.dtype}; expected complex numbers, add 0j")
     if h0 is None:
         return xp, xp.zeros((B, D, log_lam.shape[1]), dtype=complex_, device=device(u)), complex_
     if h0.shape != (B, D, log_lam.shape[1]):
-        raise ValueError(f"scan: h0 has shape {h0.shape}; expected (B, D, N) = {(B, D, log_lam.shape[1])}")
+        expected = (B, D, log_lam.shape[1])
+        raise ValueError(f"scan: h0 has shape {tuple(h0.shape)}; expected (B, D, N) = {expected}")
     return xp, xp.astype(h0, complex_), complex_
+
+
+def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
+    """Checks at the door of a backward. -> dy (zeros for None), dh_last in the precision of h (None stays None)."""
+    xp = namespace(h, dy, dh_last)
+    for name, a, expected in (("dy", dy, shape), ("dh_last", dh_last, h.shape)):
+        if a is not None and a.shape != expected:
+            raise ValueError(f"scan: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
+    if dy is None:
+        dy = xp.zeros(shape, dtype=xp.real(h).dtype, device=device(h))
+    return dy, None if dh_last is None else xp.astype(dh_last, h.dtype)

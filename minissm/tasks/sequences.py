@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from ..checks import whole_number
 from .task import Batch, Task
 
 BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its letters follow
@@ -16,7 +17,8 @@ def copying(min_len: int = 4, max_len: int = 12, letters: int = 8) -> Task:
     n is uniform in min_len..max_len and differs within a batch: at one fixed n a pure delay copies perfectly. Letters
     are uniform, so guessing reaches 1 / letters. (Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size.)
     """
-    _whole("copying", min_len=min_len, max_len=max_len, letters=letters)
+    min_len, max_len = whole_number("copying", "min_len", min_len), whole_number("copying", "max_len", max_len)
+    letters = whole_number("copying", "letters", letters)
     if max_len < min_len:
         raise ValueError(f"copying: min_len={min_len}, max_len={max_len}; expected min_len <= max_len")
     draw = partial(_copying, min_len=min_len, max_len=max_len, letters=letters)
@@ -44,8 +46,8 @@ def associative_recall(pairs: int = 4, keys: int = 6, values: int = 6, queries: 
     query a sequence hardly anything learns; by default every key is asked once, in random order. Who knows which values
     were shown, but not which belongs to the key, does best to name the most frequent of them: that is the floor.
     """
-    queries = pairs if queries is None else queries
-    _whole("recall", pairs=pairs, keys=keys, values=values, queries=queries)
+    sizes = {"pairs": pairs, "keys": keys, "values": values, "queries": pairs if queries is None else queries}
+    pairs, keys, values, queries = (whole_number("recall", name, value) for name, value in sizes.items())
     if not queries <= pairs <= keys:
         raise ValueError(f"recall: queries={queries}, pairs={pairs}, keys={keys}; expected queries <= pairs <= keys")
     draw = partial(_recall, pairs=pairs, keys=keys, values=values, queries=queries)
@@ -68,20 +70,17 @@ def _recall(rng: np.random.Generator, n: int, pairs: int, keys: int, values: int
 def most_frequent(draws: int, kinds: int) -> float:
     """The expected count of the most frequent of `kinds` equally likely kinds in `draws` draws, exactly.
 
-    P(all counts <= k) = draws! / kinds^draws times the coefficient of x^draws in (sum_{i<=k} x^i / i!)^kinds.
+    Counts of draws are independent Poisson counts, given that their sum is `draws`: P(all <= k) is the chance that
+    they are all <= k and have this sum, over the chance of the sum.
     """
 
-    def at_most(k: int) -> float:
-        series = np.array([1 / math.factorial(i) for i in range(k + 1)])
-        power = np.ones(1)
+    def poisson(count: int, mean: float) -> float:
+        return math.exp(count * math.log(mean) - mean - math.lgamma(count + 1))
+
+    def all_at_most(k: int) -> float:
+        one, total = np.array([poisson(i, draws / kinds) for i in range(k + 1)]), np.ones(1)
         for _ in range(kinds):
-            power = np.convolve(power, series)[: draws + 1]
-        return float(power[draws]) * math.factorial(draws) / kinds**draws if power.size > draws else 0.0
+            total = np.convolve(total, one)[: draws + 1]
+        return float(total[draws]) / poisson(draws, draws) if total.size > draws else 0.0
 
-    return draws - sum(at_most(k) for k in range(1, draws))
-
-
-def _whole(who: str, **sizes: int) -> None:
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{who}: {name}={value!r}; expected a whole number, 1 or more")
+    return draws - sum(all_at_most(k) for k in range(1, draws))
