@@ -1,7 +1,7 @@
 """minissm: state space models, nonlinear layers and attention in NumPy, every gradient by hand.
 
 After "State Space Models are Provably Comparable to Transformers in Dynamic Token Selection" (Nishikawa & Suzuki,
-ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.py, scan/modes.py and ssm.py first.
+ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.linear, scan.recurrent and filters.s4d first.
 """
 
 from . import filters, layers, losses, optim, scan, tasks, tree

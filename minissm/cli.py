@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         _say(f"minissm: can't write{where} ({error.strerror or error}); free some space or choose another --out")
-    except KeyboardInterrupt:
-        _say("minissm: interrupted")
+    except KeyboardInterrupt as stop:
+        _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
         return 130
     return 2
 

@@ -45,6 +45,11 @@ def adamw(
     lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
     w, g = tree.flatten(params), tree.flatten(grads, like=params)
     xp = namespace(w, g)
+    if w.dtype != g.dtype:
+        kinds = {name: d.dtype for name, d in tree.named(grads)}
+        name, leaf = next((n, a) for n, a in tree.named(params) if kinds[n] != a.dtype)
+        given = f"the gradient of {name} is {kinds[name]}, the parameter {leaf.dtype}"
+        raise ValueError(f"adamw: {given}; cast it in the backward")
     if state is None:
         state = AdamWState(0, xp.zeros_like(w), xp.zeros_like(w), decay_mask(params))
     n, (b1, b2) = state.n + 1, (float(b) for b in betas)

@@ -16,7 +16,7 @@ class Progress:
             import tqdm.auto
 
             tqdm.auto.tqdm.monitor_interval = 0  # no thread beside the work
-            self.bar = tqdm.auto.tqdm(total=total, desc=name, leave=False, dynamic_ncols=True)
+            self.bar = tqdm.auto.tqdm(total=total, desc=name, unit="step", leave=False, dynamic_ncols=True)
 
     def update(self, n: int, note: str = "") -> None:
         """n more are done."""
@@ -27,7 +27,11 @@ class Progress:
         elif self.show and time.monotonic() - self.told > 10:
             self.told = time.monotonic()
             spent = self.told - self.start
-            print(f"{self.name}: {self.done}/{self.total} in {spent:.0f} s {note}", file=sys.stderr, flush=True)
+            print(
+                f"{self.name}: {self.done} of {self.total} steps in {spent:.0f} s {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
 
     def say(self, text: str) -> None:
         """A line that stays, above the bar."""

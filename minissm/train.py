@@ -14,7 +14,7 @@ from .model import Model
 from .progress import Progress
 from .tasks import Batch, Task
 
-LR, BATCH, CLIP = 8e-3, 64, 1.0  # what trains the models here; docs/experiments.md says how it was found
+LR, BATCH, CLIP = 8e-3, 64, 1.0  # what trains the models here (docs/experiments.md, "The recipe")
 
 
 class Scores(NamedTuple):
@@ -80,7 +80,7 @@ def fit(
     log, state, recent, finite = Log(), None, [], params
     watch = rng.spawn(1)[0]
     every, done = -(-steps // looks), 0
-    with threadpool_limits(threads, "blas"), Progress(steps, net.sentence, progress) as bar:
+    with threadpool_limits(threads, "blas"), Progress(steps, f"training on {task.name}", progress) as bar:
         try:
             for i in range(steps):
                 drawn = task.batch(rng, batch)

@@ -22,6 +22,9 @@ def rng() -> np.random.Generator:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was not tested, and why."""
     skipped = terminalreporter.stats.get("skipped", [])
+    slow = len(terminalreporter.stats.get("deselected", []))
+    if slow:
+        terminalreporter.line(f"{slow} slow tests not run: pytest -m slow")
     if skipped:
         terminalreporter.section(f"{len(skipped)} tests not run")
         for reason in sorted({str(report.longrepr[2]) for report in skipped}):

@@ -106,3 +106,9 @@ def test_the_defaults_are_those_that_docs_name():
     np.testing.assert_allclose((state.m[0], state.v[0]), (0.2, 0.004))
     new, _ = optim.adamw(w, {"w": np.zeros(1)}, lr=1)
     np.testing.assert_allclose(new["w"], 0.99)
+
+
+def test_a_gradient_of_another_precision_is_named():
+    p = {"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
+    with pytest.raises(ValueError, match="adamw: the gradient of b is float64, the parameter float32; cast it"):
+        optim.adamw(p, {"a": p["a"], "b": np.ones(2)}, lr=1)

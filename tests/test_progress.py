@@ -77,7 +77,10 @@ def test_no_terminal_gets_a_plain_line_now_and_then(clock, capsys):
             bar.update(2, "loss 1.5")
         bar.say("done")
     told = capsys.readouterr()
-    assert told.err.splitlines() == ["copying: 22/200 in 11 s loss 1.5", "copying: 44/200 in 22 s loss 1.5"]
+    assert told.err.splitlines() == [
+        "copying: 22 of 200 steps in 11 s loss 1.5",
+        "copying: 44 of 200 steps in 22 s loss 1.5",
+    ]
     assert told.out == "done\n"
     assert "\r" not in told.err
 

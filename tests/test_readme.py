@@ -5,9 +5,11 @@ import re
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minissm
+from minissm import train
 from minissm.lab import compare
 from minissm.tasks import TASKS
 
@@ -85,3 +87,29 @@ def test_the_results_were_made_by_the_shipped_defaults(task):
 def test_the_version_is_said_once():
     assert f"## {minissm.__version__} " in (ROOT / "CHANGELOG.md").read_text()
     assert f"version: {minissm.__version__}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_recipe_is_the_one_that_docs_describe():
+    """docs/experiments.md, "The recipe"; the draws are tested beside their layers."""
+    s4d, net = minissm.S4d(), minissm.Model("ssm + fnn1 + attn", vocab=3)
+    assert (train.LR, train.BATCH, train.CLIP) == (8e-3, 64, 1)
+    assert (s4d.modes, s4d.variant, minissm.Ssm().expand) == (8, "lin", 2)
+    assert (net.norm, net.residual, net.memory, net.dtype) == ("none", True, "graded", "float32")
+    assert (minissm.Attn().heads, minissm.Attn().positions, minissm.Fnn().act) == (2, "learned", "gelu")
+    params = minissm.Model("ssm + fnn1", vocab=300, width=100).init(np.random.default_rng(0))
+    assert params["embed"]["w"].std() == pytest.approx(1, rel=0.02)
+    assert params["blocks"][1][0]["w"].shape == (100, 400)
+
+
+def test_the_filter_and_the_layer_of_contributing_train():
+    names: dict = {}
+    for block in blocks(ROOT / "CONTRIBUTING.md", "python"):
+        exec(block, names)
+    for mine in ((minissm.Ssm(names["Leak"]()),), (minissm.Ssm(), names["Gate"]())):
+        task = minissm.tasks.associative_recall()
+        net = minissm.Model(mine, vocab=task.vocab, width=4)
+        params, log = minissm.fit(
+            net, net.init(np.random.default_rng(0)), task, 3, np.random.default_rng(0), progress=False
+        )
+        assert log.stopped == ""
+        assert {a.dtype for a in minissm.tree.leaves(params)} == {np.dtype("float32")}

@@ -1,12 +1,14 @@
 """A model as a sentence: read, spelled, and refused."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minissm import Attn, Fnn, Model, S4d, Ssm, parse
-from minissm.sentence import spell
+from minissm.sentence import KNOWN, spell
 
 ranges = st.tuples(st.floats(1e-4, 1), st.floats(1, 10))
 ssms = st.builds(
@@ -65,7 +67,7 @@ def test_only_what_differs_from_the_defaults_is_spelled():
     ("sentence", "told"),
     [
         ("", "the sentence is empty"),
-        ("ssm + fn2", r"unknown block 'fn2' in 'ssm \+ fn2'; expected one of ssm, attn, fnn<depth>"),
+        ("ssm + fn2", r"unknown block 'fn2' in 'ssm \+ fn2'; expected one of " + re.escape(KNOWN)),
         ("fnn", "unknown block 'fnn'"),
         ("ssm(mode=3)", "ssm: unknown option 'mode'; expected one of expand, modes, variant, dt"),
         ("fnn1(depth=2)", "fnn1: unknown option 'depth'; expected one of width, act"),

@@ -189,11 +189,26 @@ def run(config: Config, out: str | os.PathLike | None = None, jobs: int = 1) -> 
         for lr in config.lrs
         for name, net in nets.items()
     ]
-    place = {(job.model, job.seed, job.lr): i for i, job in enumerate(work)}
     folder = _new_folder(out, config)
     rows: list[dict] = []
     curves: list[dict] = []
     jobs = min(jobs, len(work))
+    try:
+        _run_all(work, jobs, config, folder, rows, curves)
+    except KeyboardInterrupt:
+        if rows:
+            raise KeyboardInterrupt(f"the {len(rows)} finished rows are in {folder}") from None
+        (folder / "run.json").unlink(missing_ok=True)
+        for path in (folder / "weights", folder):
+            with suppress(OSError):
+                path.rmdir()
+        raise KeyboardInterrupt("no run had finished, nothing is left") from None
+    return folder, rows, curves
+
+
+def _run_all(work: list[Job], jobs: int, config: Config, folder: Path, rows: list[dict], curves: list[dict]) -> None:
+    """Fill rows and curves, and the files, as the runs finish."""
+    place = {(job.model, job.seed, job.lr): i for i, job in enumerate(work)}
     with (
         Progress(len(work) * config.steps, f"{config.task}, {len(work)} runs") as bar,
         closing(in_process(run_job, work, bar) if jobs == 1 else in_processes(run_job, work, bar, jobs)) as outcomes,
@@ -206,7 +221,6 @@ def run(config: Config, out: str | os.PathLike | None = None, jobs: int = 1) -> 
                 lines.sort(key=lambda r: place[r["model"], r["seed"], r["lr"]])
             _write(folder, outcome, rows, curves)
             bar.say(line(outcome.row))
-    return folder, rows, curves
 
 
 def line(row: dict) -> str:

@@ -73,7 +73,7 @@ def info() -> str:
         f"Processor: {processor()}, {cores()} cores to use",
         f"BLAS: {blas()}" + (f" (forced by OPENBLAS_CORETYPE={forced}; unset it for speed)" if forced else ""),
         f"GPU: {gpu()}",
-        "Second bodies: "
+        "Fast NumPy versions (minissm/fast/): "
         + ("off (MINISSM_PLAIN is set)" if os.environ.get("MINISSM_PLAIN", "") not in ("", "0") else "on"),
     ]
     return "\n".join(lines)

@@ -31,7 +31,7 @@ def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config,
     with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
         figure = Figure(figsize=(10, 3.9 + 0.16 * lines), layout="constrained")
         figure.suptitle(
-            f"{task.name}, {size} each: state space layers (ssm), networks of one token (fnn), attention (attn)"
+            f"{task.name}, {size} each: state space layers (ssm), token-wise networks (fnn), attention (attn)"
         )
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
         _learning(learning, [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)], curves)
@@ -61,12 +61,13 @@ def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict]
 
 
 def _reached(axes: Any, groups: list[list[dict]], labels: list[str]) -> None:
-    """A mark a seed, a bar and a number for their median."""
+    """A mark a seed, a line over their range, a large mark and a number for their median."""
     for i, rows in enumerate(groups):
         style, values = _style(i), [r["token_accuracy"] for r in rows]
         middle = median(values)
         axes.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
-        axes.plot([middle] * 2, [i - 0.3, i + 0.3], color=style["color"], linewidth=2)
+        axes.plot([min(values), max(values)], [i, i], color=style["color"], linewidth=2)
+        axes.plot([middle], [i], style["marker"], color=style["color"], markersize=9, markeredgecolor="white")
         place = {"xytext": (10, 0), "ha": "left"} if middle < 0.8 else {"xytext": (-10, 0), "ha": "right"}
         end = max(values) if middle < 0.8 else min(values)
         axes.annotate(f"{middle:.3f}", (end, i), textcoords="offset points", va="center", **place)

@@ -61,7 +61,8 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     B, L, _ = shape = u.shape
     if chunk is not None and chunk < 1:
         raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
-    Q = min(L, chunk or (L if min(B, 2 * CHUNK) >= L else CHUNK))  # one larger product pays if B rows share its matrix
+    whole = max(CHUNK, min(B, 2 * CHUNK))  # one larger product pays if B rows share its matrix
+    Q = min(L, chunk or (CHUNK if whole < L else L))
     if Q < L and (second := fast.body("chunked", u)):
         y, h_last, back = second(log_lam, c, u, h0, Q)
         return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
