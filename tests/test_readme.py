@@ -113,3 +113,10 @@ def test_the_filter_and_the_layer_of_contributing_train():
         )
         assert log.stopped == ""
         assert {a.dtype for a in minissm.tree.leaves(params)} == {np.dtype("float32")}
+
+
+def test_the_longer_run_of_one_layer_is_told_as_it_was():
+    rows = sorted(results("recall-one-layer-long"), key=lambda r: r["seed"])
+    told = "{:.3f}, {:.3f} and {:.3f} (seeds 0, 1, 2;".format(*(r["token_accuracy"] for r in rows))
+    assert told in (ROOT / "docs" / "experiments.md").read_text()
+    assert {(r["model"], r["lr"], r["steps"]) for r in rows} == {("ssm + fnn1", 4e-3, 6000)}
