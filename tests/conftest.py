@@ -22,7 +22,7 @@ def rng() -> np.random.Generator:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was not tested, and why."""
     skipped = terminalreporter.stats.get("skipped", [])
-    slow = len(terminalreporter.stats.get("deselected", []))
+    slow = sum(item.get_closest_marker("slow") is not None for item in terminalreporter.stats.get("deselected", []))
     if slow:
         terminalreporter.line(f"{slow} slow tests not run: pytest -m slow")
     if skipped:
