@@ -8,7 +8,7 @@ from . import filters, layers, losses, optim, scan, tasks, tree
 from .attention import Attn, attention
 from .backend import namespace, to
 from .checkpoint import load, save
-from .filters import S4d
+from .filters import Fir, S4d, Trig
 from .gradcheck import GradientError, gradcheck
 from .layers import Fnn
 from .model import Model
@@ -21,6 +21,7 @@ from .train import Log, Scores, evaluate, fit
 __version__ = "0.1.0"
 __all__ = [
     "Attn",
+    "Fir",
     "Fnn",
     "GradientError",
     "Log",
@@ -28,6 +29,7 @@ __all__ = [
     "S4d",
     "Scores",
     "Ssm",
+    "Trig",
     "attention",
     "evaluate",
     "filters",

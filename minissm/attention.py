@@ -16,12 +16,13 @@ Array = Any
 def attention(q: Array, k: Array, v: Array) -> tuple:
     """o_t = sum_{s <= t} a_ts v_s,  a_t = softmax over s <= t of q_t . k_s / sqrt(P)  (Vaswani et al. 2017).
 
-    q, k, v (B, H, L, P) -> o (B, H, L, P), weights a (B, H, L, L), and `dq, dk, dv = backward(do, da=None)`.
+    q (B, H, L, P); k, v (B, H, S, P), S >= L: the queries are those of the last L of S places.
+    -> o (B, H, L, P), weights a (B, H, L, S), and `dq, dk, dv = backward(do, da=None)`.
     """
     xp = namespace(q, k, v)
-    L, scale = q.shape[2], 1 / math.sqrt(q.shape[3])
-    t = xp.arange(L, device=device(q))
-    hidden = t[:, None] < t[None, :]
+    S, scale = k.shape[2], 1 / math.sqrt(q.shape[3])
+    place = xp.arange(S, device=device(q))
+    hidden = place[S - q.shape[2] :, None] < place[None, :]
     z = xp.where(hidden, -math.inf, (q * scale) @ xp.matrix_transpose(k))
     e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
     a = e / xp.sum(e, axis=-1, keepdims=True)
@@ -49,33 +50,67 @@ def join_heads(x: Array) -> Array:
     return xp.reshape(xp.permute_dims(x, (0, 2, 1, 3)), (B, L, H * P))
 
 
-def self_attention(p: dict, x: Array, *, heads: int) -> tuple:
+def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) -> tuple:
     """[q k v] = (x + position) w + b,  y = concat over heads of attention(q, k, v) wo + bo.
 
     x, y (B, L, D); p: in {w (D, 3D), b}, out {w (D, D), b}, and, with learned positions, position (max_len, D).
-    `y, a, backward` with the weights a (B, H, L, L), and `dp, dx = backward(dy, da=None)`.
+    state: the keys and values so far, k, v (B, H, S, P), of which the first `filled` count (None: no token yet).
+    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
+    y, _, state, backward = _attend(p, x, state, heads)
+    return y, state, backward
+
+
+def _attend(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
+    """`self_attention` with the weights a (B, H, L, filled + L) as one output more, without a cotangent."""
     xp = namespace(x, p["in"]["w"])
-    L, D = x.shape[1:]
-    if "position" in p and p["position"].shape[0] < L:
-        places = p["position"].shape[0]
-        raise ValueError(f"attn: a sequence of L={L}, but positions for {places}; give attn(max_len={L}) or more")
-    placed, back_position = add_positions(p["position"], x) if "position" in p else (x, None)
-    qkv, back_in = linear(p["in"], placed)
-    q, k, v = (split_heads(qkv[..., i * D : (i + 1) * D], heads) for i in range(3))
+    q, k_new, v_new, back_project = _project(p, x, state, heads)
+    k, v, given = k_new, v_new, None
+    if state is not None:
+        given = state["filled"]
+        k, v = (xp.concat([state[n][:, :, :given, :], new], axis=2) for n, new in (("k", k_new), ("v", v_new)))
     o, a, back_attention = attention(q, k, v)
     y, back_out = linear(p["out"], join_heads(o))
 
-    def backward(dy: Array, da: Array = None) -> tuple:
-        dout, do = back_out(dy)
-        dq, dk, dv = back_attention(split_heads(do, heads), da)
+    def backward(dy: Array, dstate: dict | None = None) -> tuple:
+        dout, do = back_out(xp.zeros_like(y) if dy is None else dy)
+        dq, dk, dv = back_attention(split_heads(do, heads))
+        if dstate is not None:
+            dk, dv = dk + dstate["k"], dv + dstate["v"]
+        dp, dx = back_project(dq, dk[:, :, given or 0 :, :], dv[:, :, given or 0 :, :])
+        dp["out"] = dout
+        if state is None:
+            return dp, dx, None
+        before = {"k": xp.zeros_like(state["k"]), "v": xp.zeros_like(state["v"]), "filled": None}
+        for name, d in (("k", dk), ("v", dv)):
+            before[name][:, :, :given, :] += d[:, :, :given, :]
+        return dp, dx, before
+
+    return y, a, {"k": k, "v": v, "filled": k.shape[2]}, backward
+
+
+def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
+    """Queries, keys and values of the tokens x, (B, H, L, P) each, which stand behind those of the state."""
+    xp = namespace(x)
+    (B, L, D), first = x.shape, state["filled"] if state is not None else 0
+    if state is not None and (state["k"].shape[0] != B or state["k"].shape[1] != heads):
+        of = f"a state of {state['k'].shape[0]} sequences and {state['k'].shape[1]} heads"
+        raise ValueError(f"attn: {of} for x with B={B} and heads={heads}; give the state of these sequences")
+    if "position" in p and p["position"].shape[0] < first + L:
+        where = f"a sequence of L={first + L}, but positions for {p['position'].shape[0]}"
+        raise ValueError(f"attn: {where}; give attn(max_len={first + L}) or more")
+    placed, back_position = add_positions(p["position"], x, first) if "position" in p else (x, None)
+    qkv, back_in = linear(p["in"], placed)
+    q, k, v = (split_heads(qkv[..., i * D : (i + 1) * D], heads) for i in range(3))
+
+    def backward(dq: Array, dk: Array, dv: Array) -> tuple:
         din, dx = back_in(xp.concat([join_heads(dq), join_heads(dk), join_heads(dv)], axis=-1))
-        dp = {"in": din, "out": dout}
+        dp = {"in": din}
         if back_position is not None:
             dp["position"], dx = back_position(dx)
         return dp, dx
 
-    return y, a, backward
+    return q, k, v, backward
 
 
 @dataclass(frozen=True)
@@ -100,7 +135,7 @@ class Attn:
         if width % self.heads:
             raise ValueError(f"attn: width={width} can't be split over heads={self.heads}; choose a multiple")
 
-    def init(self, rng: np.random.Generator, width: int, place: float | None = None) -> dict:
+    def init(self, rng: np.random.Generator, width: int) -> dict:
         self._check(width)
         p: dict = {"in": linear_init(rng, width, 3 * width), "out": linear_init(rng, width, width)}
         if self.positions == "learned":
@@ -112,13 +147,33 @@ class Attn:
         positions = self.max_len * width if self.positions == "learned" else 0
         return linear_size(width, 3 * width) + linear_size(width, width) + positions
 
-    def state_size(self, width: int, length: int) -> int:
-        return 2 * width * length
+    def state_size(self, width: int, length: int | None) -> int:
+        return 2 * width * (length or self.max_len)
 
-    def apply(self, p: dict, x: Array, mode: str) -> tuple:
-        y, _, backward = self_attention(p, x, heads=self.heads)
-        return y, backward
+    def start(self, p: dict, batch: int, length: int | None) -> dict:
+        """Room for the keys and values of `length` tokens (None: max_len); `step` makes more where it runs out."""
+        w = p["in"]["w"]
+        shape = (batch, self.heads, length or self.max_len, w.shape[0] // self.heads)
+        zeros = (namespace(w).zeros(shape, dtype=w.dtype, device=device(w)) for _ in range(2))
+        return {**dict(zip("kv", zeros, strict=True)), "filled": 0}
+
+    def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
+        return self_attention(p, x, state, heads=self.heads)
+
+    def step(self, p: dict, x: Array, state: dict) -> tuple:
+        """One token x (B, 1, D). Its key and value go into the buffers of `state`, which is used up by that."""
+        q, k, v, _ = _project(p, x, state, self.heads)
+        filled, buffers = state["filled"], (state["k"], state["v"])
+        if filled == buffers[0].shape[2]:  # full: twice the room, in a copy
+            xp = namespace(x)
+            more = xp.zeros_like(xp.concat([k, buffers[0]], axis=2))
+            buffers = tuple(xp.concat([b, more], axis=2) for b in buffers)
+        for buffer, new in zip(buffers, (k, v), strict=True):
+            buffer[:, :, filled : filled + 1, :] = new
+        o, _, _ = attention(q, *(b[:, :, : filled + 1, :] for b in buffers))
+        y, _ = linear(p["out"], join_heads(o))
+        return y, {"k": buffers[0], "v": buffers[1], "filled": filled + 1}
 
     def trace(self, p: dict, x: Array) -> dict:
         """weights (B, H, L, L): how much token t takes from token s."""
-        return {"weights": self_attention(p, x, heads=self.heads)[1]}
+        return {"weights": _attend(p, x, None, self.heads)[1]}

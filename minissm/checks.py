@@ -65,3 +65,13 @@ def interval(owner: Any, who: str, name: str) -> None:
     if not 0 < low <= high:
         _refuse(who, name, value, "0 < low <= high")
     object.__setattr__(owner, name, (low, high))
+
+
+def share(owner: Any, who: str, name: str) -> None:
+    """The field is None or a number from 0 to 1."""
+    value = getattr(owner, name)
+    if value is None:
+        return
+    if isinstance(value, bool) or not _is_number(value) or not 0 <= value <= 1:
+        _refuse(who, name, value, "a number from 0 to 1, or None")
+    object.__setattr__(owner, name, float(value))

@@ -1,27 +1,28 @@
-"""Filters: from real parameters to the modes of a linear recurrence, with their initial draws beside them.
+"""Filters: from real parameters to the coefficients of a linear scan, with their initial draws beside them.
 
-A filter is a frozen dataclass of its options. Called with its parameters it gives
+A filter is a frozen dataclass of its options. Called with its parameters it gives one of two kinds of coefficients,
 
-    log_lam, c, backward = filter(p)          log_lam, c (D, N) complex, for scan (y_t = Re sum_n c_n h_{t,n})
-    dp = backward(dlog_lam, dc)
+    log_lam, c, backward = filter(p)    dp = backward(dlog_lam, dc)    (D, N) complex, for scan/modes.py
+    k, backward = filter(p)             dp = backward(dk)              (D, U + 1) real, for scan/taps.py
 
-and `filter.init(rng, channels, place)` draws p. `place` says where the layer stands among the model's layers with a
-memory: 0 the first, 1 the last, None where it should not matter (see Model.memory).
+and `filter.init(rng, channels)` draws p. `filter.at(place)` fills in the options that were left to the layer's place
+among the model's layers with a memory: 0 the first, 1 the last, None where it should not matter (see Model.memory).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .backend import namespace
-from .checks import choice, interval, whole
+from .backend import device, namespace
+from .checks import choice, interval, share, whole
 
 Array = Any
 
 SHORT, LONG = (0.1, 1.0), (0.01, 0.1)  # ranges of the steps dt in the first and in the last layer
 WIDE = (0.01, 0.3)  # and in a layer without a place
+NARROW, BROAD = 3, 32  # windows in the first layer; in the last and in a layer without a place
 
 
 def between(first: tuple, last: tuple, place: float) -> tuple:
@@ -50,8 +51,11 @@ class S4d:
     def __call__(self, p: dict) -> tuple:
         return s4d(p)
 
-    def init(self, rng: np.random.Generator, channels: int, place: float | None = None) -> dict:
-        low, high = self.dt or (WIDE if place is None else between(SHORT, LONG, place))
+    def at(self, place: float | None) -> "S4d":
+        return self if self.dt or place is None else replace(self, dt=between(SHORT, LONG, place))
+
+    def init(self, rng: np.random.Generator, channels: int) -> dict:
+        low, high = self.dt or WIDE
         N, n = self.modes, np.arange(self.modes)
         shape = (channels, N)
         p = {"log_dt": rng.uniform(math.log(low), math.log(high), channels)}
@@ -100,4 +104,109 @@ def s4d(p: dict) -> tuple:
     return log_lam, scale * C, backward
 
 
-FILTERS = {"s4d": S4d}
+@dataclass(frozen=True)
+class Trig:
+    """k_j = c1 cos(2 pi a1 j / (U+1)) + c2 sin(2 pi a2 j / (U+1)), 0 <= j <= U: the filter of arXiv 2405.19036.
+
+    window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
+    begin as sums over the window, a ~ U(0, .02 U), where the others begin with a ~ U(0, U/2); c ~ N(0, 1/U).
+    """
+
+    window: int | None = None
+    slow: float | None = None
+
+    def __post_init__(self) -> None:
+        whole(self, "trig", "window", least=1, optional=True)
+        share(self, "trig", "slow")
+
+    def __call__(self, p: dict) -> tuple:
+        return trig(p, self.window or BROAD)
+
+    def at(self, place: float | None) -> "Trig":
+        return _in_place(self, place)
+
+    def init(self, rng: np.random.Generator, channels: int) -> dict:
+        U = self.window or BROAD
+        a, c = rng.uniform(0, U / 2, (channels, 2)), rng.normal(0, 1 / math.sqrt(U), (channels, 2))
+        slow = _spread(channels, 0.5 if self.slow is None else self.slow)
+        a[slow] = rng.uniform(0, 0.02 * U, (slow.sum(), 2))
+        return {"a": a, "c": c}
+
+    def size(self, channels: int) -> int:
+        return 4 * channels
+
+    def state_size(self, channels: int) -> int:
+        """Real numbers of memory."""
+        return channels * (self.window or BROAD)
+
+
+def trig(p: dict, U: int) -> tuple:
+    """k_j = c1 cos(a1 w_j) + c2 sin(a2 w_j), w_j = 2 pi j / (U+1).  a, c (D, 2) -> k (D, U+1), in double precision."""
+    xp = namespace(p["a"], p["c"])
+    a, c = (xp.astype(p[name], xp.float64)[..., None] for name in ("a", "c"))  # (D, 2, 1)
+    w = (2 * math.pi / (U + 1)) * xp.arange(U + 1, dtype=xp.float64, device=device(a))
+    cos, sin = xp.cos(a * w), xp.sin(a * w)  # (D, 2, U + 1)
+    waves = xp.stack([cos[:, 0, :], sin[:, 1, :]], axis=1)
+
+    def backward(dk: Array) -> dict:
+        dk = xp.astype(dk, xp.float64)[:, None, :]
+        slopes = w * xp.stack([-sin[:, 0, :], cos[:, 1, :]], axis=1)
+        dp = {"a": c[..., 0] * xp.sum(dk * slopes, axis=-1), "c": xp.sum(dk * waves, axis=-1)}
+        return {name: xp.astype(dp[name], p[name].dtype) for name in p}
+
+    return xp.sum(c * waves, axis=1), backward
+
+
+@dataclass(frozen=True)
+class Fir:
+    """k_j = any numbers, 0 <= j <= U: a finite impulse response with free taps.
+
+    window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
+    begin as 1/sqrt(U) throughout, a sum; the others delay by one step or by none, in turn, plus N(0, .1^2).
+    """
+
+    window: int | None = None
+    slow: float | None = None
+
+    def __post_init__(self) -> None:
+        whole(self, "fir", "window", least=1, optional=True)
+        share(self, "fir", "slow")
+
+    def __call__(self, p: dict) -> tuple:
+        k = p["k"]
+        return k, lambda dk: {"k": namespace(k).astype(dk, k.dtype)}
+
+    def at(self, place: float | None) -> "Fir":
+        return _in_place(self, place)
+
+    def init(self, rng: np.random.Generator, channels: int) -> dict:
+        U = self.window or BROAD
+        k = rng.normal(0, 0.1, (channels, U + 1))
+        slow = _spread(channels, 0.5 if self.slow is None else self.slow)
+        delay = np.cumsum(~slow) % 2  # of the quick channels, in turn 1 and 0
+        k[np.arange(channels), delay] += 1
+        k[slow] = 1 / math.sqrt(U)
+        return {"k": k}
+
+    def size(self, channels: int) -> int:
+        return channels * ((self.window or BROAD) + 1)
+
+    def state_size(self, channels: int) -> int:
+        """Real numbers of memory."""
+        return channels * (self.window or BROAD)
+
+
+def _in_place(f: Any, place: float | None) -> Any:
+    """Short windows first, long ones last, where half of the channels begin as sums over the past."""
+    if place is None:
+        return f
+    window = f.window or round(between((NARROW,), (BROAD,), place)[0])
+    return replace(f, window=window, slow=place / 2 if f.slow is None else f.slow)
+
+
+def _spread(channels: int, part: float) -> np.ndarray:
+    """(channels,) of True and False: this part True, evenly spread."""
+    return np.diff(np.floor(np.arange(channels + 1) * part + 0.5)) > 0
+
+
+FILTERS: dict[str, Any] = {"s4d": S4d, "trig": Trig, "fir": Fir}

@@ -84,18 +84,33 @@ def edges(c: Array, v: Array) -> tuple:
 
 
 def toeplitz(k: Array) -> Array:
-    """T[s, t] = k[t - s] for t >= s, else 0: (D, Q) -> (D, Q, Q). Each row of 2Q - 1 is the last one, moved by one."""
-    xp, (D, Q) = namespace(k), k.shape
-    padded = xp.concat([k, xp.zeros_like(k)], axis=1)
-    return xp.reshape(xp.tile(padded, (1, Q))[:, : Q * (2 * Q - 1)], (D, Q, 2 * Q - 1))[..., :Q]
+    """T[s, t] = k[t - s] for t >= s, else 0: (D, Q) -> (D, Q, Q)."""
+    Q = k.shape[1]
+    return transpose(band(k, Q)[..., Q - 1 :])
 
 
 def diagonal_sums(dT: Array) -> Array:
     """The adjoint of `toeplitz`: dk_j = sum_s dT[s, s + j]."""
-    xp, (D, Q, _) = namespace(dT), dT.shape
-    zeros = xp.zeros_like(dT)
-    rows = xp.reshape(xp.concat([dT, zeros], axis=2)[..., : 2 * Q - 1], (D, Q * (2 * Q - 1)))
-    return xp.sum(xp.reshape(xp.concat([rows, zeros[:, 0, :]], axis=1), (D, Q, 2 * Q)), axis=1)[:, :Q]
+    before = namespace(dT).zeros_like(dT)[..., 1:]
+    return band_sums(namespace(dT).concat([before, transpose(dT)], axis=-1))
+
+
+def band(k: Array, rows: int) -> Array:
+    """M[t, s] = k[U + t - s] for 0 <= U + t - s <= U, else 0: (D, U + 1) -> (D, rows, U + rows).
+
+    Each row is the kernel, newest input last, moved on by one: cut from copies that are one longer than the row.
+    """
+    xp, (D, width), n = namespace(k), k.shape, k.shape[1] - 1 + rows
+    padded = xp.concat([xp.flip(k, axis=-1), xp.zeros((D, n + 1 - width), dtype=k.dtype, device=device(k))], axis=1)
+    return xp.reshape(xp.tile(padded, (1, rows))[:, : rows * n], (D, rows, n))
+
+
+def band_sums(dM: Array) -> Array:
+    """The adjoint of `band`: dk_j = sum_t dM[t, U + t - j]."""
+    xp, (D, rows, n) = namespace(dM), dM.shape
+    tail = xp.zeros((D, rows), dtype=dM.dtype, device=device(dM))
+    copies = xp.reshape(xp.concat([xp.reshape(dM, (D, rows * n)), tail], axis=1), (D, rows, n + 1))
+    return xp.flip(xp.sum(copies[..., : n + 1 - rows], axis=1), axis=-1)
 
 
 def transpose(a: Array) -> Array:

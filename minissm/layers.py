@@ -157,15 +157,16 @@ def embed(p: dict, x: Array) -> tuple:
     return xp.reshape(flat(x) @ w, (*x.shape[:-1], w.shape[1])), backward
 
 
-def add_positions(w: Array, x: Array) -> tuple:
-    """y_t = x_t + w_t.  x (B, L, D), w (at least L, D) -> y (B, L, D)."""
-    xp, L = namespace(w, x), x.shape[1]
+def add_positions(w: Array, x: Array, first: int = 0) -> tuple:
+    """y_t = x_t + w_{first + t}.  x (B, L, D), w (at least first + L, D) -> y (B, L, D)."""
+    xp, end = namespace(w, x), first + x.shape[1]
 
     def backward(dy: Array) -> tuple:
-        unused = xp.zeros((w.shape[0] - L, w.shape[1]), dtype=w.dtype, device=device(w))
-        return xp.concat([xp.sum(dy, axis=0), unused]), dy
+        dw = xp.zeros_like(w)
+        dw[first:end, :] += xp.sum(dy, axis=0)
+        return dw, dy
 
-    return x + w[:L, :], backward
+    return x + w[first:end, :], backward
 
 
 # ---- initial draws
@@ -206,17 +207,11 @@ class Fnn:
         sizes = [width, *[self.width or 4 * width] * self.depth, width]
         return list(pairwise(sizes))
 
-    def init(self, rng: np.random.Generator, width: int, place: float | None = None) -> list:
+    def init(self, rng: np.random.Generator, width: int) -> list:
         return [{"w": rng.normal(0, math.sqrt(2 / n), (n, m)), "b": np.zeros(m)} for n, m in self._sizes(width)]
 
     def size(self, width: int) -> int:
         return sum(linear_size(n, m) for n, m in self._sizes(width))
 
-    def state_size(self, width: int, length: int) -> int:
-        return 0
-
-    def apply(self, p: list, x: Array, mode: str) -> tuple:
+    def apply(self, p: list, x: Array) -> tuple:
         return fnn(p, x, self.act)
-
-    def trace(self, p: list, x: Array) -> dict:
-        return {}

@@ -3,24 +3,45 @@
     x = embed(tokens);   for each block:  x = x + block(norm(x));   y = norm(x) w + b
 
 A Model holds the shape and no weights: the weights are a tree that `init` draws and a call is given.
+
+A block is a frozen dataclass with `init(rng, width) -> p` and `size(width)`. One that sees a token at a time has
+`apply(p, x) -> y, backward`; one with a memory (a mixer) has
+
+    run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None)
+    start(p, batch, length) -> the state before the first token        state_size(width, length)
+
+and, where there is something to say, `at(place)` (options that depend on where it stands), `step(p, x, state)` (one
+token, faster than `run`) and `trace(p, x)` (what of it can be looked at).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import layers, tree
 from .backend import is_numpy, namespace
 from .backend import like as put_like
-from .checks import choice, flag, whole
-from .scan import MODES
+from .checks import choice, flag, whole, whole_number
+from .scan import check_mode
 from .sentence import parse, read_call, spell
-from .ssm import Ssm
 
 Array = Any
 DTYPES = ("float32", "float64")
+
+
+class Passed(NamedTuple):
+    """What passing a block leaves: x its input behind the norm, y the stream behind it."""
+
+    block: Any
+    p: Any
+    x: Array
+    y: Array
+    state: Any
+    back_norm: Callable
+    back_block: Callable | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +53,7 @@ class Model:
     outputs: numbers per token of y (B, L, outputs); vocab unless given.
     width: D of the residual stream.  norm: none, rms or layer, before each block and before the readout.
     residual: x + block(x), or block(x) alone.
-    memory: the time scales of the filters. graded: short in the first filter block, long in the last; reversed; equal.
+    memory: time scales. graded: short in the first of the blocks that have some, long in the last; reversed; equal.
     """
 
     blocks: Any
@@ -48,7 +69,7 @@ class Model:
 
     def __post_init__(self) -> None:
         blocks = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
-        if not isinstance(blocks, list | tuple) or any(isinstance(b, type) or not hasattr(b, "apply") for b in blocks):
+        if not isinstance(blocks, list | tuple) or not all(_is_block(b) for b in blocks):
             raise ValueError(f"Model: blocks={blocks!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
         blocks = tuple(blocks)
         if not blocks:
@@ -96,6 +117,17 @@ class Model:
             raise ValueError(f'Model: can\'t read {text[:80]!r}; expected Model("sentence", option=value, ...)')
         return cls(arguments[0], **options)
 
+    @cached_property
+    def placed(self) -> tuple:
+        """The blocks with the options filled in that were left to their place (see `memory`)."""
+        scaled = [i for i, b in enumerate(self.blocks) if hasattr(b, "at")]
+        placed = list(self.blocks)
+        for k, i in enumerate(scaled):
+            f = k / max(1, len(scaled) - 1)
+            graded = len(scaled) > 1 and self.memory != "equal"
+            placed[i] = placed[i].at((f if self.memory == "graded" else 1 - f) if graded else None)
+        return tuple(placed)
+
     # ---- how large it is
 
     @property
@@ -104,11 +136,16 @@ class Model:
         D = self.width
         embed = self.vocab * D if self.vocab else layers.linear_size(self.inputs or 0, D)
         norms = (len(self.blocks) + 1) * len(layers.NORM_LEAVES[self.norm]) * D
-        return embed + sum(b.size(D) for b in self.blocks) + norms + layers.linear_size(D, self.outputs or 0)
+        return embed + sum(b.size(D) for b in self.placed) + norms + layers.linear_size(D, self.outputs or 0)
 
-    def state_size(self, length: int) -> int:
-        """Real numbers that the model must remember after `length` tokens to go on with the next."""
-        return sum(b.state_size(self.width, length) for b in self.blocks)
+    def state_size(self, length: int | None = None) -> int:
+        """Real numbers that the model must remember after `length` tokens to go on with the next.
+
+        Only attention's memory grows with the length. None: the room that `start` makes for it.
+        """
+        if length is not None:
+            whole_number("Model.state_size", "length", length, least=0)
+        return sum(b.state_size(self.width, length) for b in self.placed if _has_memory(b))
 
     # ---- what it computes
 
@@ -118,61 +155,91 @@ class Model:
         embed = {"w": rng.normal(0, 1, (self.vocab, D))} if self.vocab else layers.linear_init(rng, self.inputs or 0, D)
         params = {
             "embed": embed,
-            "blocks": [b.init(rng, D, place) for b, place in zip(self.blocks, self._places(), strict=True)],
+            "blocks": [b.init(rng, D) for b in self.placed],
             "norms": [layers.norm_init(self.norm, D) for _ in range(len(self.blocks) + 1)],
             "head": layers.linear_init(rng, D, self.outputs or 0),
         }
         params = tree.map(lambda a: a.astype(self.dtype), params)
         return params if like is None else tree.map(lambda a: put_like(a, like), params)
 
-    def _places(self) -> list[float | None]:
-        filtered = [i for i, b in enumerate(self.blocks) if isinstance(b, Ssm)]
-        places: list[float | None] = [None] * len(self.blocks)
-        if len(filtered) > 1 and self.memory != "equal":
-            for k, i in enumerate(filtered):
-                f = k / (len(filtered) - 1)
-                places[i] = f if self.memory == "graded" else 1 - f
-        return places
-
     def __call__(self, params: dict, x: Array, mode: str = "auto") -> tuple:
         """x (B, L) or (B, L, V or D_in) -> y (B, L, outputs), backward;  `dparams, dx = backward(dy)`.
 
         dx is None for tokens. mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
         """
-        self._check(params, x, mode)
-        embedded, back_embed = self._embed(params, x)
-        tape, y = [], embedded
-        for _, _, _, y, back_norm, back_block in self._run(params, embedded, mode):  # noqa: B007 (the last y is used)
-            tape.append((back_norm, back_block))
-        n, back_norm = layers.NORMS[self.norm](params["norms"][-1], y)
-        out, back_head = layers.linear(params["head"], n)
+        y, _, backward = self.run(params, x, mode=mode)
+        return y, lambda dy: backward(dy)[:2]
 
-        def backward(dout: Array) -> tuple:
-            dhead, dn = back_head(dout)
+    def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto") -> tuple:
+        """A piece of a sequence -> y, state, backward;  `dparams, dx, dstate = backward(dy, dstate=None)`.
+
+        state: what an earlier piece, or `start`, returned (None: the sequence begins here). It is not written to:
+        position (tokens so far) and blocks (of each block with a memory its own, {} of the others), a tree that
+        minissm.save_state writes. The pieces of a sequence give the same y as the whole, and the same gradients.
+        """
+        self._check(params, x, state, mode)
+        embedded, back_embed = self._embed(params, x)
+        passed = list(self._pass(params, embedded, state, mode))
+        n, back_norm = layers.NORMS[self.norm](params["norms"][-1], passed[-1].y)
+        out, back_head = layers.linear(params["head"], n)
+        tape = [(one.back_norm, one.back_block) for one in passed]
+
+        def backward(dout: Array, dstate: dict | None = None) -> tuple:
+            dafter = self._states(dstate)
+            dhead, dn = back_head(namespace(out).zeros_like(out) if dout is None else dout)
             dnorm, dy = back_norm(dn)
-            dblocks, dnorms = [], [dnorm]
-            for back_norm_i, back_block in reversed(tape):
-                dp, dn = back_block(dy)
+            dblocks, dnorms, dbefore = [], [dnorm], []
+            for (back_norm_i, back_block), d in reversed(list(zip(tape, dafter, strict=True))):
+                dp, dn, dstate_i = back_block(dy, d)
                 dp_norm, dx = back_norm_i(dn)
                 dy = dy + dx if self.residual else dx
                 dblocks.append(dp)
                 dnorms.append(dp_norm)
+                dbefore.append(dstate_i)
             dembed, dx = back_embed(dy)
-            return {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}, dx
+            dparams = {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}
+            return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
 
-        return out, backward
+        position = x.shape[1] + (state["position"] if state is not None else 0)
+        return out, {"position": position, "blocks": [one.state for one in passed]}, backward
+
+    def start(self, params: dict, batch: int, length: int | None = None) -> dict:
+        """The state of `batch` sequences before their first token.
+
+        length: the tokens that attention makes room for (None: its max_len). `step` makes more where that runs out.
+        """
+        for name, value in (("batch", batch), ("length", length)):
+            if value is not None or name == "batch":
+                whole_number("Model.start", name, value)
+        self._check_params(params)
+        pairs = zip(self.placed, params["blocks"], strict=True)
+        return {"position": 0, "blocks": [b.start(p, batch, length) if _has_memory(b) else {} for b, p in pairs]}
+
+    def step(self, params: dict, state: dict, x_t: Array) -> tuple:
+        """One token of each sequence: x_t (B,) whole numbers or (B, V or D_in) -> y_t (B, outputs), state.
+
+        The given state is used up (attention writes into its buffers): go on with the one returned, or keep a copy.
+        """
+        x = x_t[:, None, ...]
+        self._check(params, x, state, "recurrent")
+        embedded, _ = self._embed(params, x)
+        passed = list(self._pass(params, embedded, state, "recurrent", step=True))
+        n, _ = layers.NORMS[self.norm](params["norms"][-1], passed[-1].y)
+        out, _ = layers.linear(params["head"], n)
+        return out[:, 0, :], {"position": state["position"] + 1, "blocks": [one.state for one in passed]}
 
     def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
         """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
 
         An output is what the block leaves in the residual stream: x + block(x), where there is a residual.
         """
-        self._check(params, x, mode)
+        self._check(params, x, None, mode)
         y, _ = self._embed(params, x)
         found = {"embed": y}
-        for i, (block, p, n, stream, _, _) in enumerate(self._run(params, y, mode)):
-            found |= {f"blocks.{i}.{name}": a for name, a in block.trace(p, n).items()}
-            found[f"blocks.{i}.output"] = y = stream
+        for i, one in enumerate(self._pass(params, y, None, mode)):
+            inside = one.block.trace(one.p, one.x) if hasattr(one.block, "trace") else {}
+            found |= {f"blocks.{i}.{name}": a for name, a in inside.items()}
+            found[f"blocks.{i}.output"] = y = one.y
         n, _ = layers.NORMS[self.norm](params["norms"][-1], y)
         found["y"], _ = layers.linear(params["head"], n)
         return found
@@ -180,21 +247,39 @@ class Model:
     def _embed(self, params: dict, x: Array) -> tuple:
         return (layers.embed if self.vocab else layers.linear)(params["embed"], x)
 
-    def _run(self, params: dict, y: Array, mode: str) -> Iterator[tuple]:
-        """Block by block: the block, its parameters, its input, the stream behind it, the two backwards."""
-        for block, p, p_norm in zip(self.blocks, params["blocks"], params["norms"], strict=False):
-            n, back_norm = layers.NORMS[self.norm](p_norm, y)
-            z, back_block = block.apply(p, n, mode)
-            y = y + z if self.residual else z
-            yield block, p, n, y, back_norm, back_block
+    def _states(self, state: dict | None) -> list:
+        """Block by block, None where there is no state."""
+        return [None] * len(self.blocks) if state is None else state["blocks"]
 
-    def _check(self, params: dict, x: Array, mode: str) -> None:
-        """Doors: parameters of this model, tokens or floats that it can read, a mode that exists."""
-        if mode not in ("auto", *MODES):
-            raise ValueError(f"Model: unknown mode {mode!r}; expected one of auto, {', '.join(MODES)}")
+    def _pass(self, params: dict, y: Array, state: dict | None, mode: str, step: bool = False) -> Iterator[Passed]:
+        """Block by block."""
+        for block, p, p_norm, state_i in zip(
+            self.placed, params["blocks"], params["norms"], self._states(state), strict=False
+        ):
+            x, back_norm = layers.NORMS[self.norm](p_norm, y)
+            back_block = None
+            if step and hasattr(block, "step"):
+                z, after = block.step(p, x, state_i)
+            elif _has_memory(block):
+                z, after, back_block = block.run(p, x, state_i, mode)
+            else:
+                z, back = block.apply(p, x)
+                after, back_block = {}, _without_state(back)
+            y = y + z if self.residual else z
+            yield Passed(block, p, x, y, after, back_norm, back_block)
+
+    def _check_params(self, params: dict) -> None:
         held = tree.size(params) if isinstance(params, dict) else 0
         if held != self.size:
             raise ValueError(f"Model: {held} parameters given, but {self!r} has {self.size}; use its own init")
+
+    def _check(self, params: dict, x: Array, state: dict | None, mode: str) -> None:
+        """Doors: this model's parameters and state, tokens or floats that it can read, a mode that exists."""
+        check_mode("Model", mode)
+        self._check_params(params)
+        blocks = state.get("blocks") if isinstance(state, dict) else None
+        if state is not None and (not isinstance(blocks, list) or len(blocks) != len(self.blocks)):
+            raise ValueError("Model: state is not one of this model; give what its start, run or step returned")
         xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
         vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
@@ -207,3 +292,16 @@ class Model:
         if tokens and is_numpy(xp) and not (x.min() >= 0 and x.max() < (self.vocab or 0)):
             known = f"0..{(self.vocab or 0) - 1} (vocab={self.vocab})"
             raise ValueError(f"Model: tokens from {x.min()} to {x.max()}; expected {known}")
+
+
+def _is_block(b: Any) -> bool:
+    return not isinstance(b, type) and hasattr(b, "init") and (hasattr(b, "apply") or _has_memory(b))
+
+
+def _has_memory(b: Any) -> bool:
+    return hasattr(b, "run")
+
+
+def _without_state(back: Callable) -> Callable:
+    """The backward of a block that remembers nothing, in the form of one that does."""
+    return lambda dy, dstate: (*back(dy), {})

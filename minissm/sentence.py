@@ -17,7 +17,7 @@ from .layers import Fnn
 from .ssm import Ssm
 
 WORDS: dict[str, Callable] = {"attn": Attn}
-FILTER_WORDS = {"ssm": "s4d"}  # word: the filter of its Ssm
+FILTER_WORDS = {"ssm": "s4d", "trig": "trig", "fir": "fir"}  # word: the filter of its Ssm
 DEPTH = re.compile(r"fnn([0-9]{1,3})")
 KNOWN = ", ".join([*FILTER_WORDS, *WORDS, "fnn<depth> (fnn1, fnn2, ...)"])
 

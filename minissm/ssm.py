@@ -1,6 +1,6 @@
 """The state space layer: linear in, one filter a channel, linear out. Nothing in it is nonlinear."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ Array = Any
 def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "auto") -> tuple:
     """u = x w_in + b_in,  v = filter(u) + skip u,  y = v w_out + b_out.
 
-    x, y (B, L, D); w_in (D, E), w_out (E, D), skip (E,); state (B, E, N) complex, the filter's h (None: zeros).
+    x, y (B, L, D); w_in (D, E), w_out (E, D), skip (E,); state: the filter's, h (B, E, N) complex or past (B, U, E)
+    real (None: zeros).
     `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
 
     u is formed as (E, B L), w_in.T @ x.T: the products absorb the change of layout, and the scan, which sees a
@@ -27,21 +28,21 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     B, L, _ = x.shape
     rows, skip = flat(x), p["skip"][:, None]
     u = p["w_in"].T @ rows.T + p["b_in"][:, None]
-    log_lam, c, back_filter = filter(p["filter"])
-    run = scan.pick(mode, (B, L, u.shape[0]), c.shape[1])
-    v, state, back_scan = run(log_lam, c, _sequences(xp, u, B, L), state)
+    *coefficients, back_filter = filter(p["filter"])
+    run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
+    v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v) + skip * u
     y = xp.reshape(v.T @ p["w_out"] + p["b_out"], x.shape)
 
     def backward(dy: Array, dstate: Array = None) -> tuple:
-        dys = flat(dy)
+        dys = flat(xp.zeros_like(y) if dy is None else dy)
         dv = p["w_out"] @ dys.T
-        dlog_lam, dc, du, dstate = back_scan(_sequences(xp, dv, B, L), dstate)
+        *dcoefficients, du, dstate = back_scan(_sequences(xp, dv, B, L), dstate)
         du = _channels(xp, du) + skip * dv
         dp = {
             "w_in": (du @ rows).T,
             "b_in": xp.sum(du, axis=1),
-            "filter": back_filter(dlog_lam, dc),
+            "filter": back_filter(*dcoefficients),
             "skip": xp.sum(dv * u, axis=1),
             "w_out": v @ dys,
             "b_out": column_sums(dys),
@@ -73,13 +74,16 @@ class Ssm:
         if isinstance(self.filter, type) or not callable(self.filter):
             raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(modes=8)")
 
-    def init(self, rng: np.random.Generator, width: int, place: float | None = None) -> dict:
+    def at(self, place: float | None) -> "Ssm":
+        return replace(self, filter=self.filter.at(place)) if hasattr(self.filter, "at") else self
+
+    def init(self, rng: np.random.Generator, width: int) -> dict:
         E = self.expand * width
         inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)
         return {
             "w_in": inward["w"],
             "b_in": inward["b"],
-            "filter": self.filter.init(rng, E, place),
+            "filter": self.filter.init(rng, E),
             "skip": np.ones(E),
             "w_out": outward["w"],
             "b_out": outward["b"],
@@ -89,22 +93,25 @@ class Ssm:
         E = self.expand * width
         return linear_size(width, E) + self.filter.size(E) + E + linear_size(E, width)
 
-    def state_size(self, width: int, length: int) -> int:
+    def state_size(self, width: int, length: int | None) -> int:
         return self.filter.state_size(self.expand * width)
 
-    def apply(self, p: dict, x: Array, mode: str) -> tuple:
-        y, _, back = ssm(p, x, filter=self.filter, mode=mode)
-        return y, lambda dy: back(dy)[:2]
+    def start(self, p: dict, batch: int, length: int | None) -> Array:
+        *coefficients, _ = self.filter(p["filter"])
+        return scan.start(coefficients, batch, p["w_in"].dtype)
+
+    def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
+        return ssm(p, x, state, filter=self.filter, mode=mode)
 
     def trace(self, p: dict, x: Array) -> dict:
-        """kernel (E, L): the impulse response of each channel, skip included.  states (B, L, E, N): h_1 .. h_L."""
+        """kernel (E, L): the impulse response of each channel, skip included.  states: after each of the L inputs."""
         xp = namespace(x, p["w_in"])
         L, u = x.shape[1], x @ p["w_in"] + p["b_in"]
-        log_lam, c, _ = self.filter(p["filter"])
-        kernel, _ = scan.kernel(log_lam, c, L)
-        kernel[:, 0] += p["skip"]
-        states, h = [], None
+        *coefficients, _ = self.filter(p["filter"])
+        impulse = xp.concat([xp.ones_like(u[:1, :1, :]), xp.zeros_like(u[:1, 1:, :])], axis=1)
+        response, _, _ = scan.pick("auto", impulse.shape, coefficients)(*coefficients, impulse)
+        states, state = [], None
         for t in range(L):
-            _, h, _ = scan.recurrent(log_lam, c, u[:, t : t + 1, :], h)
-            states.append(h)
-        return {"kernel": xp.astype(kernel, x.dtype), "states": xp.stack(states, axis=1)}
+            _, state, _ = scan.family(coefficients).recurrent(*coefficients, u[:, t : t + 1, :], state)
+            states.append(state)
+        return {"kernel": (response + p["skip"] * impulse)[0, ...].T, "states": xp.stack(states, axis=1)}

@@ -20,7 +20,7 @@ def qkv(rng, length=L):
 
 def block_and_params(rng, **options):
     block = Attn(heads=H, **options)
-    return block, tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D, None))
+    return block, tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D))
 
 
 def test_values_and_gradients_are_those_of_torch():
@@ -44,10 +44,59 @@ def test_gradients_of_the_whole_layer(positions, rng):
     block, p = block_and_params(rng, positions=positions, **({"max_len": 7} if positions == "learned" else {}))
 
     def f(p, x):
-        return self_attention(p, x, heads=block.heads)
+        y, _, backward = self_attention(p, x, heads=block.heads)
+        return y, lambda dy: backward(dy)[:2]
 
     gradcheck(f, p, draw(rng, B, L, D), names=("p", "x"))
     assert_matches_autograd(f, p, draw(rng, B, L, D), rng=rng)
+
+
+def test_gradients_of_keys_and_values_before_and_behind(rng):
+    """The state comes with room for more than it holds, which gets no gradient."""
+    block, p = block_and_params(rng, max_len=9)
+    buffers = {"k": draw(rng, B, H, 4, P), "v": draw(rng, B, H, 4, P)}
+
+    def f(p, x, buffers):
+        y, state, backward = self_attention(p, x, {**buffers, "filled": 3}, heads=block.heads)
+
+        def back(dy, dk, dv):
+            dp, dx, dstate = backward(dy, {"k": dk, "v": dv})
+            return dp, dx, {name: dstate[name] for name in buffers}
+
+        return y, state["k"], state["v"], back
+
+    gradcheck(f, p, draw(rng, B, L, D), buffers, names=("p", "x", "state"))
+    assert_matches_autograd(f, p, draw(rng, B, L, D), buffers, rng=rng)
+
+
+@pytest.mark.parametrize("room", [2, 3, 20])
+def test_steps_are_the_whole_and_make_room_where_it_runs_out(room, rng):
+    block, p = block_and_params(rng, max_len=9)
+    x = draw(rng, B, L, D)
+    y, end, _ = block.run(p, x, None, "auto")
+    state = block.start(p, B, room)
+    for t in range(L):
+        y_t, state = block.step(p, x[:, t : t + 1], state)
+        np.testing.assert_allclose(y_t, y[:, t : t + 1], atol=1e-13)
+    assert state["filled"] == L
+    for name in ("k", "v"):
+        np.testing.assert_allclose(state[name][:, :, :L], end[name], atol=1e-13)
+
+
+def test_a_step_after_a_run_does_not_write_into_what_its_backward_keeps(rng):
+    block, p = block_and_params(rng, max_len=9)
+    x = draw(rng, B, L, D)
+    y, state, backward = block.run(p, x, None, "auto")
+    before = tree.map(np.copy, backward(y)[0])
+    block.step(p, x[:, :1], state)
+    for a, b in zip(tree.leaves(backward(y)[0]), tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_state_of_other_sequences_is_refused(rng):
+    block, p = block_and_params(rng, max_len=9)
+    with pytest.raises(ValueError, match="attn: a state of 3 sequences and 3 heads for x with B=2 and heads=3"):
+        block.run(p, draw(rng, B, L, D), block.start(p, 3, 4), "auto")
 
 
 def test_weights_sum_to_one_and_do_not_look_ahead(rng):
@@ -114,11 +163,11 @@ def test_wrong_requests_are_refused_in_one_sentence(rng):
     with pytest.raises(
         ValueError, match=r"attn: a sequence of L=5, but positions for 3; give attn\(max_len=5\) or more"
     ):
-        block.apply(p, draw(rng, B, L, D), "auto")
+        block.run(p, draw(rng, B, L, D), None, "auto")
     with pytest.raises(ValueError, match="but positions for 3"):
         block.trace(p, draw(rng, B, L, D))
     with pytest.raises(ValueError, match="attn: width=10 can't be split over heads=3; choose a multiple"):
-        block.init(rng, 10, None)
+        block.init(rng, 10)
     with pytest.raises(ValueError, match="attn: positions='sine'; expected one of learned, none"):
         Attn(positions="sine")
     with pytest.raises(ValueError, match="attn: max_len means nothing with positions='none'"):

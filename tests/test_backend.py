@@ -65,7 +65,7 @@ def test_attention(rng):
 
 @pytest.mark.parametrize("act", layers.ACTIVATIONS)
 def test_fnn(act, rng):
-    agree_there(lambda p, x: layers.fnn(p, x, act), layers.Fnn(2).init(rng, 4, None), draw(rng, 2, 7, 4))
+    agree_there(lambda p, x: layers.fnn(p, x, act), layers.Fnn(2).init(rng, 4), draw(rng, 2, 7, 4))
 
 
 def test_loss(rng):

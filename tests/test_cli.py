@@ -85,7 +85,7 @@ for sentence, words in {
     "ssm; ;fnn1": "the sentence is empty",
     "ssm;fnn1;ssm": "the model 'ssm' is given twice",
     "ssm; ssm(modes=8)": "the model 'ssm' is given twice",
-    "lstm": "unknown block 'lstm' in 'lstm'; expected one of ssm, attn, fnn",
+    "gru": "unknown block 'gru' in 'gru'; expected one of ssm, trig, fir",
     "fnn": "unknown block 'fnn'",
     "fnn\u0661": "unknown block",
     "fnn1(depth=2)": "unknown option 'depth'; expected one of width, act",

@@ -1,9 +1,9 @@
-"""The filter s4d: its poles, its gradients, its draws."""
+"""Filters: their poles and taps, their gradients, their draws."""
 
 import numpy as np
 import pytest
 
-from minissm import S4d, gradcheck, scan, tree
+from minissm import Fir, S4d, Trig, gradcheck, scan, tree
 
 from .oracles import assert_matches_autograd
 
@@ -11,9 +11,9 @@ CHANNELS = 5
 VARIANTS = pytest.mark.parametrize("variant", ["lin", "inv", "real"])
 
 
-def drawn(rng, variant="lin", place=None, **options):
+def drawn(rng, variant="lin", **options):
     f = S4d(modes=3, variant=variant, **options)
-    return f, f.init(rng, CHANNELS, place)
+    return f, f.init(rng, CHANNELS)
 
 
 @VARIANTS
@@ -62,13 +62,13 @@ def test_a_mode_stands_for_a_conjugate_pair(rng):
     ("place", "low", "high"), [(0, 0.1, 1), (1, 0.01, 0.1), (0.5, 0.0316, 0.316), (None, 0.01, 0.3)]
 )
 def test_steps_are_drawn_log_uniformly_from_the_range_of_the_place(place, low, high, rng):
-    dt = np.exp(S4d().init(rng, 4000, place)["log_dt"])
+    dt = np.exp(S4d().at(place).init(rng, 4000)["log_dt"])
     assert (dt.min(), dt.max()) == (pytest.approx(low, rel=0.01), pytest.approx(high, rel=0.01))
     assert np.median(dt) == pytest.approx(np.sqrt(low * high), rel=0.1)
 
 
 def test_a_range_of_steps_given_overrides_the_place(rng):
-    p = S4d(dt=(0.2, 0.2)).init(rng, 4, 0.0)
+    p = S4d(dt=(0.2, 0.2)).at(0.0).init(rng, 4)
     np.testing.assert_allclose(np.exp(p["log_dt"]), 0.2)
 
 
@@ -105,3 +105,78 @@ def test_the_draw_of_c_is_standard_normal(rng):
     for variant, variance in (("lin", 0.5), ("inv", 0.5), ("real", 1)):
         c = S4d(modes=50, variant=variant).init(rng, 100)["c"]
         assert c.var() == pytest.approx(variance, rel=0.05)
+
+
+WINDOWED = pytest.mark.parametrize("f", [Trig(window=6), Fir(window=6), Trig(window=1, slow=0), Fir(window=1, slow=1)])
+
+
+@WINDOWED
+def test_gradients_of_windowed_filters(f, rng):
+    p = f.init(rng, CHANNELS)
+    gradcheck(f, p, names=("p",))
+    assert_matches_autograd(f, p, rng=rng)
+
+
+@WINDOWED
+def test_windowed_filters_have_the_sizes_they_say(f, rng):
+    p = f.init(rng, CHANNELS)
+    k, _ = f(p)
+    assert k.shape == (CHANNELS, f.window + 1)
+    assert f.size(CHANNELS) == tree.size(p)
+    past = scan.start((k,), 1, np.float64)
+    assert f.state_size(CHANNELS) == past.size
+    single = tree.map(lambda a: a.astype(np.float32), p)
+    assert {a.dtype for a in f(single)[-1](k).values()} == {np.dtype(np.float32)}
+
+
+def test_trig_is_the_filter_of_the_paper(rng):
+    """k_j = c1 cos(2 pi a1 j / (U + 1)) + c2 sin(2 pi a2 j / (U + 1)) for 0 <= j <= U, one number at a time."""
+    U = 6
+    p = Trig(window=U).init(rng, CHANNELS)
+    k, _ = Trig(window=U)(p)
+    for d, j in np.ndindex(CHANNELS, U + 1):
+        (a1, a2), (c1, c2) = p["a"][d], p["c"][d]
+        expected = c1 * np.cos(2 * np.pi * a1 * j / (U + 1)) + c2 * np.sin(2 * np.pi * a2 * j / (U + 1))
+        assert k[d, j] == pytest.approx(expected, abs=1e-13)
+
+
+def test_trig_is_exact_in_single_precision_over_a_long_window(rng):
+    """The phases are formed in double precision: in single they would be off by 1e-3 after 4,096 steps."""
+    p = {"a": rng.uniform(0, 2000, (CHANNELS, 2)).astype(np.float32), "c": np.ones((CHANNELS, 2), np.float32)}
+    k, _ = Trig(window=4096)(p)
+    double, _ = Trig(window=4096)(tree.map(lambda a: a.astype(np.float64), p))
+    np.testing.assert_allclose(k, double, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("place", "window", "slow"), [(0, 3, 0), (1, 32, 0.5), (0.5, 10, 0.25), (None, None, None)])
+def test_windows_and_sums_follow_the_place(place, window, slow):
+    for f in (Trig(), Fir()):
+        assert (f.at(place).window, f.at(place).slow) == (window, slow)
+        given = type(f)(window=7, slow=0.1)
+        assert given.at(place) == given
+
+
+def test_the_draw_of_trig_has_sums_and_free_frequencies(rng):
+    p = Trig().init(rng, 400)
+    U = 32
+    slow = (p["a"] < 0.02 * U).all(axis=1)
+    assert slow.sum() == pytest.approx(200, abs=3)
+    assert p["a"][~slow].max() == pytest.approx(U / 2, rel=0.02)
+    assert p["c"].std() == pytest.approx(1 / np.sqrt(U), rel=0.05)
+
+
+def test_the_draw_of_fir_has_sums_shifts_and_identities(rng):
+    k = Fir().init(rng, 400)["k"]
+    sums = (k == 1 / np.sqrt(32)).all(axis=1)
+    assert sums.sum() == 200
+    quick = k[~sums]
+    assert [(abs(quick[:, j] - 1) < 0.5).sum() for j in (0, 1)] == [100, 100]
+    assert quick[:, 2:].std() == pytest.approx(0.1, rel=0.05)
+
+
+def test_wrong_windows_are_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="trig: window=0; expected a whole number, 1 or more, or None"):
+        Trig(window=0)
+    for slow in (-0.1, 1.5, "half", True, float("nan")):
+        with pytest.raises(ValueError, match=r"fir: slow=.*; expected a number from 0 to 1, or None"):
+            Fir(slow=slow)

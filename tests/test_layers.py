@@ -45,7 +45,7 @@ def test_relu_and_gelu_have_the_values_of_their_definitions():
 @pytest.mark.parametrize("act", layers.ACTIVATIONS)
 def test_fnn(depth, act, rng):
     block = layers.Fnn(depth) if depth == 0 else layers.Fnn(depth, width=5, act=act)
-    p = tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D, None))
+    p = tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D))
     assert len(p) == depth + 1
     check(lambda p, x: layers.fnn(p, x, act), p, draw(rng, B, L, D), rng=rng)
 
@@ -110,7 +110,7 @@ def test_nothing_is_written_to_and_backward_may_be_called_again(f, p, shape, rng
 
 
 def test_he_draws_have_variance_two_over_inputs(rng):
-    p = layers.Fnn(1, width=400).init(rng, 300, None)
+    p = layers.Fnn(1, width=400).init(rng, 300)
     assert [q["w"].var() * len(q["w"]) for q in p] == pytest.approx([2, 2], rel=0.02)
     assert all((q["b"] == 0).all() for q in p)
 

@@ -218,15 +218,19 @@ def test_a_wrong_shape_is_refused_in_one_sentence(f, rng):
 
 
 def test_auto_picks_by_shape():
-    assert scan.pick("auto", (64, 1, 32), 8) is scan.recurrent
-    assert scan.pick("auto", (4, 16, 32), 8) is scan.recurrent
-    assert scan.pick("auto", (4, 17, 32), 8) is scan.chunked
-    assert scan.pick("auto", (5, 16, 32), 8) is scan.chunked
-    assert scan.pick("auto", (2, 5000, 8), 256) is scan.chunked
-    assert scan.pick("auto", (2, 5000, 8), 257) is scan.fft
-    assert all(scan.pick(mode, (2, 9, 3), 9) is f for mode, f in scan.MODES.items())
-    with pytest.raises(ValueError, match="unknown mode 'slow'; expected one of auto, recurrent, chunked, fft"):
-        scan.pick("slow", (1, 1, 1), 1)
+    def picked(mode, shape, modes):
+        c = np.zeros((shape[2], modes), complex)
+        return scan.pick(mode, shape, (c, c))
+
+    assert picked("auto", (64, 1, 32), 8) is scan.recurrent
+    assert picked("auto", (4, 16, 32), 8) is scan.recurrent
+    assert picked("auto", (4, 17, 32), 8) is scan.chunked
+    assert picked("auto", (5, 16, 32), 8) is scan.chunked
+    assert picked("auto", (2, 5000, 8), 256) is scan.chunked
+    assert picked("auto", (2, 5000, 8), 257) is scan.fft
+    assert all(picked(mode, (2, 9, 3), 9) is f for mode, f in scan.MODES.items())
+    with pytest.raises(ValueError, match="scan: unknown mode 'slow'; expected one of auto, recurrent, chunked, fft"):
+        picked("slow", (1, 1, 1), 1)
 
 
 @ALL

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minissm import Attn, Fnn, Model, S4d, Ssm, parse
+from minissm import Attn, Fir, Fnn, Model, S4d, Ssm, Trig, parse
 from minissm.sentence import KNOWN, spell
 
 ranges = st.tuples(st.floats(1e-4, 1), st.floats(1, 10))
 ssms = st.builds(
     Ssm,
-    filter=st.builds(S4d, st.integers(1, 64), st.sampled_from(["lin", "inv", "real"]), st.none() | ranges),
+    filter=st.builds(S4d, st.integers(1, 64), st.sampled_from(["lin", "inv", "real"]), st.none() | ranges)
+    | st.builds(Trig, st.none() | st.integers(1, 99), st.none() | st.floats(0, 1))
+    | st.builds(Fir, st.none() | st.integers(1, 99), st.none() | st.floats(0, 1)),
     expand=st.integers(1, 4),
 )
 attns = st.builds(Attn, st.integers(1, 8), st.just("learned"), st.integers(1, 999)) | st.builds(
@@ -51,6 +53,8 @@ def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual
         ("ssm(variant='inv', expand=3)", (Ssm(S4d(variant="inv"), expand=3),)),
         ("ssm(filter='s4d', modes=4.0)", (Ssm(S4d(modes=4)),)),
         ("ssm() + fnn0", (Ssm(), Fnn(0))),
+        ("trig + fir(window=5, expand=1)", (Ssm(Trig()), Ssm(Fir(window=5), expand=1))),
+        ("ssm(filter='trig', slow=0)", (Ssm(Trig(slow=0.0)),)),
         ("(ssm + fnn1) + attn(positions='none')", (Ssm(), Fnn(1), Attn(positions="none"))),
         ("ssm + (fnn1 + (attn + fnn2))", (Ssm(), Fnn(1), Attn(), Fnn(2))),
     ],
@@ -74,7 +78,10 @@ def test_only_what_differs_from_the_defaults_is_spelled():
         ("ssm(modes=1, modes=2)", "option modes given twice"),
         ("ssm(**{})", "given twice"),
         ("ssm(16)", r"ssm: a value without a name in 'ssm\(16\)'; write ssm\(option=value\)"),
-        ("ssm(filter='trig')", "ssm: filter='trig'; expected one of s4d"),
+        ("ssm(filter='cosine')", "ssm: filter='cosine'; expected one of s4d, trig, fir"),
+        ("trig(filter='trig')x", "can't read"),
+        ("trig(filter='fir')", r"trig: filter='fir'; trig names its filter already, write ssm\(filter='fir'\)"),
+        ("trig(modes=3)", "trig: unknown option 'modes'; expected one of expand, window, slow"),
         ("ssm(dt=(1, 0.1))", r"s4d: dt=\(1, 0.1\); expected 0 < low <= high"),
         ("ssm(modes=open('x'))", "an option in .* is not a plain value"),
         ("ssm - fnn1", "can't read 'ssm - fnn1'; expected words joined by"),

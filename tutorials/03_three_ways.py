@@ -37,7 +37,7 @@ rng = np.random.default_rng(0)
 # %%
 B, L, D, N = 2, 1000, 4, 8
 filter_ = ms.S4d(modes=N)
-log_lam, c, _ = filter_(filter_.init(rng, D, place=None))
+log_lam, c, _ = filter_(filter_.init(rng, D))
 u = rng.normal(size=(B, L, D))
 h0 = rng.normal(size=(B, D, N)) + 1j * rng.normal(size=(B, D, N))
 
@@ -267,7 +267,7 @@ plt.show()
 
 # %%
 filter_short = ms.S4d(modes=N, dt=(0.9, 1.0))
-log_lam_short, c_short, _ = filter_short(filter_short.init(rng, 1, place=None))
+log_lam_short, c_short, _ = filter_short(filter_short.init(rng, 1))
 k_short, _ = ms.scan.kernel(log_lam_short, c_short, length=L)
 u_test = rng.normal(size=L)
 off = abs(convolve(u_test, k_short[0], L) - convolve(u_test, k_short[0], 2 * L))
@@ -299,7 +299,7 @@ assert len(irfft(rfft(np.ones(7)), 7)) == 7
 # %%
 B, D, N = 8, 16, 8
 filter_ = ms.S4d(modes=N)
-log_lam, c, _ = filter_(filter_.init(rng, D, place=None))
+log_lam, c, _ = filter_(filter_.init(rng, D))
 
 
 def forward(scan, u):
@@ -359,9 +359,10 @@ plt.show()
 # the state costs more than a transform.
 
 # %%
-assert ms.scan.pick("auto", (64, 1, 32), 8) is ms.scan.recurrent
-assert ms.scan.pick("auto", (64, 1000, 32), 8) is ms.scan.chunked
-assert ms.scan.pick("auto", (64, 1000, 32), 1000) is ms.scan.fft
+few, many = (2 * (np.zeros((32, n), complex),) for n in (8, 1000))  # log_lam, c with 8 and with 1000 modes
+assert ms.scan.pick("auto", (64, 1, 32), few) is ms.scan.recurrent
+assert ms.scan.pick("auto", (64, 1000, 32), few) is ms.scan.chunked
+assert ms.scan.pick("auto", (64, 1000, 32), many) is ms.scan.fft
 
 # %% [markdown]
 # ## In a model, and in a debugger

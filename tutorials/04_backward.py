@@ -141,7 +141,7 @@ assert np.allclose(backward_in_time[:, ::-1], du)
 # %%
 B, L, D, N = 2, 50, 4, 3
 filter_ = ms.S4d(modes=N)
-log_lam, c, _ = filter_(filter_.init(rng, D, place=None))
+log_lam, c, _ = filter_(filter_.init(rng, D))
 u, dy = rng.normal(size=(B, L, D)), rng.normal(size=(B, L, D))
 _, _, backward = ms.scan.recurrent(log_lam, c, u)
 exact = backward(dy)
@@ -275,8 +275,8 @@ def wrong_channels(p, u):
     return channels(p, u, without_conjugates)
 
 
-real = ms.S4d(modes=N, variant="real").init(rng, D, place=None)  # lam = exp(-dt (n + 1)), c real
-turning = ms.S4d(modes=N).init(rng, D, place=None)  # lam = exp(dt (-1/2 + i pi n)), c complex
+real = ms.S4d(modes=N, variant="real").init(rng, D)  # lam = exp(-dt (n + 1)), c real
+turning = ms.S4d(modes=N).init(rng, D)  # lam = exp(dt (-1/2 + i pi n)), c complex
 for p in (real, turning):
     ms.gradcheck(right_channels, p, u)
 

@@ -25,7 +25,7 @@ from ..checks import whole
 from ..files import write_whole
 from ..model import DTYPES, Model
 from ..progress import Progress
-from ..scan import pick
+from ..scan import check_mode
 from ..sentence import parse, spell
 from ..tasks import TASKS
 from ..train import LR, evaluate, fit
@@ -77,7 +77,7 @@ class Config:
             raise ValueError(f"run: seeds={self.seeds}; that is more than 100,000 runs, give fewer")
         object.__setattr__(self, "models", tuple(names))
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
-        pick(self.mode, (1, 1, 1), 1)
+        check_mode("run", self.mode)
         if self.backend == "cupy":
             cupy()
         elif self.backend != "numpy":

@@ -1,24 +1,53 @@
-"""The linear recurrence of a state space layer, in three modes that agree: `recurrent`, `chunked`, `fft` (modes.py)."""
+"""The linear filters of state space layers, in three modes that agree: `recurrent`, `chunked`, `fft`.
+
+modes.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
+linear.py: the first-order recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
+`scan.fft` are those of modes.py.
+"""
 
 from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
+from ..backend import complex_dtype, device, namespace
 from ..kernels import kernel
+from . import modes, taps
 from .modes import chunked, fft, recurrent
 
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
-__all__ = ["MODES", "chunked", "fft", "kernel", "pick", "recurrent"]
+__all__ = ["MODES", "check_mode", "chunked", "family", "fft", "kernel", "modes", "pick", "recurrent", "start", "taps"]
 
 
-def pick(mode: str, shape: tuple[int, int, int], modes: int) -> Callable:
-    """The scan for `mode`; "auto" decides by the shape (B, L, D) of the input and the modes N per channel alone.
+def family(coefficients: tuple) -> ModuleType:
+    """Where the scans of these coefficients live: (log_lam, c) are modes, (k,) are taps."""
+    return modes if len(coefficients) == 2 else taps
 
-    One input, or a few in a few channels, are steps of the recurrence. Else the products of the chunked mode win, until
-    N is so large that the state costs more than the FFT does. (Measured on CPUs; the borders are soft.)
+
+def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callable:
+    """The scan for `mode`: `y, state, backward = pick(mode, (B, L, D), coefficients)(*coefficients, u, state)`.
+
+    "auto" decides by shapes alone. One input, or a few in a few channels, are steps of the recurrence. Else the
+    products of the chunked mode win, until there are so many modes N, or the window is so long, that the FFT costs
+    less. (Measured on CPUs; the borders are soft.)
     """
+    check_mode("scan", mode)
+    found = family(coefficients)
     if mode == "auto":
-        B, L, D = shape
+        (B, L, D), size = shape, coefficients[0].shape[1]
         few = L == 1 or (L <= 16 and B * D <= 128)
-        mode = "recurrent" if few else "chunked" if modes <= 256 else "fft"
-    if mode not in MODES:
-        raise ValueError(f"scan: unknown mode {mode!r}; expected one of auto, {', '.join(MODES)}")
-    return MODES[mode]
+        mode = "recurrent" if few else "chunked" if size <= 256 else "fft"
+    return getattr(found, mode)
+
+
+def start(coefficients: tuple, batch: int, dtype: Any) -> Any:
+    """The state before the first input: zeros, h (B, D, N) complex or past (B, U, D), for inputs of this dtype."""
+    xp, where = namespace(*coefficients), device(coefficients[0])
+    D, size = coefficients[0].shape
+    if family(coefficients) is taps:
+        return xp.zeros((batch, size - 1, D), dtype=dtype, device=where)
+    return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=where)
+
+
+def check_mode(who: str, mode: str) -> None:
+    if mode not in ("auto", *MODES):
+        raise ValueError(f"{who}: unknown mode {mode!r}; expected one of auto, {', '.join(MODES)}")

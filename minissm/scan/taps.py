@@ -1,0 +1,132 @@
+"""A filter with a window: a weighted sum of the last U + 1 inputs, in three modes that agree.
+
+    y_t = sum_{j=0..U} k_j u_{t-j}
+
+for each channel of its own (the filter of arXiv 2405.19036 is of this kind). Its memory is `past`, the last U inputs:
+nothing is subtracted from a running sum, which would lose everything once a large input has left the window. All are
+
+    y, past, backward = f(k, u, past=None)
+    dk, du, dpast = backward(dy, dpast=None)
+
+    k (D, U + 1)    u, y (B, L, D)    past (B, U, D), the oldest first; zeros for None    all real    L >= 1
+
+Costs, for multiplications:  recurrent B L D U, in L steps of Python;  chunked B L D (U + Q) in products of matrices;
+fft B D (L + U) log(L + U).
+"""
+
+from typing import Any
+
+from ..backend import device, fft_of, fft_size, namespace
+from ..kernels import band, band_sums, transpose
+
+CHUNK = 32  # outputs of one product; a longer window takes longer chunks
+Array = Any
+
+
+def recurrent(k: Array, u: Array, past: Array = None) -> tuple:
+    """One output at a time: the window moves by one input, y_t = sum_j k_j window_{U-j}."""
+    xp, s, k_ = _start(k, u, past)
+    U = k.shape[1] - 1
+    oldest_first = xp.flip(k_, axis=-1)[:, None, :]
+    y = [xp.sum(oldest_first * s[..., t : t + U + 1], axis=-1) for t in range(u.shape[1])]
+
+    def backward(dy: Array, dpast: Array = None) -> tuple:
+        dy, ds = _cotangents(s, U, dy, dpast)
+        dk = xp.zeros_like(oldest_first)
+        for t in range(dy.shape[2] - 1, -1, -1):
+            dy_t = dy[..., t : t + 1]
+            dk = dk + xp.sum(dy_t * s[..., t : t + U + 1], axis=1, keepdims=True)
+            ds[..., t : t + U + 1] += dy_t * oldest_first
+        return _gradients(k, U, xp.flip(dk[:, 0, :], axis=-1), ds)
+
+    return _outputs(xp.stack(y, axis=-1), s, U, backward)
+
+
+def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) -> tuple:
+    """Q outputs at a time, one product with a band of the kernel: y = (the Q inputs and the U before them) M."""
+    xp, s, k_ = _start(k, u, past)
+    U, L = k.shape[1] - 1, u.shape[1]
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
+    Q = min(L, chunk or max(CHUNK, U // 4))
+    M = transpose(band(k_, Q))  # (D, U + Q, Q)
+    bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
+    y = [s[..., i : j + U] @ M[:, : j - i + U, : j - i] for i, j in bounds]
+
+    def backward(dy: Array, dpast: Array = None) -> tuple:
+        dy, ds = _cotangents(s, U, dy, dpast)
+        dM = xp.zeros_like(M)
+        for i, j in bounds:
+            dM[:, : j - i + U, : j - i] += transpose(s[..., i : j + U]) @ dy[..., i:j]
+            ds[..., i : j + U] += dy[..., i:j] @ transpose(M[:, : j - i + U, : j - i])
+        return _gradients(k, U, band_sums(transpose(dM)), ds)
+
+    return _outputs(xp.concat(y, axis=-1), s, U, backward)
+
+
+def fft(k: Array, u: Array, past: Array = None) -> tuple:
+    """One convolution of all inputs with the kernel, by FFT; what wraps around falls on the first U, which are cut."""
+    xp, s, k_ = _start(k, u, past)
+    F, U, n = fft_of(xp), k.shape[1] - 1, fft_size(s.shape[2])
+
+    def spectrum(a: Array) -> Array:
+        pad = xp.zeros((*a.shape[:-1], n - a.shape[-1]), dtype=a.dtype, device=device(a))
+        return F.rfft(xp.concat([a, pad], axis=-1), axis=-1)
+
+    fs, fk = spectrum(s), spectrum(k_[:, None, :])
+    y = F.irfft(fs * fk, axis=-1)[..., U : s.shape[2]]
+
+    def backward(dy: Array, dpast: Array = None) -> tuple:
+        dy, ds = _cotangents(s, U, dy, dpast)
+        first = xp.zeros((*dy.shape[:2], U), dtype=dy.dtype, device=device(dy))
+        fdy = spectrum(xp.concat([first, dy], axis=-1))
+        ds += F.irfft(fdy * xp.conj(fk), axis=-1)[..., : s.shape[2]]
+        dk = F.irfft(xp.sum(fdy * xp.conj(fs), axis=1), axis=-1)[:, : U + 1]
+        return _gradients(k, U, dk, ds)
+
+    return _outputs(y, s, U, backward)
+
+
+def _start(k: Array, u: Array, past: Array) -> tuple:
+    """Checks at the door. -> namespace, past and inputs one behind the other (D, B, U + L), k in u's precision."""
+    xp = namespace(k, u, past)
+    if u.ndim != 3 or min(u.shape) < 1:
+        raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
+    for name, a in (("u", u), ("k", k), ("past", past)):
+        if a is not None and a.dtype not in (xp.float32, xp.float64):
+            raise ValueError(f"scan: {name} is {a.dtype}; expected float32 or float64, convert it")
+    B, _, D = u.shape
+    if k.ndim != 2 or k.shape[0] != D or k.shape[1] < 1:
+        raise ValueError(f"scan: u has D={D} channels, k has shape {tuple(k.shape)}; expected (D, U + 1) with D={D}")
+    expected = (B, k.shape[1] - 1, D)
+    if past is None:
+        past = xp.zeros(expected, dtype=u.dtype, device=device(u))
+    if past.shape != expected:
+        raise ValueError(f"scan: past has shape {tuple(past.shape)}; expected (B, U, D) = {expected}")
+    s = xp.concat([xp.permute_dims(a, (2, 0, 1)) for a in (xp.astype(past, u.dtype), u)], axis=-1)
+    return xp, s, xp.astype(k, u.dtype)
+
+
+def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
+    """(D, B, L) -> (B, L, D); the last U of s are the past of what follows."""
+    xp = namespace(y)
+    return xp.permute_dims(y, (1, 2, 0)), xp.permute_dims(s[..., s.shape[2] - U :], (1, 2, 0)), backward
+
+
+def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
+    """Checks at the door of a backward. -> dy (D, B, L), zeros for None; ds, to be added to, with dpast at its end."""
+    xp, (D, B, length) = namespace(s, dy, dpast), s.shape
+    for name, a, expected in (("dy", dy, (B, length - U, D)), ("dpast", dpast, (B, U, D))):
+        if a is not None and a.shape != expected:
+            raise ValueError(f"scan: {name} has shape {tuple(a.shape)}; expected {expected}")
+    ds = xp.zeros_like(s)
+    if dpast is not None:
+        ds[..., length - U :] += xp.permute_dims(xp.astype(dpast, s.dtype), (2, 0, 1))
+    return xp.zeros_like(s[..., U:]) if dy is None else xp.permute_dims(dy, (2, 0, 1)), ds
+
+
+def _gradients(k: Array, U: int, dk: Array, ds: Array) -> tuple:
+    """dk in k's precision; ds (D, B, U + L) -> du (B, L, D), dpast (B, U, D)."""
+    xp = namespace(ds)
+    ds = xp.permute_dims(ds, (1, 2, 0))
+    return xp.astype(dk, k.dtype), ds[:, U:, :], ds[:, :U, :]
