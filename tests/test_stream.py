@@ -1,0 +1,143 @@
+"""Token by token = in pieces = the whole, for every word, with gradients through the pieces."""
+
+import numpy as np
+import pytest
+
+from minissm import Model, gradcheck, tree
+
+from .oracles import draw
+
+B, L, V, D = 2, 7, 5, 6
+WORDS = ("ssm(modes=3)", "ssm(variant='real', modes=3)", "trig(window=3)", "fir(window=9)", "attn(max_len=12)", "fnn1")
+MODELS = (*WORDS, "attn(positions='none')", " + ".join(WORDS))
+ALL = pytest.mark.parametrize("sentence", MODELS)
+
+
+def drawn(sentence, rng, **options):
+    net = Model(sentence, vocab=V, width=D, dtype="float64", **options)
+    return net, tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), net.init(rng)), rng.integers(0, V, (B, L))
+
+
+def assert_same(a, b, tolerance=1e-11):
+    a, b = dict(tree.named(a)), dict(tree.named(b))
+    assert a.keys() == b.keys()
+    for name in a:
+        if a[name] is not None or b[name] is not None:
+            np.testing.assert_allclose(a[name], b[name], rtol=0, atol=tolerance, err_msg=name)
+
+
+def cut(state):
+    """Attention's buffers up to what they hold."""
+    if isinstance(state, dict) and "filled" in state:
+        return {name: a[:, :, : state["filled"]] for name, a in state.items() if name != "filled"}
+    if isinstance(state, dict):
+        return {name: cut(a) for name, a in state.items()}
+    return [cut(a) for a in state] if isinstance(state, list) else state
+
+
+@ALL
+@pytest.mark.parametrize("length", [None, 1, L, 20])
+def test_token_by_token_is_the_whole(sentence, length, rng):
+    net, params, tokens = drawn(sentence, rng)
+    y, end, _ = net.run(params, tokens)
+    np.testing.assert_array_equal(y, net(params, tokens)[0])
+    state = net.start(params, B, length)
+    for t in range(L):
+        y_t, state = net.step(params, state, tokens[:, t])
+        np.testing.assert_allclose(y_t, y[:, t], rtol=0, atol=1e-11)
+    assert state["position"] == end["position"] == L
+    assert_same(cut(state), cut(end))
+
+
+@ALL
+def test_one_hot_vectors_are_read_token_by_token_too(sentence, rng):
+    net, params, tokens = drawn(sentence, rng)
+    one_hot = np.eye(V)[tokens]
+    y, _, _ = net.run(params, one_hot)
+    state = net.start(params, B)
+    for t in range(L):
+        y_t, state = net.step(params, state, one_hot[:, t])
+        np.testing.assert_allclose(y_t, y[:, t], rtol=0, atol=1e-11)
+
+
+@ALL
+@pytest.mark.parametrize("mode", ["auto", "recurrent", "chunked", "fft"])
+def test_pieces_are_the_whole_with_their_gradients(sentence, mode, rng):
+    """Also from a state in the midst of a sequence, and with a cotangent of the last state."""
+    net, params, tokens = drawn(sentence, rng)
+    x = np.eye(V)[tokens]
+    _, before, _ = net.run(params, x[:, :2])
+    x = x[:, 2:]
+    y, end, backward = net.run(params, x, before, mode)
+    dy = draw(rng, *y.shape)
+    dend = tree.map(lambda a: draw(rng, *a.shape, dtype=a.dtype) if hasattr(a, "dtype") else None, end)
+    whole = backward(dy, dend)
+    y1, middle, back1 = net.run(params, x[:, :2], before, mode)
+    y2, last, back2 = net.run(params, x[:, 2:], middle, mode)
+    np.testing.assert_allclose(np.concatenate([y1, y2], axis=1), y, rtol=0, atol=1e-11)
+    assert_same(last, end)
+    dp2, dx2, dmiddle = back2(dy[:, 2:], dend)
+    dp1, dx1, dfirst = back1(dy[:, :2], dmiddle)
+    assert_same(tree.map(lambda a, b: a + b, dp1, dp2), whole[0], 1e-9)
+    np.testing.assert_allclose(np.concatenate([dx1, dx2], axis=1), whole[1], rtol=0, atol=1e-9)
+    assert_same(dfirst, whole[2], 1e-9)
+
+
+@ALL
+def test_gradients_of_a_piece(sentence, rng):
+    net, params, tokens = drawn(sentence, rng)
+    _, state, _ = net.run(params, tokens[:, :3])
+    gradcheck(net.run, params, np.eye(V)[tokens[:, 3:]], state, names=("params", "x", "state"), directions=1)
+
+
+@ALL
+def test_a_run_writes_into_nothing_that_it_was_given(sentence, rng):
+    net, params, tokens = drawn(sentence, rng)
+    state = net.start(params, B, 9)
+    for _ in range(2):
+        _, state = net.step(params, state, tokens[:, 0])
+    for a in tree.leaves(state):
+        if hasattr(a, "flags"):
+            a.flags.writeable = False
+    first, _, backward = net.run(params, tokens, state)
+    kept = tree.map(np.copy, backward(first)[0])
+    again, after, _ = net.run(params, tokens, state)
+    np.testing.assert_array_equal(first, again)
+    net.step(params, after, tokens[:, 0])
+    assert_same(backward(first)[0], kept, 0)
+
+
+@pytest.mark.parametrize("sentence", [s for s in MODELS if "real" not in s])  # where half of h stays zero
+def test_a_state_has_the_size_that_is_said(sentence, rng):
+    net, params, tokens = drawn(sentence, rng)
+    _, state, _ = net.run(params, tokens[:1])
+    for found, said in ((state, net.state_size(L)), (net.start(params, 1), net.state_size())):
+        numbers = sum(a.size * (2 if a.dtype.kind == "c" else 1) for a in tree.leaves(found) if hasattr(a, "dtype"))
+        assert numbers == said
+
+
+def test_single_precision_stays_single(rng):
+    net = Model(MODELS[-1], vocab=V, width=D)
+    params = net.init(rng)
+    tokens = rng.integers(0, V, (B, L))
+    y, state, backward = net.run(params, tokens, net.start(params, B))
+    dparams, _, dstate = backward(y, state | {"position": None})
+    y_t, after = net.step(params, state, tokens[:, 0])
+    trees = (y, state, dparams, dstate, y_t, after)
+    dtypes = {a.dtype for t in trees for a in tree.leaves(t) if hasattr(a, "dtype")}
+    assert dtypes == {np.dtype(np.float32), np.dtype(np.complex64)}
+
+
+def test_wrong_states_are_refused_in_one_sentence(rng):
+    net, params, tokens = drawn("ssm + fnn1", rng)
+    for wrong in ({}, [], {"blocks": [{}]}, {"blocks": None}):
+        with pytest.raises(ValueError, match="Model: state is not one of this model; give what its start, run or step"):
+            net.run(params, tokens, wrong)
+    with pytest.raises(ValueError, match=r"scan: h0 has shape \(3, 12, 8\); expected \(B, D, N\) = \(2, 12, 8\)"):
+        net.run(params, tokens, net.start(params, 3))
+    with pytest.raises(ValueError, match=r"Model.start: batch=0; expected a whole number, 1 or more"):
+        net.start(params, 0)
+    with pytest.raises(ValueError, match=r"Model.start: length=0; expected a whole number, 1 or more"):
+        net.start(params, 2, 0)
+    with pytest.raises(ValueError, match=r"Model.state_size: length=-1; expected a whole number, 0 or more"):
+        net.state_size(-1)
