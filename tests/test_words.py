@@ -18,7 +18,9 @@ LENGTHS = pytest.mark.parametrize("length", [1, 5])
 
 def check(words, length, rng, **options):
     """From a state in the midst of a sequence, with the state behind it as an output."""
-    net = Model(" + ".join(word + OPTIONS.get(word, "") for word in words), vocab=V, width=D, dtype="float64", **options)
+    net = Model(
+        " + ".join(word + OPTIONS.get(word, "") for word in words), vocab=V, width=D, dtype="float64", **options
+    )
     params = tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), net.init(rng))
     _, state, _ = net.run(params, rng.integers(0, V, (B, 2)))
     x = np.eye(V)[rng.integers(0, V, (B, length))]
@@ -33,7 +35,7 @@ def test_a_word_alone(word, length, rng):
 
 
 @LENGTHS
-@pytest.mark.parametrize("pair", product(ALL, ALL), ids=" + ".join)
+@pytest.mark.parametrize("pair", list(product(ALL, ALL)), ids=" + ".join)
 def test_words_in_twos(pair, length, rng):
     check(pair, length, rng)
 
