@@ -23,13 +23,14 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
 
     def backward(dh: Array, dh_last: Array = None) -> tuple:
         dh, g = _cotangents(h, last, dh, dh_last)  # g: dL/dh_t, through all that comes after t
-        das, dbs = [], []
+        dbs = []
         for t in range(a.shape[1] - 1, -1, -1):
             g = g + dh[:, t, ...]
             dbs.append(g)
-            das.append(g * _conj(states[t - 1] if t else h0))
             g = g * _conj(a[:, t, ...])
-        return xp.stack(das[::-1], axis=1), xp.stack(dbs[::-1], axis=1), g
+        db = xp.stack(dbs[::-1], axis=1)
+        before = xp.concat([h0[:, None, ...], h[:, :-1, ...]], axis=1)  # h_{t-1}
+        return db * _conj(before), db, g
 
     return h, last, backward
 
