@@ -11,20 +11,24 @@ from .checkpoint import load, save
 from .filters import Fir, S4d, Trig
 from .gradcheck import GradientError, gradcheck
 from .layers import Fnn
+from .lstm import Lstm, lstm
 from .model import Model
+from .selective import S6, selective, selective_scan
 from .sentence import parse
 from .ssm import Ssm, ssm
 from .train import Log, Scores, evaluate, fit
 
-# ssm, attention and gradcheck are the functions; reach the modules of these names by `from minissm.ssm import ...`
+# ssm, attention, selective, lstm, gradcheck are functions; `from minissm.ssm import ...` reaches what else is there
 
 __version__ = "0.1.0"
 __all__ = [
+    "S6",
     "Attn",
     "Fir",
     "Fnn",
     "GradientError",
     "Log",
+    "Lstm",
     "Model",
     "S4d",
     "Scores",
@@ -38,11 +42,14 @@ __all__ = [
     "layers",
     "load",
     "losses",
+    "lstm",
     "namespace",
     "optim",
     "parse",
     "save",
     "scan",
+    "selective",
+    "selective_scan",
     "ssm",
     "tasks",
     "to",

@@ -14,9 +14,11 @@ from typing import Any
 from .attention import Attn
 from .filters import FILTERS
 from .layers import Fnn
+from .lstm import Lstm
+from .selective import S6
 from .ssm import Ssm
 
-WORDS: dict[str, Callable] = {"attn": Attn}
+WORDS: dict[str, Callable] = {"s6": S6, "attn": Attn, "lstm": Lstm}
 FILTER_WORDS = {"ssm": "s4d", "trig": "trig", "fir": "fir"}  # word: the filter of its Ssm
 DEPTH = re.compile(r"fnn([0-9]{1,3})")
 KNOWN = ", ".join([*FILTER_WORDS, *WORDS, "fnn<depth> (fnn1, fnn2, ...)"])

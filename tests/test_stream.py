@@ -8,7 +8,16 @@ from minissm import Model, gradcheck, tree
 from .oracles import draw
 
 B, L, V, D = 2, 7, 5, 6
-WORDS = ("ssm(modes=3)", "ssm(variant='real', modes=3)", "trig(window=3)", "fir(window=9)", "attn(max_len=12)", "fnn1")
+WORDS = (
+    "ssm(modes=3)",
+    "ssm(variant='real', modes=3)",
+    "trig(window=3)",
+    "fir(window=9)",
+    "s6(modes=3)",
+    "attn(max_len=12)",
+    "lstm",
+    "fnn1",
+)
 MODELS = (*WORDS, "attn(positions='none')", " + ".join(WORDS))
 ALL = pytest.mark.parametrize("sentence", MODELS)
 

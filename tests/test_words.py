@@ -44,4 +44,4 @@ def test_words_in_twos(pair, length, rng):
 @pytest.mark.parametrize("norm", ["none", "rms", "layer"])
 @pytest.mark.parametrize("residual", [True, False])
 def test_a_model_of_four_blocks(norm, residual, length, rng):
-    check(["ssm", "fnn1", "attn", "trig"], length, rng, norm=norm, residual=residual)
+    check(["trig", "fnn1", "s6", "attn"], length, rng, norm=norm, residual=residual)

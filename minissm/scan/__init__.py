@@ -1,7 +1,7 @@
 """The linear filters of state space layers, in three modes that agree: `recurrent`, `chunked`, `fft`.
 
 modes.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
-linear.py: the first-order recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
+linear.py: `scan.linear`, the recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
 `scan.fft` are those of modes.py.
 """
 
@@ -12,10 +12,24 @@ from typing import Any
 from ..backend import complex_dtype, device, namespace
 from ..kernels import kernel
 from . import modes, taps
+from .linear import linear
 from .modes import chunked, fft, recurrent
 
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
-__all__ = ["MODES", "check_mode", "chunked", "family", "fft", "kernel", "modes", "pick", "recurrent", "start", "taps"]
+__all__ = [
+    "MODES",
+    "check_mode",
+    "chunked",
+    "family",
+    "fft",
+    "kernel",
+    "linear",
+    "modes",
+    "pick",
+    "recurrent",
+    "start",
+    "taps",
+]
 
 
 def family(coefficients: tuple) -> ModuleType:

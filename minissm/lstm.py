@@ -1,0 +1,105 @@
+"""Long short-term memory: the nonlinear recurrence that gates its own memory, one step of Python a token."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .backend import device, namespace
+from .layers import column_sums, flat, linear_init
+
+Array = Any
+
+
+def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
+    """c_t = f_t c_{t-1} + i_t g_t,  h_t = o_t tanh(c_t),  y = h, with gates that see the token and the last h:
+
+    [i f o g] = [sigmoid sigmoid sigmoid tanh](x_t w_x + h_{t-1} w_h + b)
+
+    (Hochreiter & Schmidhuber 1997; the forget gate f is that of Gers et al. 2000.) x (B, L, D), y (B, L, H), state
+    {"h": (B, H), "c": (B, H)} (None: zeros); w_x (D, 4H), w_h (H, 4H), b (4H,), in columns i, f, o, g.
+    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
+    """
+    xp = namespace(x, p["w_x"])
+    state = _state(p, x.shape[0], state)
+    h, c = state["h"], state["c"]
+    from_x = xp.reshape(flat(x) @ p["w_x"] + p["b"], (*x.shape[:2], -1))
+    steps, hs = [], []
+    for t in range(x.shape[1]):
+        i, f, o, g = _gates(from_x[:, t, :] + h @ p["w_h"])
+        before, c = (h, c), f * c + i * g
+        m = xp.tanh(c)
+        h = o * m
+        steps.append((i, f, o, g, m, *before))
+        hs.append(h)
+    y = xp.stack(hs, axis=1)
+
+    def backward(dy: Array, dstate: dict | None = None) -> tuple:
+        dy, dstate = xp.zeros_like(y) if dy is None else dy, _state(p, x.shape[0], dstate)
+        dh, dc, dzs = dstate["h"], dstate["c"], []
+        for t, (i, f, o, g, m, _, c) in reversed(list(enumerate(steps))):
+            dh = dh + dy[:, t, :]
+            dc = dc + dh * o * (1 - m * m)
+            dz = (dc * g * i * (1 - i), dc * c * f * (1 - f), dh * m * o * (1 - o), dc * i * (1 - g * g))
+            dzs.append(xp.concat(dz, axis=-1))
+            dh, dc = dzs[-1] @ p["w_h"].T, dc * f
+        dz = flat(xp.stack(dzs[::-1], axis=1))
+        h_before = flat(xp.stack([h for *_, h, _ in steps], axis=1))
+        dp = {"w_x": flat(x).T @ dz, "w_h": h_before.T @ dz, "b": column_sums(dz)}
+        return dp, xp.reshape(dz @ p["w_x"].T, x.shape), {"h": dh, "c": dc}
+
+    return y, {"h": h, "c": c}, backward
+
+
+def _gates(z: Array) -> tuple:
+    """(..., 4H) -> i, f, o, g, each (..., H). The sigmoid as (1 + tanh(z / 2)) / 2: nothing in it overflows."""
+    xp, H = namespace(z), z.shape[-1] // 4
+    s, g = 0.5 + 0.5 * xp.tanh(0.5 * z[..., : 3 * H]), xp.tanh(z[..., 3 * H :])
+    return s[..., :H], s[..., H : 2 * H], s[..., 2 * H :], g
+
+
+def _state(p: dict, B: int, state: dict | None) -> dict:
+    """The state, or the cotangent of one: zeros for None. One state for a whole batch would broadcast in silence."""
+    w = p["w_h"]
+    xp, shape = namespace(w), (B, w.shape[0])
+    if state is None:
+        return {name: xp.zeros(shape, dtype=w.dtype, device=device(w)) for name in ("h", "c")}
+    for name in ("h", "c"):
+        given = state[name]
+        if given.shape != shape or given.dtype != w.dtype:
+            got = f"state {name} is {given.dtype} of shape {tuple(given.shape)}"
+            raise ValueError(f"lstm: {got}; expected {w.dtype}, (B, H) = {shape}")
+    return state
+
+
+@dataclass(frozen=True)
+class Lstm:
+    """The block `lstm`, as wide as the model: H = D.
+
+    w, b ~ U(-1/sqrt(D), 1/sqrt(D)), and b + 1 at the forget gates: around f = 1/2, where they would start, a memory
+    halves with every token, and what is far back trains late or never (Jozefowicz et al. 2015).
+    """
+
+    def init(self, rng: np.random.Generator, width: int) -> dict:
+        inward, across = linear_init(rng, width, 4 * width), linear_init(rng, width, 4 * width)
+        forget = np.repeat([0.0, 1.0, 0.0, 0.0], width)
+        return {"w_x": inward["w"], "w_h": across["w"], "b": inward["b"] + forget}
+
+    def size(self, width: int) -> int:
+        return 8 * width * width + 4 * width
+
+    def state_size(self, width: int, length: int) -> int:
+        return 2 * width
+
+    def start(self, p: dict, batch: int, length: int) -> dict:
+        return _state(p, batch, None)
+
+    def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
+        return lstm(p, x, state)
+
+    def trace(self, p: dict, x: Array) -> dict:
+        """states (B, L, H): h_1 .. h_L.  gates (B, L, 4, H): i, f, o, g."""
+        xp = namespace(x, p["w_x"])
+        h, last, _ = lstm(p, x)
+        before = xp.concat([xp.zeros_like(last["h"])[:, None, :], h[:, :-1, :]], axis=1)
+        return {"states": h, "gates": xp.stack(_gates(x @ p["w_x"] + before @ p["w_h"] + p["b"]), axis=2)}

@@ -1,0 +1,66 @@
+"""The linear recurrence whose factor changes from step to step, where `modes` has one factor for all steps."""
+
+from typing import Any
+
+from ..backend import device, namespace
+
+Array = Any
+
+
+def linear(a: Array, b: Array, h0: Array = None) -> tuple:
+    """h_t = a_t h_{t-1} + b_t along axis 1: every entry has a recurrence of its own.
+
+    a, b, h (B, L, ...) of one dtype, real or complex; h0 (None: zeros), h_last (B, ...); L >= 1.
+    `h, h_last, backward`, and `da, db, dh0 = backward(dh, dh_last=None)`: dh is what the loss gets from the states h,
+    dh_last what it gets from h_last besides.
+    """
+    xp, h0 = _start(a, b, h0)
+    last, states = h0, []
+    for t in range(a.shape[1]):
+        last = a[:, t, ...] * last + b[:, t, ...]
+        states.append(last)
+    h = xp.stack(states, axis=1)
+
+    def backward(dh: Array, dh_last: Array = None) -> tuple:
+        dh, g = _cotangents(h, last, dh, dh_last)  # g: dL/dh_t, through all that comes after t
+        dbs = []
+        for t in range(a.shape[1] - 1, -1, -1):
+            g = g + dh[:, t, ...]
+            dbs.append(g)
+            g = g * _conj(a[:, t, ...])
+        db = xp.stack(dbs[::-1], axis=1)
+        before = xp.concat([h0[:, None, ...], h[:, :-1, ...]], axis=1)  # h_{t-1}
+        return db * _conj(before), db, g
+
+    return h, last, backward
+
+
+def _conj(z: Array) -> Array:
+    """The conjugate; a real z is its own, and the array API has no conj for it."""
+    xp = namespace(z)
+    return xp.conj(z) if xp.isdtype(z.dtype, "complex floating") else z
+
+
+def _start(a: Array, b: Array, h0: Array) -> tuple:
+    """Checks at the door. -> namespace, initial state (zeros where none is given)."""
+    xp = namespace(a, b, h0)
+    if a.ndim < 2 or min(a.shape) < 1:
+        raise ValueError(f"scan: a has shape {tuple(a.shape)}; expected (B, L, ...), each 1 or more")
+    if not xp.isdtype(a.dtype, ("real floating", "complex floating")):
+        raise ValueError(f"scan: a is {a.dtype}; expected real or complex floating numbers, convert it")
+    state = (a.shape[0], *a.shape[2:])
+    for name, z, shape in (("b", b, tuple(a.shape)), ("h0", h0, state)):
+        if z is not None and tuple(z.shape) != shape:
+            raise ValueError(f"scan: {name} has shape {tuple(z.shape)}, a has {tuple(a.shape)}; expected {shape}")
+        if z is not None and z.dtype != a.dtype:
+            raise ValueError(f"scan: {name} is {z.dtype}, a is {a.dtype}; expected one dtype, convert it")
+    return xp, xp.zeros(state, dtype=a.dtype, device=device(a)) if h0 is None else h0
+
+
+def _cotangents(h: Array, last: Array, dh: Array, dh_last: Array) -> tuple:
+    """Checks at the door of a backward. -> dh, dh_last (zeros for None)."""
+    xp = namespace(h, dh, dh_last)
+    for name, d, z in (("dh", dh, h), ("dh_last", dh_last, last)):
+        if d is not None and d.shape != z.shape:
+            raise ValueError(f"scan: {name} has shape {tuple(d.shape)}; expected {tuple(z.shape)}")
+    return xp.zeros_like(h) if dh is None else dh, xp.zeros_like(last) if dh_last is None else dh_last

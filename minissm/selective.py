@@ -1,0 +1,167 @@
+"""The selective layer of Mamba, without its convolution and gate: each token says how long to remember and what."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .backend import device, namespace
+from .checks import interval, whole
+from .filters import LONG, SHORT, WIDE, between
+from .layers import column_sums, flat, linear_init, linear_size
+from .scan.linear import linear
+
+Array = Any
+
+
+def softplus(x: Array) -> tuple:
+    """y = log(1 + exp(x)), written so that no x overflows.  Any shape."""
+    xp = namespace(x)
+    y = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
+    return y, lambda dy: dy * -xp.expm1(-y)  # softplus' = sigmoid(x) = 1 - exp(-y)
+
+
+def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array = None) -> tuple:
+    """h_t = exp(dt_t A) h_{t-1} + dt_t u_t B_t,  y_t = sum_n C_{t,n} h_{t,n}, for each channel of its own.
+
+    (Gu & Dao 2023, arXiv 2312.00752, Algorithm 2: the zero-order hold for A and Euler's rule for B.)
+
+    u, dt, y (batch, L, E); A (E, N) below 0; B, C (batch, L, N), shared by the channels; h0, h_last (batch, E, N).
+    `y, h_last, backward`, and `du, ddt, dA, dB, dC, dh0 = backward(dy, dh_last=None)`.
+    """
+    xp = namespace(u, dt, A, B, C, h0)
+    a, v = xp.exp(dt[..., None] * A), dt * u
+    h, h_last, back_linear = linear(a, v[..., None] * B[:, :, None, :], h0)
+    y = (h @ C[..., None])[..., 0]
+
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
+        dy = xp.zeros_like(y) if dy is None else dy
+        da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
+        dz = da * a  # z = dt A, a = exp(z)
+        dv = (db @ B[..., None])[..., 0]
+        ddt = xp.sum(dz * A, axis=-1) + dv * u
+        dA = xp.sum(dz * dt[..., None], axis=(0, 1))
+        dB, dC = ((w[:, :, None, :] @ d)[:, :, 0, :] for w, d in ((v, db), (dy, h)))
+        return dv * dt, ddt, dA, dB, dC, dh0
+
+    return y, h_last, backward
+
+
+def selective(p: dict, x: Array, state: Array = None) -> tuple:
+    """u = x w_in + b_in,  v = selective_scan(u, dt, A, B, C) + skip u,  y = v w_out + b_out, where
+
+    dt = softplus(u w_low w_dt + b_dt),  B = u w_b,  C = u w_c  are chosen by each token, and A = -exp(log_a) is not.
+
+    x, y (B, L, D); u, v, dt (B, L, E); state (B, E, N), the scan's h (None: zeros). p: w_in (D, E), b_in, w_b and
+    w_c (E, N), skip (E,), w_out (E, D), b_out, filter: log_a (E, N), w_low (E, R), w_dt (R, E), b_dt (E,).
+    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
+    """
+    xp, f = namespace(x, p["w_in"]), p["filter"]
+    rows, A = flat(x), -xp.exp(f["log_a"])
+
+    def sequences(a: Array) -> Array:
+        """(B L, ...) -> (B, L, ...): products of matrices run over all rows at once, the scan over sequences."""
+        return xp.reshape(a, (*x.shape[:2], a.shape[1]))
+
+    u = rows @ p["w_in"] + p["b_in"]
+    low = u @ f["w_low"]
+    dt, back_softplus = softplus(low @ f["w_dt"] + f["b_dt"])
+    B, C = u @ p["w_b"], u @ p["w_c"]
+    v, state, back_scan = selective_scan(sequences(u), sequences(dt), A, sequences(B), sequences(C), state)
+    v = flat(v) + p["skip"] * u
+    y = sequences(v @ p["w_out"] + p["b_out"])
+
+    def backward(dy: Array, dstate: Array = None) -> tuple:
+        dys = flat(xp.zeros_like(y) if dy is None else dy)
+        dv = dys @ p["w_out"].T
+        du, ddt, dA, dB, dC, dstate = back_scan(sequences(dv), dstate)
+        dB, dC, dz = flat(dB), flat(dC), back_softplus(flat(ddt))
+        dlow = dz @ f["w_dt"].T
+        du = flat(du) + p["skip"] * dv + dlow @ f["w_low"].T + dB @ p["w_b"].T + dC @ p["w_c"].T
+        dp = {
+            "w_in": rows.T @ du,
+            "b_in": column_sums(du),
+            "filter": {"log_a": dA * A, "w_low": u.T @ dlow, "w_dt": low.T @ dz, "b_dt": column_sums(dz)},
+            "w_b": u.T @ dB,
+            "w_c": u.T @ dC,
+            "skip": column_sums(dv * u),
+            "w_out": v.T @ dys,
+            "b_out": column_sums(dys),
+        }
+        return dp, xp.reshape(du @ p["w_in"].T, x.shape), dstate
+
+    return y, state, backward
+
+
+@dataclass(frozen=True)
+class S6:
+    """The block `s6`. modes: N, decays for each channel.  expand: E = expand x the model's width.
+
+    rank: R, numbers from which a token makes its E steps dt (None: width // 16, but 1 at least).
+    dt: the steps of a token u = 0 are drawn log-uniformly from this range (None: from the layer's place).
+    """
+
+    modes: int = 8
+    expand: int = 2
+    rank: int | None = None
+    dt: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        whole(self, "s6", "modes", least=1)
+        whole(self, "s6", "expand", least=1)
+        whole(self, "s6", "rank", least=1, optional=True)
+        interval(self, "s6", "dt")
+
+    def at(self, place: float | None) -> "S6":
+        """The block with the steps that suit its place: 0 the first of the layers with a memory, 1 the last."""
+        return self if self.dt or place is None else replace(self, dt=between(SHORT, LONG, place))
+
+    def _sizes(self, width: int) -> tuple[int, int, int]:
+        return self.expand * width, self.modes, self.rank or max(1, width // 16)
+
+    def init(self, rng: np.random.Generator, width: int) -> dict:
+        """A = -1, ..., -N in every channel, and each step its own dt: memories of 1 / (n dt) tokens."""
+        E, N, R = self._sizes(width)
+        low, high = self.dt or WIDE
+        inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)
+        dt = np.exp(rng.uniform(math.log(low), math.log(high), E))
+        return {
+            "w_in": inward["w"],
+            "b_in": inward["b"],
+            "filter": {
+                "log_a": np.tile(np.log(np.arange(1.0, N + 1)), (E, 1)),
+                "w_low": linear_init(rng, E, R)["w"],
+                "w_dt": linear_init(rng, R, E)["w"],
+                "b_dt": dt + np.log(-np.expm1(-dt)),  # the x with softplus(x) = dt
+            },
+            "w_b": linear_init(rng, E, N)["w"],
+            "w_c": linear_init(rng, E, N)["w"],
+            "skip": np.ones(E),
+            "w_out": outward["w"],
+            "b_out": outward["b"],
+        }
+
+    def size(self, width: int) -> int:
+        E, N, R = self._sizes(width)
+        return linear_size(width, E) + 3 * E * N + 2 * E * R + 2 * E + linear_size(E, width)
+
+    def state_size(self, width: int, length: int) -> int:
+        return self.expand * width * self.modes
+
+    def start(self, p: dict, batch: int, length: int) -> Array:
+        a = p["filter"]["log_a"]
+        return namespace(a).zeros((batch, *a.shape), dtype=a.dtype, device=device(a))
+
+    def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
+        return selective(p, x, state)
+
+    def trace(self, p: dict, x: Array) -> dict:
+        """steps (B, L, E): dt, how far each token moves the state.  states (B, L, E, N): h_1 .. h_L."""
+        xp, f = namespace(x, p["w_in"]), p["filter"]
+        steps, _ = softplus((x @ p["w_in"] + p["b_in"]) @ f["w_low"] @ f["w_dt"] + f["b_dt"])
+        states, h = [], None
+        for t in range(x.shape[1]):
+            _, h, _ = selective(p, x[:, t : t + 1, :], h)
+            states.append(h)
+        return {"steps": steps, "states": xp.stack(states, axis=1)}
