@@ -5,6 +5,7 @@ import re
 import statistics
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -25,9 +26,11 @@ def blocks(page: Path, language: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    plt.switch_backend("Agg")  # no window, whatever the machine has
     names: dict = {}
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), names)
+    plt.close("all")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -101,15 +104,26 @@ def test_the_recipe_is_the_one_that_docs_describe():
     assert params["blocks"][1][0]["w"].shape == (100, 400)
 
 
-def test_the_filter_and_the_layer_of_contributing_train():
+def of_page(name: str) -> dict:
+    """What the python blocks of a page in docs/howto/ have made, by name."""
     names: dict = {}
-    for block in blocks(ROOT / "CONTRIBUTING.md", "python"):
+    for block in blocks(ROOT / "docs" / "howto" / f"{name}.md", "python"):
         exec(block, names)
-    for mine in ((minissm.Ssm(names["Leak"]()),), (minissm.Ssm(), names["Gate"]())):
-        task = minissm.tasks.associative_recall()
-        net = minissm.Model(mine, vocab=task.vocab, width=4)
+    return names
+
+
+def test_the_filter_the_layers_and_the_task_of_the_pages_train():
+    leak, layers, task = of_page("add-a-filter")["Leak"](), of_page("add-a-layer"), of_page("add-a-task")["task"]
+    recall = minissm.tasks.associative_recall()
+    for mine, on in (
+        ((minissm.Ssm(leak),), recall),
+        ((minissm.Ssm(), layers["Gate"]()), recall),
+        ((layers["Shift"](), minissm.Fnn(1)), recall),
+        ((minissm.Ssm(), minissm.Fnn(1)), task),
+    ):
+        net = minissm.Model(mine, vocab=on.vocab, width=4)
         params, log = minissm.fit(
-            net, net.init(np.random.default_rng(0)), task, 3, np.random.default_rng(0), progress=False
+            net, net.init(np.random.default_rng(0)), on, 3, np.random.default_rng(0), progress=False
         )
         assert log.stopped == ""
         assert {a.dtype for a in minissm.tree.leaves(params)} == {np.dtype("float32")}
