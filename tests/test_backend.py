@@ -157,3 +157,27 @@ def test_a_model_gives_the_same_on_a_gpu(rng):
         y_gpu, back_gpu = net(to(params, "cupy"), to(tokens, "cupy"), mode)
         np.testing.assert_allclose(to(y_gpu, "numpy"), y, atol=1e-10)
         tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), to(back_gpu(y_gpu)[0], "numpy"), back(y)[0])
+
+
+@pytest.mark.parametrize("word", ["ssm", "trig", "fir", "s6", "lstm", "attn(max_len=12)", "fnn1"])
+def test_pieces_and_steps_stay_there(word, rng):
+    net = Model(f"{word} + fnn1", vocab=5, width=4, dtype="float64")
+    params, tokens = net.init(rng), rng.integers(0, 5, (2, 7))
+    p, x = there(params), there(tokens)
+    y, state, backward = net.run(p, x[:, :3], net.start(p, 2))
+    y_t, state = net.step(p, state, x[:, 3])
+    rest, _, _ = net.run(p, x[:, 4:], state)
+    found = np.concatenate([here(y), here(y_t)[:, None], here(rest)], axis=1)
+    np.testing.assert_allclose(found, net(params, tokens)[0], rtol=0, atol=1e-11)
+    dparams, _, dstate = backward(y)
+    assert all(a.device == DEVICE for t in (dparams, dstate) for a in tree.leaves(t) if hasattr(a, "dtype"))
+
+
+@pytest.mark.parametrize("f", [getattr(scan.taps, mode) for mode in scan.MODES], ids=scan.MODES)
+@pytest.mark.parametrize("length", [1, 7, 67])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_scans_of_taps(f, length, dtype, rng):
+    k, u, past = draw(rng, 4, 6), draw(rng, 2, length, 4, dtype=dtype), draw(rng, 2, 5, 4, dtype=dtype)
+    tolerance = 1e-11 if dtype == np.float64 else 1e-4
+    agree_there(f, k, u, past, tolerance=tolerance)
+    agree_there(f, k, u, None, tolerance=tolerance)

@@ -48,8 +48,9 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callabl
     found = family(coefficients)
     if mode == "auto":
         (B, L, D), size = shape, coefficients[0].shape[1]
+        small = 256 if found is modes else 48
         few = L == 1 or (L <= 16 and B * D <= 128)
-        mode = "recurrent" if few else "chunked" if size <= 256 else "fft"
+        mode = "recurrent" if few else "chunked" if size <= small else "fft"
     return getattr(found, mode)
 
 

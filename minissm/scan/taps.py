@@ -19,7 +19,7 @@ from typing import Any
 from ..backend import device, fft_of, fft_size, namespace
 from ..kernels import band, band_sums, transpose
 
-CHUNK = 32  # outputs of one product; a longer window takes longer chunks
+CHUNK = 32  # outputs of one product
 Array = Any
 
 
@@ -48,7 +48,7 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
     U, L = k.shape[1] - 1, u.shape[1]
     if chunk is not None and chunk < 1:
         raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
-    Q = min(L, chunk or max(CHUNK, U // 4))
+    Q = min(L, chunk or CHUNK)
     M = transpose(band(k_, Q))  # (D, U + Q, Q)
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
     y = [s[..., i : j + U] @ M[:, : j - i + U, : j - i] for i, j in bounds]
