@@ -75,6 +75,17 @@ def test_a_missing_conjugate_shows_with_complex_poles(rng):
         gradcheck(unconjugated, log_lam, c, u, names=("log_lam", "c", "u"))
 
 
+def test_both_parts_of_a_complex_gradient_are_checked(rng):
+    def square(change):
+        return lambda z: (z * z, lambda dy: change(2 * z.conj() * dy))
+
+    z = draw(rng, 4, 3, dtype=complex)
+    assert gradcheck(square(lambda dz: dz), z, rng=rng).ok
+    for wrong in (lambda dz: dz.real + 0j, lambda dz: 1j * dz.imag, np.conj):
+        with pytest.raises(GradientError, match="WRONG"):
+            gradcheck(square(wrong), z, rng=rng)  # not of its own seed, which would draw z once more as the cotangent
+
+
 def test_a_gradient_of_exactly_zero_is_accepted(rng):
     """The bias of the keys changes no softmax: zero against rounding is no error."""
     net = Model("attn", vocab=3, width=4, dtype="float64")

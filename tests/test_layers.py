@@ -65,6 +65,13 @@ def test_norms_have_the_statistics_that_they_promise(rng):
     np.testing.assert_allclose((y**2).mean(axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(("norm", "epsilon"), [("rms", 1e-6), ("layer", 1e-5)])
+def test_a_token_of_nearly_nothing_is_divided_by_the_epsilon_too(norm, epsilon):
+    x = 1e-3 * np.array([[[-1.0, 1, -1, 1]]])
+    y, _ = layers.NORMS[norm](layers.norm_init(norm, 4), x)
+    np.testing.assert_allclose(y, x / np.sqrt(1e-6 + epsilon), rtol=1e-12)
+
+
 def test_embed_takes_tokens_and_one_hot_alike(rng):
     p, tokens = {"w": draw(rng, 5, D)}, rng.integers(0, 5, (B, L))
     y, back = layers.embed(p, tokens)

@@ -111,6 +111,15 @@ def test_a_recall_sequence_reads_as_written(rng):
         assert list(np.flatnonzero(weights)) == [6, 7]
 
 
+def test_recall_asks_for_its_keys_in_every_order_alike(rng):
+    """In the order of the pairs, the place of a query would tell where its value stands."""
+    tokens = tasks.associative_recall().batch(rng, 4800).tokens
+    asked = (tokens[:, 8:, None] == tokens[:, None, 0:8:2]).argmax(axis=2)
+    counts = Counter(map(tuple, asked.tolist()))
+    assert len(counts) == 24
+    assert max(counts.values()) < 300  # 200 expected, give or take 14
+
+
 def test_the_explicit_rule_scores_one():
     assert score(tasks.copying(), copy_rule) == 1
     assert score(tasks.associative_recall(), recall_rule(4)) == 1

@@ -1,0 +1,231 @@
+"""Whatever is typed: exit code 0, 1 or 2, no traceback; with 2 one sentence, and nothing on the disk has changed.
+
+2,000 random requests, good, bad and half-good, in one process, with trainings of one step.
+"""
+
+import contextlib
+import io
+import os
+import random
+import shutil
+import sys
+from collections import Counter
+
+import pytest
+
+from minissm import train
+from minissm.cli import main
+from minissm.lab import compare, machine, plots
+
+LISTS, SEEDS = 200, 10
+
+TASKS = ["copying", "recall"]
+SENTENCES = ["ssm", "fnn1", "attn", "ssm + fnn1", "ssm(modes=2)+fnn0", "attn(heads=1)", "(ssm + fnn2(act='relu'))"]
+VALUES = {
+    "--profile": ["quick", "full"],
+    "--models": [*SENTENCES, "ssm;fnn1", "attn ; ssm(variant='inv')"],
+    "--seeds": ["1", "2"],
+    "--steps": ["1", "30", "+7", " 7 ", "1_0", "\u0663"],  # all of which int() reads
+    "--budget": ["600", "2000", "30000"],
+    "--width": ["2", "6", "8"],
+    "--lr": ["1e-3", "8e-3,1e-2", "0.5", " 1e-3", "1e30", "1e300", "5e-324"],
+    "--mode": ["auto", "recurrent", "chunked", "fft"],
+    "--backend": ["numpy", "cupy"],
+    "--dtype": ["float32", "float64"],
+    "--out": ["out", "new/deep", "empty", "../beside", "out put", "\u00fcml\u00e4ut", "\u65e5\u672c", "./out/", "a=b"],
+    "--jobs": ["1", "2", "64"],
+    "--resume": ["old", "empty", "out", "notes.txt", "nowhere"],  # refused, until there is such an option
+}
+HUGE = ["1" + "0" * 16, "9" * 40, "9" * 5000, "1e999", "-" + "9" * 40]  # beyond any array, so that nothing is tried
+BAD = [
+    *(
+        "",
+        " ",
+        "0",
+        "-1",
+        "-0",
+        "1.5",
+        "nan",
+        "-nan",
+        "inf",
+        "-inf",
+        "1e3",
+        "0x10",
+        "two",
+        "None",
+        "True",
+        "1,2,3",
+        ",",
+    ),
+    *(
+        "-",
+        "--",
+        "---",
+        "-x",
+        "--colour",
+        "--see",
+        "--models=",
+        "=",
+        "--out=",
+        "-h",
+        "--help",
+        "@file",
+        "%s",
+        "%(prog)s",
+    ),
+    *(
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "'",
+        '"',
+        "`",
+        "\\",
+        "\\n",
+        "\n",
+        "\t",
+        "a\nb",
+        "\r",
+        "\0",
+        "a\0b",
+        "\x1b[31m",
+        "{0}",
+    ),
+    *(
+        "ssm +",
+        "+ ssm",
+        "ssm(",
+        "ssm)",
+        "ssm(modes=",
+        "ssm(modes=)",
+        "ssm(modes=2",
+        "ssm(modes='",
+        "ssm + + fnn1",
+        "; ;",
+    ),
+    *("fnn", "fnn-1", "fnn1.5", "fnn1(depth=2)", "fnn\u0661", "lstm", "ssm;ssm", "ssm(modes=2)(3)", "ssm.x", "ssm[0]"),
+    *("ssm(modes=-1)", "ssm(modes=nan)", "ssm(modes=1e999)", "ssm(dt=(1,))", "ssm(dt='ab')", "ssm(**{})", "ssm(*[])"),
+    *("attn(heads=5)", "attn(max_len=1)", "ssm(filter=3)", "ssm(expand=0)", "f'{x}'", "lambda: 0", "b'ssm'", "1 + 1"),
+    *("notes.txt", "notes.txt/below", "old", ".", "..", "nowhere/../..", "/dev/null", "/dev/null/x", "a" * 300, "~"),
+    *("caf\u00e9", "\u2603", "\U0001f600", "\u202e", "\ufeff", "e\u0301", "\u00a0", "\u2028", "ｓｓｍ", "--ｓeeds"),
+    *HUGE,
+]
+LETTERS = " ()[]{}'\"+;,=*-_.:#\\\n\0\u00e9"  # no digit: a size must not grow into one that a machine could try
+
+
+def value(draw: random.Random, option: str) -> str:
+    """Mostly one that means something for this option."""
+    if draw.random() < 0.75 and option in VALUES:
+        text = draw.choice(VALUES[option])
+        return text if draw.random() < 0.9 or option in ("--seeds", "--width", "--budget") else damaged(draw, text)
+    return draw.choice(BAD)
+
+
+def damaged(draw: random.Random, text: str) -> str:
+    """One letter more, one less, or only the first half."""
+    place = draw.randrange(len(text) + 1)
+    return draw.choice(
+        [text[:place] + draw.choice(LETTERS) + text[place:], text[:place] + text[place + 1 :], text[:place]]
+    )
+
+
+def request(draw: random.Random) -> list[str]:
+    """A command line."""
+    if draw.random() < 0.1:
+        return draw.choices([*BAD, *TASKS, *VALUES, "run", "info"], k=draw.randrange(5))
+    arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
+    arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
+    for option in draw.choices([*VALUES], k=draw.randrange(6)):
+        text = value(draw, option)
+        arguments += [f"{option}={text}"] if draw.random() < 0.5 else [option, text]
+    while draw.random() < 0.1:
+        place = draw.randrange(len(arguments) + 1)
+        arguments[place : place + draw.randrange(2)] = [draw.choice([*BAD, *arguments])]
+    if draw.random() < 0.05:
+        draw.shuffle(arguments)
+    return arguments
+
+
+def asked(arguments: list[str]) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr, with streams that encode as those of a terminal do."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(arguments)
+        except SystemExit as error:
+            code = error.code
+    for stream in (out, err):
+        stream.flush()
+    return code, *(stream.buffer.getvalue().decode() for stream in (out, err))
+
+
+def fresh(folder) -> None:
+    """A working directory with a file, an empty folder and an earlier run in it."""
+    shutil.rmtree(folder)
+    for name in ("here/empty", "here/old"):
+        (folder / name).mkdir(parents=True)
+    (folder / "here" / "notes.txt").write_text("mine")
+    (folder / "here" / "old" / "results.jsonl").write_text("rows")
+    os.chdir(folder / "here")
+
+
+def contents(folder) -> dict:
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """All is as it is, but a training is one step, looks see two sequences, and nothing is drawn or synced."""
+
+    def fit(net, params, task, steps, rng, **options):
+        return one_step(net, params, task, 1, rng, **options, batch=2, looks=1)
+
+    def evaluate(net, params, task, rng, n, mode):
+        return look(net, params, task, rng, 2, mode)
+
+    def comparison(rows, curves, task, config, folder):
+        (folder / "figure.png").write_bytes(b"")
+        return [folder / "figure.png"]
+
+    one_step, look = train.fit, train.evaluate
+    small = {"models": ("ssm", "attn + fnn1"), "seeds": 1, "budget": 600}
+    monkeypatch.setattr(compare, "fit", fit)
+    monkeypatch.setattr(compare, "evaluate", evaluate)
+    monkeypatch.setattr(train, "evaluate", evaluate)
+    monkeypatch.setattr(compare, "PROFILES", {name: p | small for name, p in compare.PROFILES.items()})
+    monkeypatch.setattr(compare, "versions", dict)
+    monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, jobs: compare.in_process(f, work, bar))
+    monkeypatch.setattr(plots, "comparison", comparison)
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "disk"
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_is_typed_there_is_an_answer_and_no_traceback(seed, quick):
+    draw, codes = random.Random(seed), Counter()
+    quick.mkdir()
+    fresh(quick)
+    before = contents(quick)
+    for _ in range(LISTS):
+        arguments = request(draw)
+        code, out, err = asked(arguments)
+        assert code in (0, 1, 2), arguments
+        assert "Traceback" not in out + err, arguments
+        if code == 2:
+            assert out == "", arguments
+            assert err.startswith("minissm"), arguments
+            assert err.endswith("\n"), arguments
+            assert len(err.splitlines()) == 1, arguments
+            assert contents(quick) == before, arguments
+        else:
+            assert err == "", arguments
+            assert out, arguments
+            fresh(quick)
+        codes[code] += 1
+    assert min(codes[0], codes[2]) > LISTS // 10, "requests of both kinds"

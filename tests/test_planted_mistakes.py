@@ -1,0 +1,626 @@
+"""Does the suite notice? Small mistakes, of the kind one makes, are planted in copies of the library, one at a time.
+
+Each must make a test fail; a mistake that passes is a missing test. The working tree is never touched. `pytest -m slow
+-s tests/test_planted_mistakes.py` prints which test caught what.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ME = f"tests/{Path(__file__).name}"  # left out in the copies: it would see each planted text and nothing else
+LIMIT = 300  # seconds for one run of pytest
+
+
+class Mistake(NamedTuple):
+    """`old`, which stands once in minissm/`file`, becomes `new`; `tests` (test_<name>.py) should see it first."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MISTAKES = [
+    # ---- the scan
+    Mistake(
+        "recurrent: no conjugate on the way back through lam",
+        "scan/modes.py",
+        "dh = dh * xp.conj(lam)",
+        "dh = dh * lam",
+        "scan",
+    ),
+    Mistake(
+        "recurrent: no conjugate of the states in dlam",
+        "scan/modes.py",
+        "dh * xp.conj(states[t]), axis=0",
+        "dh * states[t], axis=0",
+        "scan",
+    ),
+    Mistake(
+        "recurrent: dlam instead of dlog_lam",
+        "scan/modes.py",
+        "dlog_lam = dlam * xp.conj(lam)",
+        "dlog_lam = dlam",
+        "scan",
+    ),
+    Mistake(
+        "recurrent: dc from the state before the input",
+        "scan/modes.py",
+        "dy_t * xp.conj(states[t + 1])",
+        "dy_t * xp.conj(states[t])",
+        "scan",
+    ),
+    Mistake(
+        "recurrent: dc of the first sequence only",
+        "scan/modes.py",
+        "dc = dc + xp.sum(dy_t * xp.conj(states[t + 1]), axis=0)",
+        "dc = dc + (dy_t * xp.conj(states[t + 1]))[0, ...]",
+        "scan",
+    ),
+    Mistake(
+        "recurrent: the gradient of the final state is dropped",
+        "scan/modes.py",
+        "dh = xp.zeros_like(h) if dh_last is None else dh_last",
+        "dh = xp.zeros_like(h)",
+        "scan",
+    ),
+    Mistake(
+        "the initial state is ignored",
+        "scan/modes.py",
+        "return xp, xp.astype(h0, complex_), complex_",
+        "return xp, xp.zeros_like(xp.astype(h0, complex_)), complex_",
+        "scan",
+    ),
+    Mistake(
+        "plain chunked: the state is not carried from chunk to chunk",
+        "scan/modes.py",
+        "h = lam[..., q] * h + unpair(x_i",
+        "h = unpair(x_i",
+        "fast scan",
+    ),
+    Mistake(
+        "plain chunked: no conjugate of lam",
+        "scan/modes.py",
+        "dh = xp.conj(lam[..., q]) * dh + unpair(",
+        "dh = lam[..., q] * dh + unpair(",
+        "fast scan",
+    ),
+    Mistake(
+        "plain chunked: a short last chunk decays like a whole one",
+        "scan/modes.py",
+        "h = lam[..., q] * h + unpair(x_i",
+        "h = lam[..., Q] * h + unpair(x_i",
+        "fast scan",
+    ),
+    Mistake("fft: the convolution wraps around", "scan/modes.py", "fft_size(2 * L) - L", "fft_size(L) - L", "scan"),
+    Mistake("fft: no conjugate of the spectrum", "scan/modes.py", "fdy * xp.conj(fk)", "fdy * fk", "scan"),
+    Mistake("fft: no conjugate in dh0", "scan/modes.py", "dh0 = xp.conj(lam) * dh", "dh0 = lam * dh", "scan"),
+    Mistake(
+        "fft: the final state tells the inputs nothing",
+        "scan/modes.py",
+        "first(fdy * xp.conj(fk)) + pair(dh) @ transpose(into)",
+        "first(fdy * xp.conj(fk))",
+        "scan",
+    ),
+    Mistake(
+        "fft: dc without what the initial state adds",
+        "scan/modes.py",
+        "dc = xp.astype(dc_k + dc_e,",
+        "dc = xp.astype(dc_k,",
+        "scan",
+    ),
+    Mistake(
+        "the powers of lam start at one",
+        "kernels.py",
+        "v, step = xp.ones_like(lam), lam",
+        "v, step = lam, lam",
+        "scan",
+    ),
+    Mistake(
+        "the powers of lam in single precision",
+        "kernels.py",
+        "lam = xp.exp(log_lam)[..., None]",
+        "lam = xp.astype(xp.exp(log_lam)[..., None], dtype)",
+        "scan",
+    ),
+    Mistake(
+        "the gradient of the powers is off by one", "kernels.py", "j = xp.arange(n,", "j = 1 + xp.arange(n,", "scan"
+    ),
+    Mistake(
+        "no conjugate of c in the gradient of the kernel",
+        "kernels.py",
+        "dk * xp.conj(c)[..., None]",
+        "dk * c[..., None]",
+        "scan",
+    ),
+    Mistake(
+        "the Toeplitz matrix is transposed",
+        "kernels.py",
+        "return xp.reshape(xp.tile(padded, (1, Q))[:, : Q * (2 * Q - 1)], (D, Q, 2 * Q - 1))[..., :Q]",
+        "return transpose(xp.reshape(xp.tile(padded, (1, Q))[:, : Q * (2 * Q - 1)], (D, Q, 2 * Q - 1))[..., :Q])",
+        "scan",
+    ),
+    Mistake(
+        "the inputs of a chunk enter the state in reverse",
+        "kernels.py",
+        "rows(xp.flip(v[..., :-1], axis=-1))",
+        "rows(v[..., :-1])",
+        "scan",
+    ),
+    Mistake(
+        "the readout of the state without its conjugate",
+        "kernels.py",
+        "rows(xp.conj(c[..., None] * v[..., 1:]))",
+        "rows(c[..., None] * v[..., 1:])",
+        "scan",
+    ),
+    Mistake(
+        "fast chunked: the state is not carried from chunk to chunk",
+        "fast/chunked.py",
+        "s[i] += lam_Q * s[i - 1]",
+        "s[i] += 0 * s[i - 1]",
+        "fast",
+    ),
+    Mistake(
+        "fast chunked: no conjugate from chunk to chunk",
+        "fast/chunked.py",
+        "lam_Q.conj() * ds[i + 1]",
+        "lam_Q * ds[i + 1]",
+        "fast",
+    ),
+    Mistake(
+        "fast chunked: no conjugate of the states",
+        "fast/chunked.py",
+        "s[:-1].conj() * ds[1:]",
+        "s[:-1] * ds[1:]",
+        "fast",
+    ),
+    Mistake(
+        "fast chunked: a short last chunk decays like a whole one",
+        "fast/chunked.py",
+        "(lam_q * s[-1] +",
+        "(lam_Q * s[-1] +",
+        "fast",
+    ),
+    Mistake(
+        "fast chunked: the last group of the batch alone counts",
+        "fast/chunked.py",
+        "dout += rows(",
+        "dout = rows(",
+        "fast",
+    ),
+    # ---- filters, ssm
+    Mistake(
+        "the gradient of a pole without its chain rule",
+        "filters.py",
+        "xp.real(dlog_lam) * dt * re",
+        "xp.real(dlog_lam) * dt",
+        "filters",
+    ),
+    Mistake("the poles grow", "filters.py", "-xp.exp(log_re)", "xp.exp(log_re)", "filters"),
+    Mistake("the skip is dropped", "ssm.py", "v = _channels(xp, v) + skip * u", "v = _channels(xp, v)", "ssm"),
+    Mistake(
+        "the skip tells the inputs nothing",
+        "ssm.py",
+        "du = _channels(xp, du) + skip * dv",
+        "du = _channels(xp, du)",
+        "ssm",
+    ),
+    # ---- layers
+    Mistake("the bias is not added", "layers.py", 'rows @ p["w"] + p["b"]', 'rows @ p["w"]', "layers"),
+    Mistake(
+        "the bias gets the gradient of one token",
+        "layers.py",
+        '"b": column_sums(dys)}',
+        '"b": dys[0, :]}',
+        "layers",
+    ),
+    Mistake("relu lets everything back", "layers.py", "lambda dy: dy * on", "lambda dy: dy", "layers"),
+    Mistake("two digits of gelu's constant change places", "layers.py", "0.044715\n", "0.044175\n", "layers"),
+    Mistake("gelu's derivative has a wrong constant", "layers.py", "6 * b * (x * x)", "2 * b * (x * x)", "layers"),
+    Mistake("fnn gives its gradients backwards", "layers.py", "return dp[::-1], dy", "return dp, dy", "layers"),
+    Mistake(
+        "rms_norm: the scale counts as a constant",
+        "layers.py",
+        "r * (dn - n * xp.mean(dn * n, axis=-1, keepdims=True))",
+        "r * dn",
+        "layers",
+    ),
+    Mistake(
+        "layer_norm: the mean counts as a constant",
+        "layers.py",
+        "r * (dm - xp.mean(dn, axis=-1, keepdims=True))",
+        "r * dm",
+        "layers",
+    ),
+    Mistake(
+        "layer_norm: another epsilon",
+        "layers.py",
+        "xp.mean(m * m, axis=-1, keepdims=True) + 1e-5",
+        "xp.mean(m * m, axis=-1, keepdims=True) + 1e-6",
+        "layers",
+    ),
+    Mistake(
+        "a repeated token gets the gradient of its last place only",
+        "layers.py",
+        "one_hot(xp, tokens, w.shape[0], w.dtype).T @ flat(dy)",
+        "xp.stack([xp.sum(flat(dy)[tokens == v][-1:], axis=0) for v in range(len(w))])",
+        "layers",
+    ),
+    Mistake("positions off by one", "layers.py", "x + w[:L, :]", "x + xp.roll(w, 1, axis=0)[:L, :]", "layers"),
+    Mistake(
+        "positions get the gradient of one sequence",
+        "layers.py",
+        "xp.sum(dy, axis=0), unused",
+        "dy[0, ...], unused",
+        "layers",
+    ),
+    Mistake("He's draw by the outputs", "layers.py", "math.sqrt(2 / n), (n, m)", "math.sqrt(2 / m), (n, m)", "layers"),
+    Mistake(
+        "a linear draw by the outputs",
+        "layers.py",
+        "bound = 1 / math.sqrt(inputs)",
+        "bound = 1 / math.sqrt(outputs)",
+        "layers",
+    ),
+    # ---- attention
+    Mistake(
+        "a token does not see itself",
+        "attention.py",
+        "t[:, None] < t[None, :]",
+        "t[:, None] <= t[None, :]",
+        "attention",
+    ),
+    Mistake(
+        "every token sees all", "attention.py", "t[:, None] < t[None, :]", "t[:, None] < 0 * t[None, :]", "attention"
+    ),
+    Mistake(
+        "attention without the square root", "attention.py", "1 / math.sqrt(q.shape[3])", "1 / q.shape[3]", "attention"
+    ),
+    Mistake(
+        "the Jacobian of softmax is its diagonal",
+        "attention.py",
+        "a * (da_ - xp.sum(a * da_, axis=-1, keepdims=True))",
+        "a * da_",
+        "attention",
+    ),
+    Mistake("dq without the scale", "attention.py", "(dz @ k) * scale", "dz @ k", "attention"),
+    Mistake(
+        "the gradient of the weights is dropped", "attention.py", "da_ if da is None else da_ + da", "da_", "attention"
+    ),
+    Mistake(
+        "keys and values change places",
+        "attention.py",
+        "[join_heads(dq), join_heads(dk), join_heads(dv)]",
+        "[join_heads(dq), join_heads(dv), join_heads(dk)]",
+        "attention",
+    ),
+    # ---- losses
+    Mistake(
+        "the weights of the loss are not normalised",
+        "losses.py",
+        "w = (w / xp.sum(w))[..., None]",
+        "w = w[..., None]",
+        "losses",
+    ),
+    Mistake(
+        "the loss over all tokens",
+        "losses.py",
+        "w = xp.astype(weights, logits.dtype)",
+        "w = xp.ones_like(logits[..., 0])",
+        "losses",
+    ),
+    Mistake(
+        "the loss in double precision",
+        "losses.py",
+        "w = xp.astype(weights, logits.dtype)",
+        "w = xp.astype(weights, xp.float64)",
+        "losses",
+    ),
+    Mistake(
+        "the loss overflows", "losses.py", "z = logits - xp.max(logits, axis=-1, keepdims=True)", "z = logits", "losses"
+    ),
+    # ---- optim
+    Mistake("adamw: the first moment keeps its bias", "optim.py", "(lr / (1 - b1**n)) * step", "lr * step", "optim"),
+    Mistake(
+        "adamw: the second moment keeps its bias",
+        "optim.py",
+        "xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps",
+        "xp.sqrt(v) + eps",
+        "optim",
+    ),
+    Mistake(
+        "adamw: the count stands still",
+        "optim.py",
+        "AdamWState(n, m, v, state.decayed)",
+        "AdamWState(state.n, m, v, state.decayed)",
+        "optim",
+    ),
+    Mistake(
+        "adamw: the decay without the rate",
+        "optim.py",
+        "(lr * decay) * (state.decayed * w)",
+        "decay * (state.decayed * w)",
+        "optim",
+    ),
+    Mistake("adamw: filters decay", "optim.py", '{"filter", "skip"}', '{"skip"}', "optim"),
+    Mistake("adamw: skips decay", "optim.py", '{"filter", "skip"}', '{"filter"}', "optim"),
+    Mistake(
+        "adamw: the gradient in its own order",
+        "optim.py",
+        "tree.flatten(grads, like=params)",
+        "tree.flatten(grads)",
+        "optim",
+    ),
+    Mistake(
+        "adamw: a rate of NumPy's makes doubles",
+        "optim.py",
+        "lr, eps, decay = float(lr), float(eps), float(decay)",
+        "lr, eps, decay = lr, eps, decay",
+        "optim train",
+    ),
+    Mistake(
+        "clip by the largest entry", "optim.py", "norm = xp.sqrt(xp.sum(g * g))", "norm = xp.max(xp.abs(g))", "optim"
+    ),
+    Mistake(
+        "clip makes small gradients larger",
+        "optim.py",
+        "limit / xp.where(norm > limit, norm, limit)",
+        "limit / norm",
+        "optim",
+    ),
+    Mistake(
+        "the warm-up starts at zero",
+        "optim.py",
+        "(step + 1) / (warmup * steps + 1)",
+        "step / (warmup * steps + 1)",
+        "optim",
+    ),
+    Mistake("the cosine falls to zero", "optim.py", "((1 - last) * 0.5 *", "(0.5 *", "optim"),
+    # ---- tasks
+    Mistake(
+        "copying: <COPY> overwrites the last letter",
+        "tasks/sequences.py",
+        "sequence[t == size + 1] = COPY",
+        "sequence[t == size] = COPY",
+        "tasks",
+    ),
+    Mistake(
+        "copying: the longest word never comes",
+        "tasks/sequences.py",
+        "rng.integers(min_len, max_len + 1, (n, 1))",
+        "rng.integers(min_len, max(max_len, min_len + 1), (n, 1))",
+        "tasks",
+    ),
+    Mistake(
+        "copying: one length a batch",
+        "tasks/sequences.py",
+        "rng.integers(min_len, max_len + 1, (n, 1))",
+        "np.full((n, 1), rng.integers(min_len, max_len + 1))",
+        "tasks",
+    ),
+    Mistake(
+        "copying: the weights one place late",
+        "tasks/sequences.py",
+        "again[:, 1:].astype",
+        "again[:, :-1].astype",
+        "tasks",
+    ),
+    Mistake(
+        "copying: the targets are the tokens",
+        "tasks/sequences.py",
+        "Batch(sequence[:, :-1], sequence[:, 1:],",
+        "Batch(sequence[:, 1:], sequence[:, 1:],",
+        "tasks",
+    ),
+    Mistake(
+        "recall: the queries in the order of the pairs",
+        "tasks/sequences.py",
+        "asked = rng.random((n, pairs)).argsort(axis=1)[:, :queries]",
+        "asked = np.broadcast_to(np.arange(queries), (n, queries))",
+        "tasks",
+    ),
+    Mistake(
+        "recall: keys may come twice",
+        "tasks/sequences.py",
+        "key = rng.random((n, keys)).argsort(axis=1)[:, :pairs]",
+        "key = rng.integers(0, keys, (n, pairs))",
+        "tasks",
+    ),
+    Mistake(
+        "recall: a key has the same value in every sequence",
+        "tasks/sequences.py",
+        "keys + rng.integers(0, values, (n, pairs))",
+        "keys + key % values",
+        "tasks",
+    ),
+    Mistake(
+        "recall: the floor of one who knows nothing",
+        "tasks/sequences.py",
+        "floor = most_frequent(pairs, values) / pairs",
+        "floor = 1 / values",
+        "tasks",
+    ),
+    Mistake(
+        "a task ignores the seed",
+        "tasks/task.py",
+        "self.draw(rng, n)",
+        "self.draw(np.random.default_rng(0), n)",
+        "tasks",
+    ),
+    # ---- model, training, comparison
+    Mistake("the residual is forgotten", "model.py", "y + z if self.residual else z", "z", "model"),
+    Mistake("the gradient of the residual is forgotten", "model.py", "dy + dx if self.residual else dx", "dx", "model"),
+    Mistake(
+        "the gradients of the norms come backwards", "model.py", '"norms": dnorms[::-1]', '"norms": dnorms', "model"
+    ),
+    Mistake(
+        "the memories are reversed",
+        "model.py",
+        'f if self.memory == "graded" else 1 - f',
+        '1 - f if self.memory == "graded" else f',
+        "model",
+    ),
+    Mistake("training does not clip", "train.py", "optim.clip(grads, clip)", "optim.clip(grads, math.inf)", "train"),
+    Mistake(
+        "a run ignores its seed",
+        "lab/compare.py",
+        "np.random.default_rng([job.seed, i])",
+        "np.random.default_rng([0, i])",
+        "compare",
+    ),
+    Mistake(
+        "a run is tested on what it was trained on",
+        "lab/compare.py",
+        "np.random.default_rng([job.seed, i])",
+        "np.random.default_rng([job.seed, min(i, 1)])",
+        "compare cli",
+    ),
+    # ---- foundations
+    Mistake(
+        "the map of a dict in the order of its names",
+        "tree.py",
+        "for k in tree}",
+        "for k in sorted(tree)}",
+        "tree optim",
+    ),
+    Mistake(
+        "a map ignores the names of the other trees",
+        "tree.py",
+        "*(o[k] for o in others)) for k in tree",
+        "*(list(o.values())[i] for o in others)) for i, k in enumerate(tree)",
+        "tree optim",
+    ),
+    Mistake(
+        "complex numbers are always double",
+        "backend.py",
+        "return xp.complex64 if real == xp.float32 else xp.complex128",
+        "return xp.complex128",
+        "scan ssm",
+    ),
+    Mistake(
+        "a file is put in place before it is written",
+        "files.py",
+        '        with os.fdopen(handle, "wb") as file:',
+        '        os.replace(name, path)\n        name = os.fspath(path)\n        with os.fdopen(handle, "wb") as file:',
+        "files checkpoint",
+    ),
+    Mistake(
+        "gradcheck passes over nan",
+        "gradcheck.py",
+        "return self.error <= self.expected",
+        "return not self.error > self.expected",
+        "gradcheck",
+    ),
+    Mistake(
+        "gradcheck looks at the real parts only",
+        "gradcheck.py",
+        "xp.real(x) * xp.real(y) + xp.imag(x) * xp.imag(y)",
+        "xp.real(x) * xp.real(y)",
+        "gradcheck",
+    ),
+    Mistake(
+        "gradcheck looks at the first input only",
+        "gradcheck.py",
+        "rows.append(max(checked, key=Row.badness))",
+        "rows.append(max(checked, key=Row.badness) if i == 0 else rows[0])",
+        "gradcheck",
+    ),
+    Mistake("gradcheck takes any dtype", "gradcheck.py", " or gradient.dtype != leaf.dtype", "", "gradcheck"),
+    Mistake(
+        "gradcheck calls backward once",
+        "gradcheck.py",
+        "(gradient != again) & (gradient == gradient)",
+        "gradient != gradient",
+        "gradcheck",
+    ),
+]
+
+
+def planted(mistake: Mistake) -> str:
+    """The text of the file with the mistake in it."""
+    text = (ROOT / "minissm" / mistake.file).read_text()
+    assert text.count(mistake.old) == 1, f"{mistake.file} has {text.count(mistake.old)} times {mistake.old!r}"
+    return text.replace(mistake.old, mistake.new)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
+def test_a_planted_mistake_still_has_its_place(mistake):
+    ast.parse(planted(mistake))
+    assert mistake.new != mistake.old
+    assert all((ROOT / "tests" / f"test_{name}.py").exists() for name in mistake.tests.split())
+
+
+def test_no_mistake_is_planted_twice():
+    assert len({m.name for m in MISTAKES}) == len({(m.file, m.old, m.new) for m in MISTAKES}) == len(MISTAKES) >= 30
+
+
+@contextmanager
+def copied():
+    """A copy of the repository, without what git, Python and pytest keep for themselves."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        unwanted = (".git", ".*_cache", "__pycache__", ".venv", ".hypothesis", "runs", "build", "dist", "*.egg-info")
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*unwanted))
+        yield copy
+
+
+def first_failure(copy: Path, files: list[str]) -> str:
+    """The first test of `files` that fails in the copy, "" where all pass."""
+    command = [sys.executable, "-m", "pytest", "-x", "-rfE", "-p", "no:cacheprovider", f"--ignore={ME}", *files]
+    environment = os.environ | {"PYTHONPATH": str(copy), "COLUMNS": "300", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT)
+    if done.returncode == 0:
+        return ""
+    found = re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", done.stdout, re.MULTILINE)
+    assert done.returncode == 1, done.stdout + done.stderr  # anything else is not a test that failed
+    assert found, done.stdout + done.stderr
+    return found[0]
+
+
+def caught(mistake: Mistake) -> tuple[str, float]:
+    """The first test that fails, of the mirrored files or else of all, and the seconds that it took."""
+    start = time.perf_counter()
+    with copied() as copy:
+        (copy / "minissm" / mistake.file).write_text(planted(mistake))
+        mirrored = [f"tests/test_{name}.py" for name in mistake.tests.split()]
+        return first_failure(copy, mirrored) or first_failure(copy, []), time.perf_counter() - start
+
+
+@pytest.mark.slow
+def test_a_copy_is_what_is_tested_and_passes_without_a_mistake():
+    with copied() as copy:
+        found = subprocess.run(
+            [sys.executable, "-c", "import minissm; print(minissm.__file__)"],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+        )
+        assert found.stdout.strip() == str(copy / "minissm" / "__init__.py")
+        assert first_failure(copy, []) == ""
+
+
+@pytest.mark.slow
+def test_every_planted_mistake_is_caught():
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(caught, MISTAKES))
+    print()
+    for mistake, (test, seconds) in zip(MISTAKES, outcomes, strict=True):
+        print(f"{mistake.name} | {mistake.file} | {test or 'NOTHING'} | {seconds:.1f} s")
+    survivors = [mistake.name for mistake, (test, _) in zip(MISTAKES, outcomes, strict=True) if not test]
+    assert survivors == []
