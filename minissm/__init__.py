@@ -7,7 +7,7 @@ ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.linear, scan.recur
 from . import filters, layers, losses, optim, scan, tasks, tree
 from .attention import Attn, attention
 from .backend import namespace, to
-from .checkpoint import load, save
+from .checkpoint import load, load_state, save, save_state
 from .filters import S4d
 from .gradcheck import GradientError, gradcheck
 from .layers import Fnn
@@ -35,11 +35,13 @@ __all__ = [
     "gradcheck",
     "layers",
     "load",
+    "load_state",
     "losses",
     "namespace",
     "optim",
     "parse",
     "save",
+    "save_state",
     "scan",
     "ssm",
     "tasks",
