@@ -7,7 +7,7 @@ ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.linear, scan.recur
 from . import filters, layers, losses, optim, scan, tasks, tree
 from .attention import Attn, attention
 from .backend import namespace, to
-from .checkpoint import load, save
+from .checkpoint import load, load_state, save, save_state
 from .filters import Fir, S4d, Trig
 from .gradcheck import GradientError, gradcheck
 from .layers import Fnn
@@ -41,12 +41,14 @@ __all__ = [
     "gradcheck",
     "layers",
     "load",
+    "load_state",
     "losses",
     "lstm",
     "namespace",
     "optim",
     "parse",
     "save",
+    "save_state",
     "scan",
     "selective",
     "selective_scan",

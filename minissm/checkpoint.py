@@ -1,8 +1,15 @@
-"""Models on disk: one .npz with a leaf an array and the Model inside as text. Nothing in it is ever executed."""
+"""Models, states and trainings on disk: an .npz with an array a leaf. Nothing in it is ever executed.
 
+Beside the arrays lie `layout`, the tree as JSON, and `digest`, a SHA-256 of all the rest: a file that was damaged or
+cut anywhere is refused, and never gives other numbers.
+"""
+
+import hashlib
 import io
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,56 +18,118 @@ from .backend import to
 from .files import write_whole
 from .model import Model
 
-MODEL = "model"  # the entry with repr(net); the others are named after their leaves: params.blocks.0.w_in
+Tree = Any  # dict[str, Tree] | list[Tree] | None | bool | int | float | str | array
+LAYOUT, DIGEST = "layout", "digest"
 
 
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
     net.sentence  # noqa: B018  (a block without a word can't be read back, and says so here)
-    arrays = {f"params.{name}": leaf for name, leaf in tree.named(to(params, "numpy"))}
-    _template(f"save: {os.fspath(path)}", net, arrays)
-    buffer = io.BytesIO()
-    np.savez(buffer, **{MODEL: np.array(repr(net)), **arrays})
-    write_whole(path, lambda file: file.write(buffer.getbuffer()))
+    _template(f"save: {os.fspath(path)}", net, params)
+    save_tree(path, {"model": repr(net), "params": params})
 
 
 def load(path: str | os.PathLike) -> tuple[Model, dict]:
     """-> net, params (on NumPy). ValueError in one sentence for any file that `save` did not write whole."""
-    who, found = f"load: {os.fspath(path)}", {}
+    who, found = f"load: {os.fspath(path)}", load_tree(path)
+    if not (isinstance(found, dict) and found.keys() == {"model", "params"} and isinstance(found["model"], str)):
+        raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
+    try:
+        net = Model.read(found["model"])
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{who} holds no model of this minissm ({error}); save it again") from None
+    template, named = _template(who, net, found["params"]), dict(tree.named(found["params"]))
+    leaves = (named[name] for name, _ in tree.named(template))
+    return net, tree.map(lambda _: next(leaves), template)
+
+
+def save_state(path: str | os.PathLike, state: Tree) -> None:
+    """Write what a model remembers of its sequences: nested dicts and lists of arrays, numbers, texts and None."""
+    save_tree(path, {"state": state})
+
+
+def load_state(path: str | os.PathLike) -> Tree:
+    """The state as `save_state` was given it (arrays on NumPy, tuples as lists). ValueError for any other file."""
+    found = load_tree(path)
+    if not isinstance(found, dict) or found.keys() != {"state"}:
+        raise ValueError(f"load: {os.fspath(path)} holds no state; expected a file that minissm.save_state wrote")
+    return found["state"]
+
+
+def save_tree(path: str | os.PathLike, tree: Tree) -> None:
+    """Write nested dicts and lists of arrays, numbers, texts and None to `path`, whole or not at all."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def layout(leaf: Tree, name: str) -> Any:
+        """JSON, with {"": name} in the place of each array."""
+        if isinstance(leaf, dict):
+            for key in leaf:
+                if not isinstance(key, str) or not key or "." in key:
+                    raise ValueError(f"save: {path}: the key {key!r}; expected a text without a dot")
+            return {key: layout(leaf[key], f"{name}.{key}" if name else key) for key in leaf}
+        if isinstance(leaf, list | tuple):
+            return [layout(child, f"{name}.{i}" if name else str(i)) for i, child in enumerate(leaf)]
+        if leaf is None or (isinstance(leaf, int | float | str) and not isinstance(leaf, np.generic)):
+            return leaf
+        arrays[name] = np.asarray(to(leaf, "numpy"))
+        if name in (LAYOUT, DIGEST) or arrays[name].dtype.kind not in "biufc":
+            given = f"{name} is of type {type(leaf).__name__}"
+            raise ValueError(f"save: {path}: {given}; expected numbers, not named {LAYOUT} or {DIGEST}")
+        return {"": name}
+
+    text = json.dumps(layout(tree, ""))
+    buffer = io.BytesIO()
+    np.savez(buffer, **sealed({LAYOUT: np.array(text.encode())} | arrays))
+    write_whole(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def load_tree(path: str | os.PathLike, remedy: str = "save it again") -> Tree:
+    """The tree that `save_tree` was given, with lists for tuples. ValueError in one sentence for any other file."""
+    who = f"load: {os.fspath(path)}"
     if not Path(path).is_file():
         raise FileNotFoundError(f"{who}: no such file; give the .npz that minissm.save wrote")
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except Exception as error:  # of many types: zipfile, zlib, tokenize and NumPy each have their own
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ValueError(f"{who} is not a whole checkpoint ({reason}); save it again") from None
-    arrays = all(isinstance(entry, np.ndarray) for entry in found.values())
-    if not arrays or MODEL not in found or found[MODEL].dtype.kind != "U" or found[MODEL].ndim:
-        raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
+        raise ValueError(f"{who} is not a whole checkpoint ({reason}); {remedy}") from None
+    if not all(isinstance(a, np.ndarray) for a in arrays.values()) or not {LAYOUT, DIGEST} <= arrays.keys():
+        raise ValueError(f"{who} holds no minissm model or state, or one without a digest; {remedy}")
+    if arrays[DIGEST].tobytes() != sealed(arrays)[DIGEST].tobytes():
+        raise ValueError(f"{who} is not a whole checkpoint (its digest is another); {remedy}")
     try:
-        net = Model.read(str(found.pop(MODEL)))
-    except (ValueError, TypeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{who} holds no model of this minissm ({error}); save it again") from None
-    template = _template(who, net, found)
-    leaves = (found[f"params.{name}"] for name, _ in tree.named(template))
-    return net, tree.map(lambda _: next(leaves), template)
+        return json.loads(arrays[LAYOUT].item(), object_hook=lambda o: arrays[o[""]] if "" in o else o)
+    except Exception as error:  # sealed by someone else
+        raise ValueError(f"{who} has no layout that can be read ({type(error).__name__}); {remedy}") from None
 
 
-def _template(who: str, net: Model, arrays: dict[str, np.ndarray]) -> dict:
-    """Parameters of net, drawn anew; ValueError where the arrays have other names, shapes or dtypes."""
-    held = sum(a.size for a in arrays.values())
+def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The arrays with a digest of their names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        if name != DIGEST:
+            digest.update(repr((name, array.dtype.str, array.shape)).encode())
+            digest.update(array.tobytes())
+    return arrays | {DIGEST: np.array(digest.hexdigest().encode())}
+
+
+def _template(who: str, net: Model, params: Tree) -> dict:
+    """Parameters of net, drawn anew; ValueError where those given have other names, shapes or dtypes."""
+    given = {f"params.{name}": leaf for name, leaf in tree.named(params)}
+    held = sum(getattr(leaf, "size", 0) for leaf in given.values())
     if net.size > 2 * held:  # before a model that is much too large for its file is drawn
         raise ValueError(f"{who}: {net!r} has {net.size} parameters, {held} given; save a model with its own")
     template = net.init(np.random.default_rng(0))
     expected = {f"params.{name}": leaf for name, leaf in tree.named(template)}
-    for name in sorted(expected.keys() ^ arrays.keys()):
+    for name in sorted(expected.keys() ^ given.keys()):
         state = "missing" if name in expected else "one too many"
         raise ValueError(f"{who}: the array {name} is {state} for {net!r}; save a model with its own parameters")
     for name, leaf in expected.items():
-        if arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype:
-            got = f"{arrays[name].dtype} {arrays[name].shape}"
+        shape, dtype = getattr(given[name], "shape", ()), getattr(given[name], "dtype", type(given[name]).__name__)
+        if (shape, str(dtype)) != (leaf.shape, str(leaf.dtype)):
             raise ValueError(
-                f"{who}: the array {name} is {got}; {net!r} needs {leaf.dtype} {leaf.shape}; save a model with its own"
+                f"{who}: the array {name} is {dtype} {shape}; "
+                f"{net!r} needs {leaf.dtype} {leaf.shape}; save a model with its own"
             )
     return template

@@ -1,12 +1,14 @@
 """The command line: `minissm run copying`, `minissm info`. What a command does lives in lab/; here are its words.
 
-Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence why; 130 interrupted.
+Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence why; 130 interrupted, 143 ended
+by SIGTERM: both have saved, and say how to go on.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -33,10 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("minissm: the reader of the output has gone; give it a file instead")
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        _say(f"minissm: can't write{where} ({error.strerror or error}); free some space or choose another --out")
+        gone = isinstance(error, FileNotFoundError)
+        how = "its folder was removed, start again" if gone else "free some space and go on with --resume"
+        _say(f"minissm: can't write{where} ({error.strerror or error}); {how}, or choose another --out")
     except KeyboardInterrupt as stop:
         _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
-        return 130
+        return getattr(stop, "code", 130)
     return 2
 
 
@@ -65,9 +69,7 @@ def _parser() -> Parser:
     run = commands.add_parser("run", help="train models on a task and compare them", allow_abbrev=False)
     run.set_defaults(command=_run)
     run.add_argument("task", metavar="TASK", help=f"one of {', '.join(TASKS)}")
-    run.add_argument(
-        "--profile", default="quick", help=f"seeds, steps and rates: {', '.join(PROFILES)} (default quick)"
-    )
+    run.add_argument("--profile", help=f"seeds, steps and rates: {', '.join(PROFILES)} (default quick)")
     run.add_argument("--models", help=f'sentences joined by ; (default "{"; ".join(MODELS)}")')
     run.add_argument("--seeds", type=_whole, help="how many, counted from 0")
     run.add_argument("--steps", type=_whole, help="training steps of each run")
@@ -78,10 +80,11 @@ def _parser() -> Parser:
         type=_rates,
         help=f"learning rate, or several joined by , : the best at the last look is shown (default {LR:g})",
     )
-    run.add_argument("--mode", default="auto", help=f"how filters are computed: auto, {', '.join(MODES)}")
-    run.add_argument("--backend", default="numpy", help="numpy or cupy")
-    run.add_argument("--dtype", default="float32", help=f"one of {', '.join(DTYPES)}")
+    run.add_argument("--mode", help=f"how filters are computed: {', '.join(MODES)} (default auto: the fastest)")
+    run.add_argument("--backend", help="numpy (the default) or cupy")
+    run.add_argument("--dtype", help=f"one of {', '.join(DTYPES)} (default {DTYPES[0]})")
     run.add_argument("--out", metavar="DIR", help="folder for the results (default: a new dated one under runs/)")
+    run.add_argument("--resume", metavar="DIR", help="finish the run in this folder, which was stopped or killed")
     run.add_argument(
         "--jobs", type=_whole, help="processes (default: one a core; 1 keeps everything in this one, for a debugger)"
     )
@@ -115,22 +118,51 @@ def _run(a: argparse.Namespace) -> int:
     from .lab import compare, machine, plots, report
     from .tasks import TASKS
 
-    if a.profile not in compare.PROFILES:
+    if a.profile not in (None, *compare.PROFILES):
         raise ValueError(f"run: unknown profile {a.profile!r}; expected one of {', '.join(compare.PROFILES)}")
     if a.width and a.budget:
         raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
-    given: dict[str, Any] = {"seeds": a.seeds, "steps": a.steps, "lrs": a.lr, "budget": a.budget, "width": a.width}
-    if a.models is not None:
-        given["models"] = tuple(a.models.split(";"))
-    settings = compare.PROFILES[a.profile] | {k: v for k, v in given.items() if v is not None}
-    config = compare.Config(a.task, mode=a.mode, backend=a.backend, dtype=a.dtype, **settings)
-    jobs = a.jobs or (1 if a.backend == "cupy" or sys.gettrace() else machine.cores())
-    folder, rows, curves = compare.run(config, a.out, jobs)
+    models = tuple(a.models.split(";")) if a.models is not None else None
+    given: dict[str, Any] = {"models": models, "lrs": a.lr}
+    given |= {name: getattr(a, name) for name in ("seeds", "steps", "budget", "width", "mode", "backend", "dtype")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if a.resume is None:
+        config = compare.Config(a.task, **compare.PROFILES[a.profile or "quick"] | given)
+    else:
+        config = _as_stored(a, compare.PROFILES.get(a.profile, {}) | given)
+    jobs = a.jobs or (1 if config.backend == "cupy" or sys.gettrace() else machine.cores())
+    folder, rows, curves = compare.resume(a.resume, jobs) if a.resume else compare.run(config, a.out, jobs)
     task = TASKS[a.task]()
     print(f"\n{report.table(rows, curves, task, config)}\n", flush=True)
     figures = plots.comparison(rows, curves, task, config, folder)
     print(f"rows: {folder / 'results.jsonl'}   figure: {figures[0]}")
     return 1 if any(r["stopped"] for r in rows) else 0
+
+
+def _as_stored(a: argparse.Namespace, given: dict[str, Any]) -> Any:
+    """The settings in the folder of --resume; ValueError if what is given here says something else."""
+    from dataclasses import replace
+
+    from .lab.compare import stored
+
+    if a.out is not None:
+        raise ValueError("run: both --resume and --out given; what is resumed stays in its folder, leave --out away")
+    config, _ = stored(Path(a.resume))
+    asked = replace(config, task=a.task, **given)
+    for name in ("task", *given):
+        wanted, held = getattr(asked, name), getattr(config, name)
+        if wanted != held:
+            option = {"task": "TASK", "lrs": "--lr"}.get(name, f"--{name}")
+            raise ValueError(
+                f"run: {option} is {_spelled(wanted)}, but {a.resume} was begun with {_spelled(held)}; "
+                "leave it as it was, or start a new run with --out"
+            )
+    return config
+
+
+def _spelled(value: Any) -> str:
+    """As it is given on the command line."""
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _info(_: argparse.Namespace) -> int:

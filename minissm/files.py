@@ -1,17 +1,18 @@
-"""Files are written whole: under a temporary name in the same folder, then renamed."""
+"""Files are written whole: under a temporary name in the same folder, then renamed. And a folder can be held alone."""
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
     """write(file) fills a binary file that appears under `path` when it is complete; on any failure nothing changes."""
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    path, name = Path(path), ""
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
@@ -19,10 +20,60 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say where
-            error.filename = os.fspath(path)
+        if name:
+            with suppress(OSError):
+                os.unlink(name)
+        if isinstance(error, OSError):  # a full disk does not say where, a deleted folder names the temporary file
+            error.filename, error.filename2 = os.fspath(path), None
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process had not finished writing, below a folder that nobody else works in."""
+    for path in folder.rglob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder; ValueError if another process does. The system lets go of it when this process ends, however."""
+    path = folder / ".lock"
+    with open(path, "ab") as file:
+        if not _locked(file) or not _is_at(file, path):
+            raise ValueError(f"run: another run works in {folder}; wait for its end or choose another folder")
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file; an empty one may stay
+                path.unlink()
+
+
+def _locked(file: Any) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: better to run than not
+        pass
+    return True
+
+
+def _is_at(file: Any, path: Path) -> bool:
+    """The one who held it may have removed it between our opening and locking."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _umask() -> int:

@@ -1,20 +1,24 @@
 """The training loop: draw a batch, forward, loss, backward, clip, update; now and then look at fresh sequences."""
 
 import math
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import losses, optim
+from . import losses, optim, tree
 from .backend import like, namespace, to
+from .checkpoint import load_tree, save_tree
 from .checks import whole_number
 from .model import Model
 from .progress import Progress
 from .tasks import Batch, Task
 
 LR, BATCH, CLIP = 8e-3, 64, 1.0  # what trains the models here (docs/experiments.md, "The recipe")
+LOOKS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
 
 
 class Scores(NamedTuple):
@@ -27,10 +31,29 @@ class Scores(NamedTuple):
 
 @dataclass
 class Log:
-    """rows: step, training loss since the last row, and scores, at every look.  stopped: why it ended early, or ""."""
+    """rows: step, training loss since the last row, and scores, at every look.  stopped: why it ended early, or "".
+
+    seconds: spent in training, before an interruption and after.
+    """
 
     rows: list[dict] = field(default_factory=list)
     stopped: str = ""
+    seconds: float = field(default=0.0, compare=False, repr=False)
+
+
+class Moment(NamedTuple):
+    """A training between two steps: all that decides the bits to come. Nothing in it is ever written to."""
+
+    params: dict
+    finite: dict  # the last parameters whose loss was seen to be finite
+    adamw: optim.AdamWState | None
+    draw: Mapping  # the state of the generator of the batches
+    watch: Mapping  # and of that of the looks
+    rows: tuple[dict, ...] = ()
+    recent: tuple[float, ...] = ()  # losses since the last look
+    done: int = 0
+    stopped: str = ""
+    seconds: float = 0.0
 
 
 def step(
@@ -46,6 +69,75 @@ def step(
     return params, state, loss
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a training is to be. With the moment it begins at, it decides every bit."""
+
+    net: Model
+    task: Task
+    steps: int
+    lr: float
+    batch: int
+    clip: float
+    mode: str
+    looks: int
+    rng: str  # the kind of generator
+
+    def next(self, now: Moment, rng: np.random.Generator, watch: np.random.Generator) -> Moment:
+        """One step later. Whoever is interrupted in here still has the moment before."""
+        done, rate = now.done + 1, self.lr * optim.warmup_cosine(now.done, self.steps)
+        drawn = self.task.batch(rng, self.batch)
+        params, adamw, loss = step(self.net, now.params, drawn, now.adamw, rate, self.clip, self.mode)
+        recent, rows, stopped = (*now.recent, float(loss)), now.rows, ""
+        if not math.isfinite(recent[-1]):
+            stopped = f"the loss was {recent[-1]} at step {done} of {self.steps}; try a smaller lr than {self.lr:g}"
+            return now._replace(params=now.finite, stopped=stopped)
+        if done in look_steps(self.steps, self.looks):
+            scores = evaluate(self.net, params, self.task, watch, 200, self.mode)
+            rows = (*rows, {"step": done, "training_loss": sum(recent) / len(recent), **scores._asdict()})
+            recent = ()
+            if not math.isfinite(scores.loss):
+                stopped = f"the loss was {scores.loss} after step {done} of {self.steps}"
+                params, stopped = now.params, f"{stopped}; try a smaller lr than {self.lr:g}"
+        states = rng.bit_generator.state, watch.bit_generator.state
+        return Moment(params, now.params, adamw, *states, rows, recent, done, stopped)
+
+    def write(self, path: str | os.PathLike, now: Moment) -> None:
+        """The checkpoint: the settings, and the moment with its parameters as flat vectors."""
+        flat = {"params": tree.flatten(now.params), "finite": tree.flatten(now.finite)}
+        save_tree(path, now._asdict() | flat | {"adamw": now.adamw and now.adamw._asdict(), "plan": self._settings()})
+
+    def read(self, path: str | os.PathLike, like_params: dict) -> Moment:
+        """The moment that `write` wrote; ValueError where it is of another plan."""
+        found = load_tree(path, "delete it to train anew")
+        held = found.pop("plan", None) if isinstance(found, dict) else None
+        if not isinstance(held, dict):
+            raise ValueError(f"fit: {os.fspath(path)} holds no training; give another name for the checkpoint")
+        for name, value in self._settings().items():
+            if held.get(name) != value:
+                raise ValueError(
+                    f"fit: {os.fspath(path)} holds a training with {name}={held.get(name)}, now {name}={value} is "
+                    "given; give what was given then, or another checkpoint"
+                )
+        place = like_params["embed"]["w"]
+        for name in ("params", "finite"):
+            found[name] = tree.unflatten(like_params, like(found[name], place))
+        if found["adamw"] is not None:
+            moved = {k: v if k == "n" else like(v, place) for k, v in found["adamw"].items()}
+            found["adamw"] = optim.AdamWState(**moved)
+        return Moment(**found | {"rows": tuple(found["rows"]), "recent": tuple(found["recent"])})
+
+    def _settings(self) -> dict:
+        task = f"{self.task.name} with vocab={self.task.vocab} and length={self.task.length}"
+        return vars(self) | {"net": repr(self.net), "task": task}
+
+
+def look_steps(steps: int, looks: int = LOOKS) -> list[int]:
+    """After which steps the model is evaluated: the last is always among them."""
+    every = -(-steps // looks)
+    return [*range(every, steps, every), steps]
+
+
 def fit(
     net: Model,
     params: dict,
@@ -57,10 +149,12 @@ def fit(
     batch: int = BATCH,
     clip: float = CLIP,
     mode: str = "auto",
-    looks: int = 15,
+    looks: int = LOOKS,
     threads: int | None = 1,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: float = EVERY,
 ) -> tuple[dict, Log]:
     """Train on fresh batches of the task. -> params, log.
 
@@ -68,49 +162,48 @@ def fit(
     `looks` times on the way the model is evaluated on 200 fresh sequences. Ctrl-C ends the training and keeps what is
     done; so does a loss that is no longer finite: then params are the last with a finite loss, and log.stopped says so.
 
+    checkpoint: a file that is written every `every` seconds, at Ctrl-C and at the end. Where it is there already the
+    training goes on from it, to the bits of one that was never interrupted (params and rng as given only say of which
+    kind they are); a finished one returns at once. Delete the file to train anew.
+
     threads: of BLAS (None: as many as it takes). One is the default: the products of a small model gain nothing from
     more, are slower by far where something else wants the cores, and round differently with each number of threads.
     """
     from threadpoolctl import threadpool_limits
 
-    for name, value in (("steps", steps), ("batch", batch), ("looks", looks)):
-        whole_number("fit", name, value)
+    whole = {n: whole_number("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
     _answers(net, task)
     _keep_freed_memory()
-    log, state, recent, finite = Log(), None, [], params
-    watch = rng.spawn(1)[0]
-    every, done = -(-steps // looks), 0
+    kind = type(rng.bit_generator).__name__
+    plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, rng=kind, **whole)
+    watch, interrupted = rng.spawn(1)[0], ""
+    now = Moment(params, params, None, rng.bit_generator.state, watch.bit_generator.state)
+    if checkpoint is not None and os.path.exists(checkpoint):
+        now = plan.read(checkpoint, params)
+        rng.bit_generator.state, watch.bit_generator.state = now.draw, now.watch
+    start, written = time.perf_counter() - now.seconds, time.monotonic()
     with threadpool_limits(threads, "blas"), Progress(steps, f"training on {task.name}", progress) as bar:
         try:
-            for i in range(steps):
-                drawn = task.batch(rng, batch)
-                before = params
-                params, state, loss = step(net, params, drawn, state, lr * optim.warmup_cosine(i, steps), clip, mode)
-                recent.append(float(loss))
-                if not math.isfinite(recent[-1]):
-                    params = finite
-                    log.stopped = f"the loss was {recent[-1]} at step {i + 1} of {steps}; try a smaller lr than {lr:g}"
+            bar.update(now.done)
+            while now.done < plan.steps and not now.stopped:
+                now = plan.next(now, rng, watch)
+                if now.stopped:
                     break
-                finite = before
-                done = i + 1
-                if done % every == 0 or done == steps:
-                    scores = evaluate(net, params, task, watch, 200, mode)
-                    log.rows.append({"step": done, "training_loss": sum(recent) / len(recent), **scores._asdict()})
-                    recent = []
-                    if not math.isfinite(scores.loss):
-                        params = finite
-                        log.stopped = (
-                            f"the loss was {scores.loss} after step {done} of {steps}; try a smaller lr than {lr:g}"
-                        )
-                        break
-                bar.update(1, f"loss {float(loss):.3f}")
+                bar.update(1, f"loss {now.recent[-1]:.3f}" if now.recent else "")
                 if on_step is not None:
-                    on_step(done)
+                    on_step(now.done)
+                if checkpoint is not None and time.monotonic() - written > every:
+                    plan.write(checkpoint, now._replace(seconds=time.perf_counter() - start))
+                    written = time.monotonic()
         except KeyboardInterrupt:
-            log.stopped = f"interrupted after {done} of {steps} steps"
+            interrupted = f"interrupted after {now.done} of {steps} steps"
+        now = now._replace(seconds=time.perf_counter() - start)
+        if checkpoint is not None:
+            plan.write(checkpoint, now)
+        log = Log(list(now.rows), interrupted or now.stopped, now.seconds)
         if log.stopped and progress:
             bar.say(f"fit: {log.stopped}")
-    return params, log
+    return now.params, log
 
 
 def evaluate(

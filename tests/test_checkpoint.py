@@ -2,14 +2,17 @@
 
 import errno
 import io
+import json
 import os
 import pickle
+import re
 import zipfile
 
 import numpy as np
 import pytest
 
-from minissm import Model, load, save, tree
+from minissm import Model, fit, load, load_state, save, save_state, tasks, tree
+from minissm.checkpoint import load_tree, save_tree, sealed
 
 NETS = [
     Model("ssm", vocab=5, width=3),
@@ -65,7 +68,10 @@ def test_what_was_saved_is_read_back_to_the_bit(net, tmp_path, rng):
 
 def test_the_file_is_plain_arrays_named_after_their_leaves(saved, rng):
     found = entries(saved)
-    assert str(found.pop("model")) == repr(NET)
+    layout = json.loads(found.pop("layout").item())
+    assert layout["model"] == repr(NET)
+    assert layout["params"]["embed"] == {"w": {"": "params.embed.w"}}
+    assert len(found.pop("digest").item()) == 64
     assert list(found) == [f"params.{name}" for name, _ in tree.named(NET.init(rng))]
     assert "params.blocks.0.filter.log_dt" in found
 
@@ -75,38 +81,97 @@ def test_savez_is_given_arrays_and_no_options(tmp_path, rng, monkeypatch):
     names = []
     monkeypatch.setattr(np, "savez", lambda file, **arrays: names.extend(arrays))
     save(tmp_path / "net.npz", NET, NET.init(rng))
-    assert names == ["model", *(f"params.{name}" for name, _ in tree.named(NET.init(rng)))]
+    assert names == ["layout", *(f"params.{name}" for name, _ in tree.named(NET.init(rng))), "digest"]
 
 
-def test_a_file_that_is_cut_anywhere_is_refused(saved):
-    whole = saved.read_bytes()
-    for length in [0, 1, 3, 4, 30, 100, *range(150, len(whole), 400), len(whole) - 30, len(whole) - 1]:
-        saved.write_bytes(whole[:length])
-        refused(saved, "is not a whole checkpoint", "save it again")
+# ---- damage
+
+STATE = {
+    "n": 3,
+    "blocks": [{"h": np.arange(6000, dtype="complex64").reshape(2, 3, 1000) * 1j}, None, {"t": 7, "keys": [np.eye(2)]}],
+}
 
 
-def test_a_changed_byte_is_either_refused_or_changes_nothing(saved, rng):
-    whole, params = saved.read_bytes(), load(saved)[1]
-    refusals = accepted = 0
-    for place in range(0, len(whole), 41):
-        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
-        try:
-            net, read = load(saved)
-        except ValueError as error:
-            refusals += "\n" not in str(error)
-        else:
-            accepted += 1
-            assert net == NET
-            assert all(np.array_equal(a, b) for a, b in zip(tree.leaves(read), tree.leaves(params), strict=True))
-    assert refusals + accepted == len(range(0, len(whole), 41))
-    assert refusals > accepted > 0
+@pytest.fixture(params=["model", "training", "state"])
+def kept(request, tmp_path):
+    """The path of a file of each kind, as large as they come, and what reads it."""
+    path, task = tmp_path / "kept.npz", tasks.associative_recall(2, 3, 3)
+    net = Model("ssm + fnn1", vocab=task.vocab, width=16)
+    params = net.init(np.random.default_rng(0))
+    if request.param == "model":
+        save(path, net, params)
+        return path, load
+    if request.param == "training":
+        fit(net, params, task, 3, np.random.default_rng(0), batch=2, progress=False, checkpoint=path)
+        return path, load_tree
+    save_state(path, STATE)
+    return path, load_state
+
+
+def spelled(value):
+    """Equal exactly where value is, to the bit."""
+    if isinstance(value, dict):
+        return {key: spelled(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(v) for v in value]
+    return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else repr(value)
+
+
+def same_or_refused(path, read, content, before):
+    """Whether it was refused, in one sentence; if it wasn't, it reads as before."""
+    path.write_bytes(content)
+    try:
+        found = read(path)
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        assert spelled(found) == before
+        return False
+    assert refusal.startswith(f"load: {path} ")
+    assert "\n" not in refusal
+    return True
+
+
+def test_a_file_that_is_cut_anywhere_is_refused(kept):
+    path, read = kept
+    whole, before = path.read_bytes(), spelled(read(path))
+    places = [*range(100), *range(100, len(whole), 1000), *range(len(whole) - 100, len(whole))]
+    assert len(whole) > 20_000
+    assert all(same_or_refused(path, read, whole[:place], before) for place in places)
+
+
+@pytest.mark.parametrize("flips", [200, pytest.param(3000, marks=pytest.mark.slow)])
+def test_a_bit_that_is_flipped_anywhere_never_gives_other_numbers(kept, flips):
+    path, read = kept
+    whole, before = path.read_bytes(), spelled(read(path))
+    rng = np.random.default_rng(0)
+    refusals = 0
+    for place, bit in zip(rng.choice(len(whole), flips, replace=False), rng.integers(0, 8, flips), strict=True):
+        flipped = bytes([whole[place] ^ (1 << bit)])
+        refusals += same_or_refused(path, read, whole[:place] + flipped + whole[place + 1 :], before)
+    assert refusals > 0.9 * flips  # some bits of the format say nothing, like the time of day
+
+
+def test_a_file_without_its_digest_is_refused(saved):
+    found = entries(saved)
+    np.savez(saved, **{name: array for name, array in found.items() if name != "digest"})
+    refused(saved, "without a digest; save it again")
+
+
+def test_arrays_that_were_exchanged_are_refused(saved):
+    """Each is whole, and so is the archive."""
+    found = entries(saved)
+    found["params.embed.w"] = found["params.embed.w"] + 1
+    np.savez(saved, **found)
+    refused(saved, "its digest is another")
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("model", b"not an array"),
-        ("model", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',"),
+        ("layout", b"not an array"),
+        ("digest", b"not an array"),
+        ("layout", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',"),
         ("params.embed.w", b"not an array"),
         ("params.embed.w", b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((("),
         ("params.embed.w", b"\x93NUMPY\x09\x00"),
@@ -140,7 +205,7 @@ class Pickled:
         return Pickled.trace.append, ("unpickled",)
 
 
-@pytest.mark.parametrize("name", ["model", "params.embed.w", "params.extra"])
+@pytest.mark.parametrize("name", ["layout", "digest", "params.embed.w", "params.extra"])
 def test_pickles_are_refused_and_never_run(saved, name):
     np.savez(saved, **entries(saved) | {name: np.array([Pickled()], dtype=object)})
     refused(saved, "is not a whole checkpoint")
@@ -157,29 +222,40 @@ def test_pickles_are_refused_and_never_run(saved, name):
         ({"params.embed.w": np.ones((3, 5), "float32")}, ["params.embed.w is float32 (3, 5)", "needs float32 (5, 3)"]),
         ({"params.embed.w": np.ones((5, 3))}, ["params.embed.w is float64 (5, 3)", "needs float32 (5, 3)"]),
         ({"params.embed.w": np.ones((5, 3), "complex64")}, ["is complex64"]),
-        ({"params.embed.w": np.full((5, 3), "0")}, ["is <U1"]),
+        ({"params.embed.w": "0"}, ["is str ()"]),
         ({"model": None}, ["holds no minissm model"]),
-        ({"model": np.array(3.0)}, ["holds no minissm model"]),
-        ({"model": np.array([repr(NET)])}, ["holds no minissm model"]),
-        ({"model": np.array(repr(NET).encode())}, ["holds no minissm model"]),
-        ({"model": np.array('Model("ssm(modes=3) + fnn1", vocab=5, width=3)')}, ["one too many for Model("]),
-        ({"model": np.array('Model("ssm(modes=3) + fnn1", vocab=6, width=3, norm="layer")')}, ["params.embed.w is"]),
-        ({"model": np.array('Model("ssm(modes=3)", vocab=5, width=3, norm="layer")')}, ["one too many"]),
-        ({"model": np.array('Model("ssm", vocab=5, width=1000000000000000)')}, []),
-        ({"model": np.array('Model("fnn9(width=100000)", vocab=5, width=3)')}, [" parameters, ", " given"]),
-        ({"model": np.array('Model("gru", vocab=5)')}, ["holds no model", "unknown block 'gru'"]),
-        ({"model": np.array('Model("ssm", vocab=5, colour=3)')}, ["holds no model", "can't read"]),
-        ({"model": np.array('Model("ssm", vocab=1e999)')}, ["holds no model", "vocab=inf"]),
-        ({"model": np.array('Model("ssm", vocab=5, norm=[])')}, ["holds no model", "norm=[]"]),
-        ({"model": np.array(f'Model("ssm", vocab=1{"0" * 400})')}, ["holds no model"]),
-        ({"model": np.array("Model(" * 100_000)}, ["holds no model"]),
-        ({"model": np.array("")}, ["holds no model"]),
+        ({"model": 3.0}, ["holds no minissm model"]),
+        ({"model": [repr(NET)]}, ["holds no minissm model"]),
+        ({"model": np.ones(3)}, ["holds no minissm model"]),
+        ({"params": None}, ["holds no minissm model"]),
+        ({"model": 'Model("ssm(modes=3) + fnn1", vocab=5, width=3)'}, ["one too many for Model("]),
+        ({"model": 'Model("ssm(modes=3) + fnn1", vocab=6, width=3, norm="layer")'}, ["params.embed.w is"]),
+        ({"model": 'Model("ssm(modes=3)", vocab=5, width=3, norm="layer")'}, ["one too many"]),
+        ({"model": 'Model("ssm", vocab=5, width=1000000000000000)'}, []),
+        ({"model": 'Model("fnn9(width=100000)", vocab=5, width=3)'}, [" parameters, ", " given"]),
+        ({"model": 'Model("gru", vocab=5)'}, ["holds no model", "unknown block 'gru'"]),
+        ({"model": 'Model("ssm", vocab=5, colour=3)'}, ["holds no model", "can't read"]),
+        ({"model": 'Model("ssm", vocab=1e999)'}, ["holds no model", "vocab=inf"]),
+        ({"model": 'Model("ssm", vocab=5, norm=[])'}, ["holds no model", "norm=[]"]),
+        ({"model": f'Model("ssm", vocab=1{"0" * 400})'}, ["holds no model"]),
+        ({"model": "Model(" * 100_000}, ["holds no model"]),
+        ({"model": ""}, ["holds no model"]),
     ],
     ids=lambda value: str(value)[:60],
 )
 def test_what_does_not_belong_together_is_refused(saved, changes, words):
-    found = entries(saved) | changes
-    np.savez(saved, **{name: array for name, array in found.items() if array is not None})
+    """Sealed anew, so that only what is inside can be wrong."""
+    found = load_tree(saved)
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        place = found
+        for key in path:
+            place = place[key]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    save_tree(saved, found)
     refused(saved, *words)
 
 
@@ -195,7 +271,7 @@ def test_what_does_not_belong_together_is_refused(saved, changes, words):
 )
 def test_the_model_is_parsed_and_never_evaluated(saved, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    np.savez(saved, **entries(saved) | {"model": np.array(text)})
+    save_tree(saved, load_tree(saved) | {"model": text})
     refused(saved, "holds no model")
     assert os.listdir(tmp_path) == ["net.npz"]
 
@@ -267,3 +343,65 @@ def test_a_block_without_a_word_is_not_saved(tmp_path, rng):
     with pytest.raises(ValueError, match="no word spells the block"):
         save(tmp_path / "net.npz", net, net.init(rng))
     assert os.listdir(tmp_path) == []
+
+
+# ---- trees
+
+
+def test_a_state_is_read_back_as_it_was(tmp_path):
+    save_state(tmp_path / "state.npz", STATE)
+    assert spelled(load_state(tmp_path / "state.npz")) == spelled(STATE)
+    assert load_state(tmp_path / "state.npz")["blocks"][2]["t"] == 7
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1 << 127,
+        [0.1, float("inf"), True, "a text", "\u2211"],
+        {"rng": np.random.default_rng(0).bit_generator.state},
+        {"rng": np.random.Generator(np.random.MT19937(0)).bit_generator.state},
+        [np.float32(0.1), np.array(2j), np.zeros((0, 3)), np.arange(3, dtype=">i2"), np.asfortranarray(np.eye(3))],
+        (),
+        {},
+        [[], {}],
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_any_tree_of_numbers_is_read_back(tmp_path, value):
+    save_tree(tmp_path / "tree.npz", {"value": value})
+    expected = tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, np.generic) else leaf, value)
+    assert spelled(load_tree(tmp_path / "tree.npz")) == spelled({"value": expected})
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({1: np.ones(2)}, "the key 1; expected a text without a dot"),
+        ({"a.b": 1}, "the key 'a.b'"),
+        ({"": 1}, "the key ''"),
+        ({"a": {1, 2}}, "a is of type set; expected numbers"),
+        ({"a": [np.array(["x"])]}, "a.0 is of type ndarray; expected numbers"),
+        ({"a": np.array([None])}, "a is of type ndarray; expected numbers"),
+        ({"layout": np.ones(2)}, "not named layout or digest"),
+    ],
+)
+def test_what_is_no_tree_of_numbers_is_refused(tmp_path, value, words):
+    with pytest.raises(ValueError, match=rf"^save: .*tree.npz: .*{re.escape(words)}") as caught:
+        save_tree(tmp_path / "tree.npz", value)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_of_one_kind_is_not_read_as_another(saved, tmp_path):
+    with pytest.raises(ValueError, match=r"^load: .*net.npz holds no state; expected a file that minissm.save_state"):
+        load_state(saved)
+    save_state(tmp_path / "state.npz", STATE)
+    refused(tmp_path / "state.npz", "holds no minissm model; expected a file that minissm.save wrote")
+
+
+@pytest.mark.parametrize("layout", ['{"": "none"}', '{"": []}', "{", "[" * 100_000, "\xff"])
+def test_a_layout_that_cannot_be_read_is_refused(tmp_path, layout):
+    np.savez(tmp_path / "net.npz", **sealed({"layout": np.array(layout.encode("latin-1"))}))
+    refused(tmp_path / "net.npz", "has no layout that can be read")

@@ -197,7 +197,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "evaluate", evaluate)
     monkeypatch.setattr(compare, "PROFILES", {name: p | small for name, p in compare.PROFILES.items()})
     monkeypatch.setattr(compare, "versions", dict)
-    monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, jobs: compare.in_process(f, work, bar))
+    monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, *_: compare.in_process(f, work, bar))
     monkeypatch.setattr(plots, "comparison", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 import minissm
 from minissm import Model, Scores, evaluate, load, tree
-from minissm.lab import compare, workers
+from minissm.lab import compare, results, workers
 from minissm.lab.compare import Config, Job, run
 from minissm.tasks import TASKS
 
@@ -176,20 +176,20 @@ def test_a_number_that_is_not_finite_is_null(folder, monkeypatch):
     run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
     assert [row["loss"] for row in lines(folder / "results.jsonl")] == [None]
     with pytest.raises(ValueError, match="JSON"):
-        compare.write_lines(folder / "other.jsonl", [{"loss": float("inf")}])
+        results.write_lines(folder / "other.jsonl", [{"loss": float("inf")}])
     assert not (folder / "other.jsonl").exists()
 
 
 def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
     jobs = []
 
-    def on_ctrl_c(job, on_step):
+    def on_ctrl_c(job, on_step, **kept):
         jobs.append(job)
-        return run_job(job, on_step if len(jobs) < 3 else lambda _: signal.raise_signal(signal.SIGINT))
+        return run_job(job, on_step if len(jobs) < 3 else lambda _: signal.raise_signal(signal.SIGINT), **kept)
 
     run_job = compare.run_job
     monkeypatch.setattr(compare, "run_job", on_ctrl_c)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^2 of 4 runs are finished, .*minissm run copying --resume "):
         run(Config("copying", **TINY), folder)
     rows = lines(folder / "results.jsonl")
     assert [row["seed"] for row in rows] == [0, 0]
@@ -200,9 +200,10 @@ def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
 def test_ctrl_c_waits_until_the_pool_holds_no_lock():
     """Raised inside concurrent.futures.wait it left the locks of the futures held, and everything hung."""
     try:
-        with workers._ctrl_c() as pressed:
+        with workers.stop_signals(at_once=False) as pressed:
             signal.raise_signal(signal.SIGINT)
-            assert pressed == [signal.SIGINT]
+            signal.raise_signal(signal.SIGTERM)
+            assert pressed == [signal.SIGINT, signal.SIGTERM]
     except KeyboardInterrupt:
         pytest.fail("Ctrl-C was raised at once")
     with pytest.raises(KeyboardInterrupt):
@@ -228,7 +229,7 @@ def test_ctrl_c_belongs_to_the_main_thread_alone():
     seen = []
 
     def work():
-        with workers._ctrl_c() as pressed:
+        with workers.stop_signals(at_once=True) as pressed:
             seen.append(pressed)
 
     thread = threading.Thread(target=work)
@@ -239,14 +240,14 @@ def test_ctrl_c_belongs_to_the_main_thread_alone():
 
 def test_a_process_that_is_killed_ends_the_comparison_in_one_sentence(folder, monkeypatch):
     """As the system does when memory runs out. The first row stays."""
-    write = compare._write
+    write = results.write
 
     def write_and_kill(*args):
         write(*args)
         for child in multiprocessing.active_children():
             child.kill()
 
-    monkeypatch.setattr(compare, "_write", write_and_kill)
+    monkeypatch.setattr(results, "write", write_and_kill)
     config = Config("copying", ("ssm",), seeds=40, steps=200, budget=600)
     with pytest.raises(RuntimeError, match=r"^run: a process was ended from outside.*fewer --jobs$"):
         run(config, folder, jobs=2)

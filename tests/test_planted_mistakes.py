@@ -598,10 +598,10 @@ MISTAKES = [
     Mistake("taps by fft wrap around", "scan/taps.py", "fft_size(s.shape[2])", "fft_size(s.shape[2] - U)", "taps"),
     Mistake("trig: U for U + 1", "filters.py", "(2 * math.pi / (U + 1))", "(2 * math.pi / U)", "filters"),
     Mistake(
-        "trig: phases in the precision of the parameters",
+        "trig: phases in single precision",
         "filters.py",
-        "a, c = (xp.astype(p[name], xp.float64)[..., None]",
-        "a, c = (p[name][..., None]",
+        "cos, sin = xp.cos(a * w), xp.sin(a * w)",
+        "cos, sin = (f(xp.astype(a * w, xp.float32)) for f in (xp.cos, xp.sin))",
         "filters",
     ),
     Mistake(

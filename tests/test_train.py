@@ -1,9 +1,13 @@
 """The training loop."""
 
+import os
+import re
+
 import numpy as np
 import pytest
 
-from minissm import Model, evaluate, fit, losses, optim, tasks, train, tree
+from minissm import Model, evaluate, fit, losses, optim, save, tasks, train, tree
+from minissm.checkpoint import load_tree, save_tree
 
 TASK = tasks.associative_recall(2, 3, 3)
 
@@ -168,3 +172,145 @@ def test_wrong_requests_are_refused_in_one_sentence():
     other = Model("ssm", vocab=TASK.vocab, outputs=2, width=4)
     with pytest.raises(ValueError, match=r"train: .* for the task recall; expected vocab=6 and as many outputs"):
         fit(other, other.init(rng), TASK, 3, rng)
+
+
+# ---- a training that is interrupted
+
+
+class Pause(KeyboardInterrupt):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def __call__(self, done):
+        if done == self.at:
+            raise self
+
+
+def trained(path, steps=30, on_step=None, *, seed=0, bits=np.random.PCG64, task=TASK, **options):
+    net = Model("ssm + attn", vocab=task.vocab, width=4)
+    params = net.init(np.random.default_rng(seed))
+    rng = np.random.Generator(bits(seed))
+    options = {"batch": 8, "looks": 4, "progress": False, "on_step": on_step, "checkpoint": path} | options
+    return fit(net, params, task, steps, rng, **options)
+
+
+def same(one, other):
+    (params, log), (params2, log2) = one, other
+    assert log == log2
+    assert [a.tobytes() for a in tree.leaves(params)] == [a.tobytes() for a in tree.leaves(params2)]
+
+
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.SFC64])
+def test_a_training_goes_on_to_the_same_bits_however_often_it_is_interrupted(tmp_path, bits):
+    path, whole = tmp_path / "fit.npz", trained(None, bits=bits)
+    for at in (1, 2, 7, 8, 9, 21, 29):
+        _, log = trained(path, on_step=Pause(at), bits=bits)
+        assert log.stopped == f"interrupted after {at} of 30 steps"
+    same(trained(path, bits=bits), whole)
+    assert os.listdir(tmp_path) == ["fit.npz"]
+
+
+def test_an_interrupt_in_the_midst_of_a_step_loses_that_step_alone(tmp_path, monkeypatch):
+    """Drawn, but not trained on: the generators go back too."""
+    path, whole = tmp_path / "fit.npz", trained(None)
+    for place in ("step", "evaluate"):
+        with monkeypatch.context() as patched:
+            call, calls = getattr(train, place), []
+
+            def interrupted(*args, call=call, calls=calls):
+                calls.append(args)
+                result = call(*args)
+                if len(calls) == 2:
+                    raise KeyboardInterrupt
+                return result
+
+            patched.setattr(train, place, interrupted)
+            assert "interrupted" in trained(path)[1].stopped
+    same(trained(path), whole)
+
+
+def test_a_checkpoint_is_written_every_so_many_seconds(tmp_path):
+    """Nothing is caught here, as at kill -9: what goes on is the last checkpoint."""
+    path, seen = tmp_path / "fit.npz", []
+
+    def killed(done):
+        seen.append(path.exists())
+        if done == 17:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        trained(path, on_step=killed, every=1000)
+    assert not any(seen)
+    with pytest.raises(SystemExit):
+        trained(path, on_step=killed, every=0)
+    assert seen[-16:] == [True] * 16
+    assert load_tree(path)["done"] == 16
+    same(trained(path), trained(None))
+
+
+def test_a_finished_training_returns_at_once(tmp_path):
+    path = tmp_path / "fit.npz"
+    first = trained(path)
+    again = trained(path, on_step=lambda _: pytest.fail("trained again"), seed=5)
+    same(again, first)
+    assert again[1].seconds == pytest.approx(first[1].seconds, abs=0.5)
+
+
+def test_a_training_that_broke_off_stays_broken_off(tmp_path):
+    path = tmp_path / "fit.npz"
+    with np.errstate(all="ignore"):
+        first = trained(path, lr=1e20)
+        assert "the loss was" in first[1].stopped
+        same(trained(path, lr=1e20), first)
+
+
+def test_the_seconds_before_an_interruption_count(tmp_path):
+    path = tmp_path / "fit.npz"
+    trained(path, on_step=Pause(3))
+    save_tree(path, load_tree(path) | {"seconds": 1000.0})
+    assert 1000 < trained(path)[1].seconds < 1100
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"steps": 31}, "steps=30, now steps=31 is given"),
+        ({"lr": 1e-3}, "lr=0.008, now lr=0.001"),
+        ({"batch": 9}, "batch=8, now batch=9"),
+        ({"clip": 2}, "clip=1.0, now clip=2.0"),
+        ({"looks": 5}, "looks=4, now looks=5"),
+        ({"mode": "fft"}, "mode=auto, now mode=fft"),
+        ({"bits": np.random.MT19937}, "rng=PCG64, now rng=MT19937"),
+        ({"task": tasks.copying()}, "net=Model"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_training_is_refused_and_stays(tmp_path, changed, words):
+    path = tmp_path / "fit.npz"
+    trained(path, on_step=Pause(3))
+    before = path.read_bytes()
+    with pytest.raises(
+        ValueError, match=rf"^fit: .*fit.npz holds a training with .*{re.escape(words)}.*; give"
+    ) as caught:
+        trained(path, **changed)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_stays(tmp_path):
+    path = tmp_path / "fit.npz"
+    net, params, _ = setting()
+    save(path, net, params)
+    with pytest.raises(ValueError, match=r"^fit: .*fit.npz holds no training; give another name"):
+        trained(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"^load: .*fit.npz is not a whole checkpoint .*; delete it to train anew"):
+        trained(path)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_training(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        trained(tmp_path / "gone" / "fit.npz", every=0)
+    assert caught.value.filename == str(tmp_path / "gone" / "fit.npz")

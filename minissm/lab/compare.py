@@ -1,37 +1,39 @@
 """Compare models on a task: train each with several seeds, write one row a finished run, the weights beside it.
 
 A run is a pure function of its Job: the same job gives the same bits (one machine, same versions), whichever process
-it runs in and whatever runs beside it. One process, the one that was started, writes all the files.
+it runs in, whatever runs beside it and however often it is stopped and goes on. One process, the one that was started,
+writes all the files but the checkpoints.
 """
 
-import json
 import math
 import os
 import platform
 import re
-import time
+import shlex
+import signal
 import zlib
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import cupy, like, to
-from ..checkpoint import save
 from ..checks import whole
-from ..files import write_whole
+from ..files import alone_in, remove_parts
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import check_mode
 from ..sentence import parse, spell
 from ..tasks import TASKS
-from ..train import LR, evaluate, fit
+from ..train import EVERY, LR, evaluate, fit
+from . import results
 from .budget import at_budget, model_for
 from .machine import processor
-from .workers import in_process, in_processes
+from .workers import Terminated, in_process, in_processes, stop_signals
 
 MODELS = ("ssm", "ssm + fnn1", "ssm + fnn1 + ssm + fnn1", "attn + attn", "attn + fnn1 + attn + fnn1")
 PROFILES: dict[str, dict] = {
@@ -97,6 +99,16 @@ class Config:
             nets[name] = net
         return nets
 
+    def work(self) -> list["Job"]:
+        """All runs, in the order of their rows."""
+        nets = self.nets().items()
+        return [
+            Job(self.task, name, repr(net), seed, lr, self.steps, self.mode, self.backend)
+            for seed in range(self.seeds)
+            for lr in self.lrs
+            for name, net in nets
+        ]
+
 
 class Job(NamedTuple):
     """One run: everything that decides its outcome."""
@@ -117,6 +129,23 @@ class Job(NamedTuple):
             slug = f"{slug[:90]}-{zlib.crc32(self.model.encode()):08x}"
         return f"{slug}-seed{self.seed}-lr{self.lr}"
 
+    @property
+    def weights(self) -> str:
+        """Where they are, in the folder of the comparison."""
+        return f"weights/{self.name}.npz"
+
+    @property
+    def key(self) -> dict:
+        """What tells it from the other runs."""
+        return {"task": self.task, "model": self.model, "seed": self.seed, "lr": self.lr}
+
+    @property
+    def known(self) -> dict:
+        """What its row says, before it is run."""
+        net = Model.read(self.net)
+        sizes = {"parameters": net.size, "state_size": net.state_size(TASKS[self.task]().length)}
+        return self.key | {"net": self.net, "steps": self.steps, **sizes, "weights": self.weights}
+
 
 class Outcome(NamedTuple):
     """row: the line of results.jsonl.  curve: lines of curves.jsonl.  params: the trained weights, on NumPy.
@@ -129,32 +158,24 @@ class Outcome(NamedTuple):
     params: Any
 
 
-def run_job(job: Job, on_step: Any = None) -> Outcome:
-    """Draw, train, test. Data for drawing, training and testing come from three generators of the seed."""
+def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every: float = EVERY) -> Outcome:
+    """Draw, train, test. Data for drawing, training and testing come from three generators of the seed.
+
+    unfinished: the folder of its checkpoint, which it goes on from and leaves there.
+    """
     task, net = TASKS[job.task](), Model.read(job.net)
     draw, data, test = (np.random.default_rng([job.seed, i]) for i in range(3))
-    params = to(net.init(draw), job.backend)
-    start = time.perf_counter()
+    options: dict = {"lr": job.lr, "mode": job.mode, "progress": False, "on_step": on_step, "every": every}
+    if unfinished is not None:
+        options["checkpoint"] = unfinished / f"{job.name}.npz"
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a run that breaks off says so in its row
-        params, log = fit(net, params, task, job.steps, data, lr=job.lr, mode=job.mode, progress=False, on_step=on_step)
-        seconds = time.perf_counter() - start
+        params, log = fit(net, to(net.init(draw), job.backend), task, job.steps, data, **options)
         if log.stopped.startswith("interrupted"):
             raise KeyboardInterrupt
         scores = evaluate(net, params, task, test, TEST_SEQUENCES, job.mode)
-    key = {"task": job.task, "model": job.model, "seed": job.seed, "lr": job.lr}
-    row = {
-        **key,
-        "net": job.net,
-        "steps": job.steps,
-        "parameters": net.size,
-        "state_size": net.state_size(task.length),
-        **scores._asdict(),
-        "stopped": log.stopped,
-        "seconds": round(seconds, 2),
-        "weights": f"weights/{job.name}.npz",
-        "versions": versions(),
-    }
-    return Outcome(_finite(row), [_finite(key | r) for r in log.rows], to(params, "numpy"))
+    end = {"stopped": log.stopped, "seconds": round(log.seconds, 2), "versions": versions()}
+    row = _finite(job.known | scores._asdict() | end)
+    return Outcome(row, [_finite(job.key | look) for look in log.rows], to(params, "numpy"))
 
 
 def _finite(row: dict) -> dict:
@@ -175,52 +196,88 @@ def versions() -> dict[str, str]:
     }
 
 
-def run(config: Config, out: str | os.PathLike | None = None, jobs: int = 1) -> tuple[Path, list[dict], list[dict]]:
+def run(
+    config: Config, out: str | os.PathLike | None = None, jobs: int = 1, every: float = EVERY
+) -> tuple[Path, list[dict], list[dict]]:
     """Train everything that config names and write it to `out`. -> the folder, its rows, its learning curves.
 
-    Rows are printed as they finish, and stand in the order of the jobs whatever finished first. Ctrl-C keeps the
-    finished rows (and raises KeyboardInterrupt). jobs: processes; with 1 everything runs in this one, where a debugger
-    can step through it.
+    Rows are printed as they finish, and stand in the order of the jobs whatever finished first. Ctrl-C and SIGTERM save
+    what is done (and raise KeyboardInterrupt, which says how to go on); who is killed loses `every` seconds at most.
+    jobs: processes; with 1 everything runs in this one, where a debugger can step through it.
     """
-    nets = config.nets()
-    work = [
-        Job(config.task, name, repr(net), seed, lr, config.steps, config.mode, config.backend)
-        for seed in range(config.seeds)
-        for lr in config.lrs
-        for name, net in nets.items()
-    ]
-    folder = _new_folder(out, config)
-    rows: list[dict] = []
-    curves: list[dict] = []
-    jobs = min(jobs, len(work))
+    if out is not None and not os.fspath(out):
+        raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
+    work = config.work()
+    folder = Path(out) if out is not None else _dated(config.task)
+    with results.new_folder(folder, asdict(config) | {"versions": versions()}):
+        return folder, *_finish(work, folder, [], [], jobs, every)
+
+
+def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tuple[Path, list[dict], list[dict]]:
+    """Finish the run in the folder, as `run` would have; ValueError in one sentence where it can't be read."""
+    folder = Path(folder)
+    config, begun = stored(folder)
+    work = config.work()
+    with alone_in(folder):
+        remove_parts(folder)
+        rows, curves, said = results.finished(folder, [job.known for job in work])
+        changed = [f"{name} {begun.get(name)}, now {v}" for name, v in versions().items() if begun.get(name) != v]
+        if changed:
+            said.append(f"{folder} was begun with {'; '.join(changed)}: the last digits may differ")
+        for text in said:
+            print(text, flush=True)
+        return folder, *_finish(work, folder, rows, curves, jobs, every)
+
+
+def stored(folder: Path) -> tuple[Config, dict]:
+    """The settings of the run in the folder, and the versions it was begun with."""
+    asked = results.asked_in(folder)
+    begun = asked.pop("versions", None)
     try:
-        _run_all(work, jobs, config, folder, rows, curves)
-    except KeyboardInterrupt:
-        if rows:
-            raise KeyboardInterrupt(f"the {len(rows)} finished rows are in {folder}") from None
-        (folder / "run.json").unlink(missing_ok=True)
-        for path in (folder / "weights", folder):
-            with suppress(OSError):
-                path.rmdir()
-        raise KeyboardInterrupt("no run had finished, nothing is left") from None
-    return folder, rows, curves
+        if asked.keys() != {field.name for field in fields(Config)} or not isinstance(begun, dict):
+            raise ValueError("fields are missing, or too many")
+        return Config(**asked), begun
+    except (ValueError, TypeError, AttributeError) as error:
+        raise results.damaged(folder / "run.json", str(error)) from None
 
 
-def _run_all(work: list[Job], jobs: int, config: Config, folder: Path, rows: list[dict], curves: list[dict]) -> None:
-    """Fill rows and curves, and the files, as the runs finish."""
+def _finish(
+    work: list[Job], folder: Path, rows: list[dict], curves: list[dict], jobs: int, every: float
+) -> tuple[list[dict], list[dict]]:
+    """Do what has no row yet. -> all rows and curves; KeyboardInterrupt says how to go on."""
     place = {(job.model, job.seed, job.lr): i for i, job in enumerate(work)}
-    with (
-        Progress(len(work) * config.steps, f"{config.task}, {len(work)} runs") as bar,
-        closing(in_process(run_job, work, bar) if jobs == 1 else in_processes(run_job, work, bar, jobs)) as outcomes,
-    ):
-        bar.say(f"{config.task}: {len(work)} runs of {config.steps} steps, {jobs} at a time; results go to {folder}")
-        for outcome in outcomes:
-            rows.append(outcome.row)
-            curves.extend(outcome.curve)
-            for lines in (rows, curves):
-                lines.sort(key=lambda r: place[r["model"], r["seed"], r["lr"]])
-            _write(folder, outcome, rows, curves)
-            bar.say(line(outcome.row))
+
+    def in_order(lines: list[dict]) -> list[dict]:
+        return sorted(lines, key=lambda r: place[r["model"], r["seed"], r["lr"]])
+
+    done = {row["weights"] for row in rows}
+    for row in rows:  # who was killed between a row and the end of its checkpoint
+        results.checkpoint(folder, row).unlink(missing_ok=True)
+    left = [job for job in work if job.weights not in done]
+    task, steps, jobs, unfinished = work[0].task, work[0].steps, min(jobs, len(left)), folder / "unfinished"
+    if left:
+        unfinished.mkdir(exist_ok=True)
+    train = partial(run_job, unfinished=unfinished, every=every)
+    name = f"{task}, {len(work)} runs"
+    with stop_signals(at_once=jobs == 1) as pressed, Progress(len(work) * steps, name) as bar:
+        parts = [f"{task}: {len(work)} runs of {steps} steps", f"{jobs} at a time; results go to {folder}"]
+        bar.say(", ".join(parts if not rows else [parts[0], f"{len(rows)} of them finished", parts[1]]))
+        bar.update(len(rows) * steps)
+        outcomes = in_processes(train, left, bar, jobs, pressed) if jobs > 1 else in_process(train, left, bar)
+        try:
+            with closing(outcomes):
+                for outcome in outcomes:
+                    all_rows, all_curves = in_order([*rows, outcome.row]), in_order(curves + outcome.curve)
+                    results.write(folder, outcome, all_rows, all_curves)
+                    rows, curves = all_rows, all_curves
+                    bar.say(line(outcome.row))
+        except KeyboardInterrupt:
+            how = f"go on with: minissm run {task} --resume {shlex.quote(str(folder))}"
+            stop = Terminated if signal.SIGTERM in pressed else KeyboardInterrupt
+            raise stop(f"{len(rows)} of {len(work)} runs are finished, the others saved; {how}") from None
+    with suppress(OSError):
+        unfinished.rmdir()
+    return rows, curves
 
 
 def line(row: dict) -> str:
@@ -230,44 +287,7 @@ def line(row: dict) -> str:
     return f"{row['model']:32s} seed {row['seed']}  lr {row['lr']:g}  {scores}  {row['seconds']:.1f} s{end}"
 
 
-def _new_folder(out: str | os.PathLike | None, config: Config) -> Path:
-    """Make the folder and write what is to be run into it; ValueError where that can't be."""
-    if out is not None and not os.fspath(out):
-        raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
-    folder, made = Path(out) if out is not None else _dated(config.task), []
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"out: {folder} is a file; expected a folder, or a name that is still free")
-        for name in ("run.json", "results.jsonl"):
-            if (folder / name).exists():
-                raise ValueError(f"out: {folder} holds the results of another run ({name}); choose another folder")
-        weights = folder / "weights"
-        made = [path for path in (weights, *weights.parents) if not path.exists()]  # the innermost first
-        weights.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(config), indent=1) + "\n"
-        write_whole(folder / "run.json", lambda file: file.write(text.encode()))
-    except OSError as error:
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-        raise ValueError(f"out: can't write to {folder} ({error.strerror}); choose another folder") from None
-    return folder
-
-
 def _dated(task: str) -> Path:
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{task}"
     names = (f"{name}{suffix}" for suffix in ("", *(f"_{i}" for i in range(2, 1000))))
     return next(path for path in (Path("runs") / n for n in names) if not path.exists())
-
-
-def _write(folder: Path, outcome: Outcome, rows: list[dict], curves: list[dict]) -> None:
-    """Weights, curve, row, in this order: a row on disk has its weights beside it."""
-    save(folder / outcome.row["weights"], Model.read(outcome.row["net"]), outcome.params)
-    write_lines(folder / "curves.jsonl", curves)
-    write_lines(folder / "results.jsonl", rows)
-
-
-def write_lines(path: Path, lines: list[dict]) -> None:
-    """One JSON object a line, the whole file at once."""
-    text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in lines)
-    write_whole(path, lambda file: file.write(text.encode()))

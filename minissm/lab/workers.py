@@ -19,20 +19,26 @@ from ..progress import Progress
 Run = Callable[[Any, Callable[[int], None]], Any]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which asks a process to end as Ctrl-C does, but for the exit code."""
+
+    code = 128 + signal.SIGTERM
+
+
 def in_process(run: Run, work: list, bar: Progress) -> Generator[Any, None, None]:
     """Outcomes in the order of the work; a debugger can step through the jobs."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
         for job in work:
-            yield run(job, lambda step: bar.update(1))
+            yield run(job, _counted(bar.update))
 
 
-def in_processes(run: Run, work: list, bar: Progress, jobs: int) -> Generator[Any, None, None]:
-    """The same outcomes from `jobs` processes, as they finish."""
+def in_processes(run: Run, work: list, bar: Progress, jobs: int, pressed: list[int]) -> Generator[Any, None, None]:
+    """The same outcomes from `jobs` processes, as they finish, until `pressed` is filled."""
     context = multiprocessing.get_context("spawn")
     steps, stop = context.SimpleQueue(), context.Event()
-    with _ctrl_c() as pressed, ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
+    with ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
         try:
             with _workers_deaf_to_ctrl_c():
                 waiting: set[Future] = {pool.submit(_work, run, job) for job in work}
@@ -45,6 +51,8 @@ def in_processes(run: Run, work: list, bar: Progress, jobs: int) -> Generator[An
                 if pressed:
                     raise KeyboardInterrupt
         except BrokenProcessPool:
+            if pressed:  # SIGTERM to all of them at once: each has saved
+                raise KeyboardInterrupt from None
             raise RuntimeError(
                 "run: a process was ended from outside, perhaps for want of memory; try again with fewer --jobs"
             ) from None
@@ -53,18 +61,41 @@ def in_processes(run: Run, work: list, bar: Progress, jobs: int) -> Generator[An
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _counted(tell: Callable[[int], Any], every: int = 1, last: int = 0) -> Callable[[int], None]:
+    """on_step that tells how many steps are new, after each `every` and the last; some may be of an earlier run."""
+    told = 0
+
+    def on_step(i: int) -> None:
+        nonlocal told
+        if i % every == 0 or i == last:
+            tell(i - told)
+            told = i
+
+    return on_step
+
+
 @contextmanager
-def _ctrl_c() -> Iterator[list[int]]:
-    """Ctrl-C fills the list. An exception in the midst of the pool would leave its locks held, and everything hangs."""
+def stop_signals(at_once: bool) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM fill the list, and raise KeyboardInterrupt too if at_once.
+
+    An exception in the midst of a pool would leave its locks held, and everything hangs.
+    """
     pressed: list[int] = []
+
+    def on_signal(number: int, _: Any) -> None:
+        pressed.append(number)
+        if at_once:
+            raise KeyboardInterrupt
+
     if threading.current_thread() is not threading.main_thread():
         yield pressed  # signals are the main thread's
         return
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -100,10 +131,19 @@ def _end_with_parent() -> None:
 
 
 def _work(run: Run, job: Any) -> Any:
+    """One job in a worker. Told to stop, by its parent or by SIGTERM, it saves first."""
+    terminated: list[int] = []
+    count = _counted(_worker["steps"].put, 50, job.steps)
+
     def on_step(i: int) -> None:
-        if i % 50 == 0 or i == job.steps:
-            _worker["steps"].put(i % 50 or 50)
-        if _worker["stop"].is_set():
+        count(i)
+        if terminated or _worker["stop"].is_set():
             raise KeyboardInterrupt
 
-    return run(job, on_step)
+    before = signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
+    try:
+        return run(job, on_step)
+    finally:
+        if terminated:
+            os._exit(128 + signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,155 @@
+"""The folder of a comparison: made new, written row by row, and read back where a run goes on.
+
+run.json: what was asked, and the versions it was begun with.  results.jsonl: a row a finished run.  curves.jsonl: its
+looks.  weights/: its model.  unfinished/: the checkpoints of the runs that have no row yet.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import load, save
+from ..files import alone_in, write_whole
+from ..model import Model
+from ..train import Scores, look_steps
+
+KEY = ("task", "model", "seed", "lr")  # what tells one run from another; beside it and what was known before
+NUMBER = int | float | None
+LOOK = {"step": int, "training_loss": NUMBER, **dict.fromkeys(Scores._fields, NUMBER)}  # stands in a line of curves
+ROW = {**dict.fromkeys(Scores._fields, NUMBER), "stopped": str, "seconds": int | float, "versions": dict}  # in a row
+
+
+@contextmanager
+def new_folder(folder: Path, asked: dict) -> Iterator[None]:
+    """Make the folder, hold it, and write what was asked into it; ValueError where that can't be."""
+    with ExitStack() as held:
+        weights = folder / "weights"
+        try:
+            if folder.exists() and not folder.is_dir():
+                raise ValueError(f"out: {folder} is a file; expected a folder, or a name that is still free")
+            made = [path for path in (weights, *weights.parents) if not path.exists()]  # the innermost first
+        except OSError as error:
+            raise _no_room(folder, error) from None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone_in(folder))
+            for name in ("run.json", "results.jsonl"):
+                if (folder / name).exists():
+                    raise ValueError(
+                        f"out: {folder} holds the results of another run ({name}); choose another folder, or go on "
+                        "with it by --resume"
+                    )
+            weights.mkdir(exist_ok=True)
+            text = json.dumps(asked, indent=1) + "\n"
+            write_whole(folder / "run.json", lambda file: file.write(text.encode()))
+        except OSError as error:
+            held.close()
+            for path in made:
+                with suppress(OSError):
+                    path.rmdir()
+            raise _no_room(folder, error) from None
+        yield
+
+
+def _no_room(folder: Path, error: OSError) -> ValueError:
+    return ValueError(f"out: can't write to {folder} ({error.strerror}); choose another folder")
+
+
+def write(folder: Path, outcome: Any, rows: list[dict], curves: list[dict]) -> None:
+    """Weights, curve, row, in this order: a row on disk has its weights beside it. Then its checkpoint may go."""
+    save(folder / outcome.row["weights"], Model.read(outcome.row["net"]), outcome.params)
+    write_lines(folder / "curves.jsonl", curves)
+    write_lines(folder / "results.jsonl", rows)
+    checkpoint(folder, outcome.row).unlink(missing_ok=True)
+
+
+def checkpoint(folder: Path, row: dict) -> Path:
+    return folder / "unfinished" / Path(row["weights"]).name
+
+
+def write_lines(path: Path, lines: list[dict]) -> None:
+    """One JSON object a line, the whole file at once."""
+    text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in lines)
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+# ---- read back
+
+
+def asked_in(folder: Path) -> dict:
+    """What run.json says; ValueError where it can't be read."""
+    path = folder / "run.json"
+    try:
+        asked = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(
+            f"resume: no run in {folder} (run.json: {error.strerror}); give the folder of a run that was stopped"
+        ) from None
+    except (ValueError, RecursionError):
+        raise damaged(path, "it is no JSON") from None
+    if not isinstance(asked, dict):
+        raise damaged(path, "it is no JSON object")
+    return asked
+
+
+def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], list[str]]:
+    """-> the rows of the finished runs, their looks, and what to say about torn lines.
+
+    runs: what a row says before its run began, in the order of the runs. A torn last line is dropped and its run is
+    done again; any other damage is a ValueError in one sentence.
+    """
+    results, curves = folder / "results.jsonl", folder / "curves.jsonl"
+    place = {_key(run): i for i, run in enumerate(runs)}
+    rows, torn_row = _lines(results, {_key(run): run for run in runs}, ROW)
+    looks, torn_look = _lines(curves, {_key(run): {k: run[k] for k in KEY} for run in runs}, LOOK)
+    if torn_look:  # looks stand in the order of the runs, so it was of the last of them, or of one without a row
+        last = max((_key(line) for line in rows + looks), key=place.__getitem__, default="")
+        rows = [row for row in rows if _key(row) != last]
+    kept = {_key(row) for row in rows}
+    if len(kept) < len(rows):
+        raise damaged(results, "a run has two rows")
+    for row in rows:
+        steps, due = [look["step"] for look in looks if _key(look) == _key(row)], look_steps(row["steps"])
+        if steps != (due[: len(steps)] if row["stopped"] else due):
+            raise damaged(curves, f"not all the looks of {Path(row['weights']).stem}, or too many")
+        try:
+            load(folder / row["weights"])
+        except (OSError, ValueError) as error:
+            raise damaged(folder / row["weights"], str(error)) from None
+    whole = [look for look in looks if _key(look) in kept]
+    if torn_row or torn_look or len(whole) < len(looks):
+        write_lines(results, rows)  # first: a row is never without its looks
+        write_lines(curves, whole)
+    torn = [path for path, cut in ((results, torn_row), (curves, torn_look)) if cut]
+    return rows, whole, [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn]
+
+
+def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[list[dict], bool]:
+    """The lines, each with all its fields (fixed: some are known), and whether there was a last one that was torn."""
+    parts = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    torn = parts.pop() != b""
+    found: list[dict] = []
+    for i, part in enumerate(parts, start=1):
+        try:
+            line = json.loads(part, parse_constant=int)  # NaN and Infinity are no JSON, and no int
+        except (ValueError, RecursionError):
+            if i == len(parts) and not torn:
+                return found, True
+            raise damaged(path, f"line {i} is no JSON") from None
+        known = fixed.get(_key(line)) if isinstance(line, dict) else None
+        if known is None or line | known != line or line.keys() != known.keys() | kinds.keys():
+            raise damaged(path, f"line {i} is of no run of run.json")
+        if not all(isinstance(line[name], kind) for name, kind in kinds.items()):
+            raise damaged(path, f"line {i} has a field of another kind")
+        found.append(line)
+    return found, torn
+
+
+def damaged(path: Path, what: str) -> ValueError:
+    return ValueError(f"resume: {path} is damaged ({what}); restore it, or start a new run in another folder")
+
+
+def _key(line: dict) -> str:
+    return str([line.get(name) for name in KEY])
