@@ -29,6 +29,7 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
     o = a @ v
 
     def backward(do: Array, da: Array = None) -> tuple:
+        do = xp.zeros_like(o) if do is None else do
         dv = xp.matrix_transpose(a) @ do
         da_ = do @ xp.matrix_transpose(v)
         da_ = da_ if da is None else da_ + da
@@ -76,7 +77,7 @@ def _attend(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
         dout, do = back_out(xp.zeros_like(y) if dy is None else dy)
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
-            dk, dv = dk + dstate["k"], dv + dstate["v"]
+            dk, dv = (d if dstate[name] is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
         dp, dx = back_project(dq, dk[:, :, given or 0 :, :], dv[:, :, given or 0 :, :])
         dp["out"] = dout
         if state is None:
@@ -93,9 +94,11 @@ def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
     """Queries, keys and values of the tokens x, (B, H, L, P) each, which stand behind those of the state."""
     xp = namespace(x)
     (B, L, D), first = x.shape, state["filled"] if state is not None else 0
-    if state is not None and (state["k"].shape[0] != B or state["k"].shape[1] != heads):
-        of = f"a state of {state['k'].shape[0]} sequences and {state['k'].shape[1]} heads"
-        raise ValueError(f"attn: {of} for x with B={B} and heads={heads}; give the state of these sequences")
+    if state is not None:
+        got, room = state["k"], state["k"].shape[2]
+        if (*got.shape[:2], got.shape[3], got.dtype) != (B, heads, D // heads, x.dtype) or first > room:
+            of = f"a state with k {got.dtype} {tuple(got.shape)} and filled={first}"
+            raise ValueError(f"attn: {of}; expected {x.dtype} {(B, heads, room, D // heads)}, filled to {room} at most")
     if "position" in p and p["position"].shape[0] < first + L:
         where = f"a sequence of L={first + L}, but positions for {p['position'].shape[0]}"
         raise ValueError(f"attn: {where}; give attn(max_len={first + L}) or more")
@@ -148,7 +151,7 @@ class Attn:
         return linear_size(width, 3 * width) + linear_size(width, width) + positions
 
     def state_size(self, width: int, length: int | None) -> int:
-        return 2 * width * (length or self.max_len)
+        return 2 * width * (self.max_len if length is None else length)
 
     def start(self, p: dict, batch: int, length: int | None) -> dict:
         """Room for the keys and values of `length` tokens (None: max_len); `step` makes more where it runs out."""
@@ -166,7 +169,8 @@ class Attn:
         filled, buffers = state["filled"], (state["k"], state["v"])
         if filled == buffers[0].shape[2]:  # full: twice the room, in a copy
             xp = namespace(x)
-            more = xp.zeros_like(xp.concat([k, buffers[0]], axis=2))
+            B, H, _, P = k.shape
+            more = xp.zeros((B, H, filled + 1, P), dtype=k.dtype, device=device(k))
             buffers = tuple(xp.concat([b, more], axis=2) for b in buffers)
         for buffer, new in zip(buffers, (k, v), strict=True):
             buffer[:, :, filled : filled + 1, :] = new

@@ -57,8 +57,8 @@ def complex_dtype(xp: Any, real: Any) -> Any:
 
 def one_hot(xp: Any, index: Any, depth: int, dtype: Any) -> Any:
     """index (...) of whole numbers -> (..., depth): 1 at the index, 0 elsewhere."""
-    places = xp.arange(depth, dtype=index.dtype, device=device(index))
-    return xp.astype(index[..., None] == places, dtype)
+    places = xp.arange(depth, dtype=xp.int64, device=device(index))  # 300 letters don't fit into uint8
+    return xp.astype(xp.astype(index, xp.int64)[..., None] == places, dtype)
 
 
 def cupy() -> Any:

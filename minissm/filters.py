@@ -6,7 +6,8 @@ A filter is a frozen dataclass of its options. Called with its parameters it giv
     k, backward = filter(p)             dp = backward(dk)              (D, U + 1) real, for scan/taps.py
 
 and `filter.init(rng, channels)` draws p. `filter.at(place)` fills in the options that were left to the layer's place
-among the model's layers with a memory: 0 the first, 1 the last, None where it should not matter (see Model.memory).
+among the model's layers that have such options: 0 the first, 1 the last, None where it should not matter (see
+Model.memory).
 """
 
 import math
@@ -110,6 +111,7 @@ class Trig:
 
     window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
     begin as sums over the window, a ~ U(0, .02 U), where the others begin with a ~ U(0, U/2); c ~ N(0, 1/U).
+    (None: 0 in the first layer to .5 in the last.) Without a place both are as in the last.
     """
 
     window: int | None = None
@@ -145,12 +147,12 @@ def trig(p: dict, U: int) -> tuple:
     xp = namespace(p["a"], p["c"])
     a, c = (xp.astype(p[name], xp.float64)[..., None] for name in ("a", "c"))  # (D, 2, 1)
     w = (2 * math.pi / (U + 1)) * xp.arange(U + 1, dtype=xp.float64, device=device(a))
-    cos, sin = xp.cos(a * w), xp.sin(a * w)  # (D, 2, U + 1)
-    waves = xp.stack([cos[:, 0, :], sin[:, 1, :]], axis=1)
+    first, second = (a[:, i, :] * w for i in range(2))  # the phases, (D, U + 1)
+    waves = xp.stack([xp.cos(first), xp.sin(second)], axis=1)
 
     def backward(dk: Array) -> dict:
         dk = xp.astype(dk, xp.float64)[:, None, :]
-        slopes = w * xp.stack([-sin[:, 0, :], cos[:, 1, :]], axis=1)
+        slopes = w * xp.stack([-xp.sin(first), xp.cos(second)], axis=1)
         dp = {"a": c[..., 0] * xp.sum(dk * slopes, axis=-1), "c": xp.sum(dk * waves, axis=-1)}
         return {name: xp.astype(dp[name], p[name].dtype) for name in p}
 
@@ -162,7 +164,8 @@ class Fir:
     """k_j = any numbers, 0 <= j <= U: a finite impulse response with free taps.
 
     window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
-    begin as 1/sqrt(U) throughout, a sum; the others delay by one step or by none, in turn, plus N(0, .1^2).
+    begin as 1/sqrt(U) throughout, a sum; the others delay by one step or by none, in turn, plus N(0, .1^2). (None: 0 in
+    the first layer to .5 in the last.) Without a place both are as in the last.
     """
 
     window: int | None = None
@@ -200,7 +203,7 @@ def _in_place(f: Any, place: float | None) -> Any:
     """Short windows first, long ones last, where half of the channels begin as sums over the past."""
     if place is None:
         return f
-    window = f.window or round(between((NARROW,), (BROAD,), place)[0])
+    window = f.window or round(NARROW * (BROAD / NARROW) ** place)
     return replace(f, window=window, slow=place / 2 if f.slow is None else f.slow)
 
 

@@ -35,6 +35,8 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
     y = xp.stack(hs, axis=1)
 
     def backward(dy: Array, dstate: dict | None = None) -> tuple:
+        if dy is not None and dy.shape != y.shape:
+            raise ValueError(f"lstm: dy has shape {tuple(dy.shape)}; expected {tuple(y.shape)}")
         dy, dstate = xp.zeros_like(y) if dy is None else dy, _state(p, x.shape[0], dstate)
         dh, dc, dzs = dstate["h"], dstate["c"], []
         for t, (i, f, o, g, m, _, c) in reversed(list(enumerate(steps))):
@@ -62,14 +64,14 @@ def _state(p: dict, B: int, state: dict | None) -> dict:
     """The state, or the cotangent of one: zeros for None. One state for a whole batch would broadcast in silence."""
     w = p["w_h"]
     xp, shape = namespace(w), (B, w.shape[0])
-    if state is None:
-        return {name: xp.zeros(shape, dtype=w.dtype, device=device(w)) for name in ("h", "c")}
+    state = state or {"h": None, "c": None}
     for name in ("h", "c"):
         given = state[name]
-        if given.shape != shape or given.dtype != w.dtype:
+        if given is not None and (given.shape != shape or given.dtype != w.dtype):
             got = f"state {name} is {given.dtype} of shape {tuple(given.shape)}"
             raise ValueError(f"lstm: {got}; expected {w.dtype}, (B, H) = {shape}")
-    return state
+    zero = xp.zeros(shape, dtype=w.dtype, device=device(w))
+    return {name: zero if state[name] is None else state[name] for name in ("h", "c")}
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,10 @@ class Lstm:
     def size(self, width: int) -> int:
         return 8 * width * width + 4 * width
 
-    def state_size(self, width: int, length: int) -> int:
+    def state_size(self, width: int, length: int | None) -> int:
         return 2 * width
 
-    def start(self, p: dict, batch: int, length: int) -> dict:
+    def start(self, p: dict, batch: int, length: int | None) -> dict:
         return _state(p, batch, None)
 
     def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:

@@ -120,7 +120,7 @@ class Model:
     @cached_property
     def placed(self) -> tuple:
         """The blocks with the options filled in that were left to their place (see `memory`)."""
-        scaled = [i for i, b in enumerate(self.blocks) if hasattr(b, "at")]
+        scaled = [i for i, b in enumerate(self.blocks) if hasattr(getattr(b, "filter", b), "at")]
         placed = list(self.blocks)
         for k, i in enumerate(scaled):
             f = k / max(1, len(scaled) - 1)
@@ -178,16 +178,21 @@ class Model:
         minissm.save_state writes. The pieces of a sequence give the same y as the whole, and the same gradients.
         """
         self._check(params, x, state, mode)
+        if state is not None:
+            self._check_state(params, x.shape[0], state["blocks"])
         embedded, back_embed = self._embed(params, x)
         passed = list(self._pass(params, embedded, state, mode))
-        n, back_norm = layers.NORMS[self.norm](params["norms"][-1], passed[-1].y)
-        out, back_head = layers.linear(params["head"], n)
+        out, back_readout = self._readout(params, passed[-1].y)
         tape = [(one.back_norm, one.back_block) for one in passed]
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
             dafter = self._states(dstate)
-            dhead, dn = back_head(namespace(out).zeros_like(out) if dout is None else dout)
-            dnorm, dy = back_norm(dn)
+            if dout is None:
+                dout = namespace(out).zeros_like(out)
+            if dout.shape != out.shape or dout.dtype != out.dtype:
+                given = f"dy has shape {tuple(dout.shape)} and dtype {dout.dtype}"
+                raise ValueError(f"Model: {given}; expected those of y, {tuple(out.shape)} and {out.dtype}")
+            dhead, dnorm, dy = back_readout(dout)
             dblocks, dnorms, dbefore = [], [dnorm], []
             for (back_norm_i, back_block), d in reversed(list(zip(tape, dafter, strict=True))):
                 dp, dn, dstate_i = back_block(dy, d)
@@ -208,9 +213,8 @@ class Model:
 
         length: the tokens that attention makes room for (None: its max_len). `step` makes more where that runs out.
         """
-        for name, value in (("batch", batch), ("length", length)):
-            if value is not None or name == "batch":
-                whole_number("Model.start", name, value)
+        batch = whole_number("Model.start", "batch", batch)
+        length = None if length is None else whole_number("Model.start", "length", length)
         self._check_params(params)
         pairs = zip(self.placed, params["blocks"], strict=True)
         return {"position": 0, "blocks": [b.start(p, batch, length) if _has_memory(b) else {} for b, p in pairs]}
@@ -220,12 +224,18 @@ class Model:
 
         The given state is used up (attention writes into its buffers): go on with the one returned, or keep a copy.
         """
+        expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
+        given = getattr(x_t, "shape", None)
+        if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
+            got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
+            raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
+        if state is None:
+            raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
         x = x_t[:, None, ...]
         self._check(params, x, state, "recurrent")
         embedded, _ = self._embed(params, x)
         passed = list(self._pass(params, embedded, state, "recurrent", step=True))
-        n, _ = layers.NORMS[self.norm](params["norms"][-1], passed[-1].y)
-        out, _ = layers.linear(params["head"], n)
+        out, _ = self._readout(params, passed[-1].y)
         return out[:, 0, :], {"position": state["position"] + 1, "blocks": [one.state for one in passed]}
 
     def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
@@ -240,16 +250,46 @@ class Model:
             inside = one.block.trace(one.p, one.x) if hasattr(one.block, "trace") else {}
             found |= {f"blocks.{i}.{name}": a for name, a in inside.items()}
             found[f"blocks.{i}.output"] = y = one.y
-        n, _ = layers.NORMS[self.norm](params["norms"][-1], y)
-        found["y"], _ = layers.linear(params["head"], n)
+        found["y"], _ = self._readout(params, y)
         return found
 
     def _embed(self, params: dict, x: Array) -> tuple:
         return (layers.embed if self.vocab else layers.linear)(params["embed"], x)
 
+    def _readout(self, params: dict, y: Array) -> tuple:
+        """norm(y) w + b; its backward gives dhead, dnorm, dy."""
+        n, back_norm = layers.NORMS[self.norm](params["norms"][-1], y)
+        out, back_head = layers.linear(params["head"], n)
+
+        def backward(dout: Array) -> tuple:
+            dhead, dn = back_head(dout)
+            return dhead, *back_norm(dn)
+
+        return out, backward
+
     def _states(self, state: dict | None) -> list:
-        """Block by block, None where there is no state."""
-        return [None] * len(self.blocks) if state is None else state["blocks"]
+        """Block by block, None where there is no state (or no cotangent of one)."""
+        if state is None:
+            return [None] * len(self.blocks)
+        blocks = state.get("blocks") if isinstance(state, dict) else None
+        if not isinstance(blocks, list) or len(blocks) != len(self.blocks):
+            raise ValueError("Model: state is not one of this model; give what its start, run or step returned")
+        return blocks
+
+    def _check_state(self, params: dict, batch: int, blocks: list) -> None:
+        """Block by block the names, shapes and dtypes of `start`; only the room for more tokens is free."""
+        for i, (block, p, state) in enumerate(zip(self.placed, params["blocks"], blocks, strict=True)):
+            small, large = (block.start(p, batch, n) if _has_memory(block) else {} for n in (1, 2))
+            found, larger = dict(tree.named(state)), dict(tree.named(large))
+            expected = dict(tree.named(small))
+            if found.keys() != expected.keys():
+                names = (", ".join(n or "an array" for n in held) or "nothing" for held in (found, expected))
+                raise ValueError("Model: the state of block {} holds {}; expected {}".format(i, *names))
+            for name, a in expected.items():
+                if hasattr(a, "dtype") and not _like(found[name], a, larger[name]):
+                    got = f"{getattr(found[name], 'dtype', '?')} {tuple(getattr(found[name], 'shape', ()))}"
+                    of = f"the state of block {i}" + (f", {name}," if name else "")
+                    raise ValueError(f"Model: {of} is {got}; expected {a.dtype} {tuple(a.shape)}")
 
     def _pass(self, params: dict, y: Array, state: dict | None, mode: str, step: bool = False) -> Iterator[Passed]:
         """Block by block."""
@@ -277,9 +317,9 @@ class Model:
         """Doors: this model's parameters and state, tokens or floats that it can read, a mode that exists."""
         check_mode("Model", mode)
         self._check_params(params)
-        blocks = state.get("blocks") if isinstance(state, dict) else None
-        if state is not None and (not isinstance(blocks, list) or len(blocks) != len(self.blocks)):
-            raise ValueError("Model: state is not one of this model; give what its start, run or step returned")
+        self._states(state)
+        if state is not None and not isinstance(state.get("position"), int | np.integer):
+            raise ValueError("Model: state has no position; give what the start, run or step of this model returned")
         xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
         vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
@@ -300,6 +340,13 @@ def _is_block(b: Any) -> bool:
 
 def _has_memory(b: Any) -> bool:
     return hasattr(b, "run")
+
+
+def _like(a: Any, small: Array, large: Array) -> bool:
+    """An array of the dtype and shape of `small`, whatever the axes in which `large` is larger."""
+    if not hasattr(a, "dtype") or a.dtype != small.dtype or a.ndim != small.ndim:
+        return False
+    return all(n == s or s != t for n, s, t in zip(a.shape, small.shape, large.shape, strict=True))
 
 
 def _without_state(back: Callable) -> Callable:

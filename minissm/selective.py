@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from . import scan
 from .backend import device, namespace
 from .checks import interval, whole
 from .filters import LONG, SHORT, WIDE, between
 from .layers import column_sums, flat, linear_init, linear_size
-from .scan.linear import linear
 
 Array = Any
 
@@ -31,11 +31,14 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     `y, h_last, backward`, and `du, ddt, dA, dB, dC, dh0 = backward(dy, dh_last=None)`.
     """
     xp = namespace(u, dt, A, B, C, h0)
+    _check(u, dt, A, B, C)
     a, v = xp.exp(dt[..., None] * A), dt * u
-    h, h_last, back_linear = linear(a, v[..., None] * B[:, :, None, :], h0)
+    h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
     y = (h @ C[..., None])[..., 0]
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
+        if dy is not None and dy.shape != y.shape:
+            raise ValueError(f"s6: dy has shape {tuple(dy.shape)}; expected {tuple(y.shape)}")
         dy = xp.zeros_like(y) if dy is None else dy
         da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
         dz = da * a  # z = dt A, a = exp(z)
@@ -46,6 +49,17 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
         return dv * dt, ddt, dA, dB, dC, dh0
 
     return y, h_last, backward
+
+
+def _check(u: Array, dt: Array, A: Array, B: Array, C: Array) -> None:
+    """Checks at the door: what has one place too few would broadcast in silence."""
+    if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2]:
+        shapes = f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}"
+        raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N)")
+    of_token = (*u.shape[:2], A.shape[1])
+    for name, a, expected in (("dt", dt, u.shape), ("B", B, of_token), ("C", C, of_token)):
+        if a.shape != expected:
+            raise ValueError(f"s6: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
 
 
 def selective(p: dict, x: Array, state: Array = None) -> tuple:
@@ -114,7 +128,7 @@ class S6:
         interval(self, "s6", "dt")
 
     def at(self, place: float | None) -> "S6":
-        """The block with the steps that suit its place: 0 the first of the layers with a memory, 1 the last."""
+        """The block with the steps that suit its place: 0 the first of the blocks that have one, 1 the last."""
         return self if self.dt or place is None else replace(self, dt=between(SHORT, LONG, place))
 
     def _sizes(self, width: int) -> tuple[int, int, int]:
@@ -129,7 +143,7 @@ class S6:
         return {
             "w_in": inward["w"],
             "b_in": inward["b"],
-            "filter": {
+            "filter": {  # what sets the memory's time scales; weight decay leaves it alone
                 "log_a": np.tile(np.log(np.arange(1.0, N + 1)), (E, 1)),
                 "w_low": linear_init(rng, E, R)["w"],
                 "w_dt": linear_init(rng, R, E)["w"],
@@ -146,10 +160,10 @@ class S6:
         E, N, R = self._sizes(width)
         return linear_size(width, E) + 3 * E * N + 2 * E * R + 2 * E + linear_size(E, width)
 
-    def state_size(self, width: int, length: int) -> int:
+    def state_size(self, width: int, length: int | None) -> int:
         return self.expand * width * self.modes
 
-    def start(self, p: dict, batch: int, length: int) -> Array:
+    def start(self, p: dict, batch: int, length: int | None) -> Array:
         a = p["filter"]["log_a"]
         return namespace(a).zeros((batch, *a.shape), dtype=a.dtype, device=device(a))
 

@@ -123,7 +123,8 @@ def _options(cls: Any) -> list[str]:
 def _known(word: str, options: dict, known: list[str]) -> None:
     for option in options:
         if option not in known:
-            raise ValueError(f"{word}: unknown option {option!r}; expected one of {', '.join(known)}")
+            expected = f"one of {', '.join(known)}" if known else "none, it has no options"
+            raise ValueError(f"{word}: unknown option {option!r}; expected {expected}")
 
 
 def _spell(block: Any) -> str:

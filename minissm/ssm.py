@@ -71,7 +71,8 @@ class Ssm:
 
     def __post_init__(self) -> None:
         whole(self, "ssm", "expand", least=1)
-        if isinstance(self.filter, type) or not callable(self.filter):
+        complete = all(hasattr(self.filter, name) for name in ("init", "size", "state_size"))
+        if isinstance(self.filter, type) or not callable(self.filter) or not complete:
             raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(modes=8)")
 
     def at(self, place: float | None) -> "Ssm":

@@ -95,7 +95,9 @@ def test_a_step_after_a_run_does_not_write_into_what_its_backward_keeps(rng):
 
 def test_a_state_of_other_sequences_is_refused(rng):
     block, p = block_and_params(rng, max_len=9)
-    with pytest.raises(ValueError, match="attn: a state of 3 sequences and 3 heads for x with B=2 and heads=3"):
+    with pytest.raises(
+        ValueError, match=r"attn: a state with k float64 \(3, 3, 4, 4\) and filled=0; expected float64 \(2, 3, 4, 4\)"
+    ):
         block.run(p, draw(rng, B, L, D), block.start(p, 3, 4), "auto")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minissm import gradcheck, layers, tree
+from minissm import gradcheck, layers, losses, tree
 
 from .oracles import assert_matches_autograd, draw
 
@@ -137,3 +137,16 @@ def test_a_wrong_option_is_refused_in_one_sentence():
         layers.Fnn(1, act="tanh")
     with pytest.raises(ValueError, match="fnn0: has no hidden layer"):
         layers.Fnn(0, width=3)
+
+
+def test_a_large_vocabulary_in_small_whole_numbers(rng):
+    """300 letters, tokens as uint8: their numbers must not wrap around."""
+    p, tokens = {"w": draw(rng, 300, 3)}, np.array([[3, 7, 9]], dtype=np.uint8)
+    dy = draw(rng, 1, 3, 3)
+    for kind in (np.uint8, np.int64):
+        _, backward = layers.embed(p, tokens.astype(kind))
+        dw = backward(dy)[0]["w"]
+        assert list(np.flatnonzero(dw.any(axis=1))) == [3, 7, 9]
+    logits, weights = draw(rng, 1, 3, 300), np.ones((1, 3))
+    found = [losses.cross_entropy(logits, tokens.astype(kind), weights)[0] for kind in (np.uint8, np.int64)]
+    assert found[0] == found[1]

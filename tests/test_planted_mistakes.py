@@ -572,7 +572,7 @@ MISTAKES = [
         "oldest_first = k_[:, None, :]",
         "taps",
     ),
-    Mistake("taps: the past is not kept", "scan/taps.py", "s[..., s.shape[2] - U :]", "s[..., :U]", "taps"),
+    Mistake("taps: the past is not kept", "scan/taps.py", "s[..., s.shape[2] - U :]]", "s[..., :U]]", "taps"),
     Mistake("taps: the past given is ignored", "scan/taps.py", "    if past is None:", "    if True:", "taps"),
     Mistake(
         "taps: the cotangent of the last past is dropped",
@@ -600,15 +600,15 @@ MISTAKES = [
     Mistake(
         "trig: phases in single precision",
         "filters.py",
-        "cos, sin = xp.cos(a * w), xp.sin(a * w)",
-        "cos, sin = (f(xp.astype(a * w, xp.float32)) for f in (xp.cos, xp.sin))",
+        "first, second = (a[:, i, :] * w for i in range(2))",
+        "first, second = (xp.astype(a[:, i, :] * w, xp.float32) for i in range(2))",
         "filters",
     ),
     Mistake(
         "trig: the slope of cos without its sign",
         "filters.py",
-        "xp.stack([-sin[:, 0, :], cos[:, 1, :]], axis=1)",
-        "xp.stack([sin[:, 0, :], cos[:, 1, :]], axis=1)",
+        "xp.stack([-xp.sin(first), xp.cos(second)], axis=1)",
+        "xp.stack([xp.sin(first), xp.cos(second)], axis=1)",
         "filters",
     ),
     Mistake(

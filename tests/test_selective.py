@@ -288,3 +288,19 @@ def test_wrong_options_and_states_are_refused_in_one_sentence(rng):
     _, p = layer(rng)
     with pytest.raises(ValueError, match=r"h0 has shape \(1, 8, 3\), a has \(2, 7, 8, 3\); expected \(2, 8, 3\)"):
         selective(p, draw(rng, B, L, D), draw(rng, 1, E, N))
+
+
+def test_shapes_that_would_broadcast_are_refused_in_one_sentence(rng):
+    u, A, B_ = draw(rng, 2, 7, 4), -np.ones((4, 3)), draw(rng, 2, 7, 3)
+    dt = np.ones_like(u)
+    for args, told in (
+        ((u, dt[..., :1], A, B_, B_), r"s6: dt has shape \(2, 7, 1\); expected \(2, 7, 4\)"),
+        ((u, dt, A[:1], B_, B_), r"s6: u has shape \(2, 7, 4\) and A \(1, 3\); expected"),
+        ((u, dt, A, B_[:1], B_), r"s6: B has shape \(1, 7, 3\); expected \(2, 7, 3\)"),
+        ((u, dt, A, B_, B_[:, :1]), r"s6: C has shape \(2, 1, 3\); expected \(2, 7, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            selective_scan(*args)
+    y, _, backward = selective_scan(u, dt, A, B_, B_)
+    with pytest.raises(ValueError, match=r"s6: dy has shape \(1, 7, 4\); expected \(2, 7, 4\)"):
+        backward(y[:1])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minissm import Model, gradcheck, tree
+from minissm import Model, S4d, Ssm, gradcheck, load_state, save_state, tree
 
 from .oracles import draw
 
@@ -142,7 +142,8 @@ def test_wrong_states_are_refused_in_one_sentence(rng):
     for wrong in ({}, [], {"blocks": [{}]}, {"blocks": None}):
         with pytest.raises(ValueError, match="Model: state is not one of this model; give what its start, run or step"):
             net.run(params, tokens, wrong)
-    with pytest.raises(ValueError, match=r"scan: h0 has shape \(3, 12, 8\); expected \(B, D, N\) = \(2, 12, 8\)"):
+    told = r"Model: the state of block 0 is complex128 \(3, 12, 8\); expected complex128 \(2, 12, 8\)"
+    with pytest.raises(ValueError, match=told):
         net.run(params, tokens, net.start(params, 3))
     with pytest.raises(ValueError, match=r"Model.start: batch=0; expected a whole number, 1 or more"):
         net.start(params, 0)
@@ -150,3 +151,104 @@ def test_wrong_states_are_refused_in_one_sentence(rng):
         net.start(params, 2, 0)
     with pytest.raises(ValueError, match=r"Model.state_size: length=-1; expected a whole number, 0 or more"):
         net.state_size(-1)
+
+
+@pytest.mark.parametrize("given", WORDS)
+@pytest.mark.parametrize("word", WORDS)
+def test_the_state_of_another_word_is_refused_in_one_sentence(word, given, rng):
+    net, params, tokens = drawn(word, rng)
+    other, others, _ = drawn(given, rng)
+    state = other.start(others, B, 9)
+    if word == given or {word, given} <= {WORDS[0], WORDS[1]}:  # three modes and three modes
+        net.run(params, tokens, state)
+        return
+    with pytest.raises(ValueError, match="Model: the state of block 0"):
+        net.run(params, tokens, state)
+
+
+def test_a_state_of_another_precision_is_refused(rng):
+    for word in WORDS[:-1]:
+        net, params, tokens = drawn(word, rng)
+        single = Model(word, vocab=V, width=D)
+        state = single.start(single.init(rng), B)
+        with pytest.raises(ValueError, match=r"Model: the state of block 0.* is (float32|complex64)"):
+            net.run(params, tokens, state)
+
+
+def test_more_keys_than_there_is_room_for_are_refused(rng):
+    net, params, tokens = drawn("attn", rng)
+    state = net.start(params, B, 4)
+    state["blocks"][0]["filled"] = 9
+    for f in (lambda: net.run(params, tokens, state), lambda: net.step(params, state, tokens[:, 0])):
+        with pytest.raises(ValueError, match=r"attn: a state with .* filled=9; expected .*, filled to 4 at most"):
+            f()
+
+
+def test_a_state_may_have_been_saved(tmp_path, rng):
+    net, params, tokens = drawn(MODELS[-1], rng)
+    _, state, _ = net.run(params, tokens[:, :3])
+    save_state(tmp_path / "state.npz", state)
+    y, _, _ = net.run(params, tokens[:, 3:], state)
+    np.testing.assert_array_equal(net.run(params, tokens[:, 3:], load_state(tmp_path / "state.npz"))[0], y)
+
+
+def test_none_as_a_cotangent_is_zero(rng):
+    """For all of dy, for all of dstate, for a block of it, for a leaf of it."""
+    net, params, tokens = drawn("lstm + attn + ssm + fir", rng)
+    _, state, _ = net.run(params, tokens[:, :2])
+    y, end, backward = net.run(params, tokens[:, 2:], state)
+    dy = draw(rng, *y.shape)
+    zeros = tree.map(lambda a: np.zeros_like(a) if hasattr(a, "dtype") else None, end)
+    expected = backward(dy, zeros)
+    by_leaf = tree.map(lambda a: None, zeros)
+    by_leaf["blocks"][2:] = [None, None]
+    for none in (None, {"blocks": [None] * 4}, by_leaf):
+        assert_same(backward(dy, none)[0], expected[0])
+    assert_same(backward(None, end)[0], backward(np.zeros_like(dy), end)[0])
+    for wrong in ({}, {"blocks": [None]}):
+        with pytest.raises(ValueError, match="Model: state is not one of this model"):
+            backward(dy, wrong)
+
+
+def test_wrong_cotangents_are_refused(rng):
+    net, params, tokens = drawn("ssm + fnn1", rng)
+    y, backward = net(params, tokens)
+    for dy in (y.transpose(1, 0, 2), y.reshape(1, B * L, V), y.astype(np.float32)):
+        with pytest.raises(ValueError, match=r"Model: dy has shape .*; expected those of y, \(2, 7, 5\) and float64"):
+            backward(dy)
+
+
+def test_wrong_tokens_for_a_step_are_refused(rng):
+    net, params, tokens = drawn("ssm + fnn1", rng)
+    state = net.start(params, B)
+    for x, got in (
+        (tokens[:, :1], r"an array of shape \(2, 1\)"),
+        (3, "int"),
+        ([1, 2], "list"),
+        (np.int64(1), r".*\(\)"),
+    ):
+        with pytest.raises(ValueError, match=rf"Model.step: x_t is {got}; expected one token of each sequence, \(B,\)"):
+            net.step(params, state, x)
+    with pytest.raises(ValueError, match=r"Model.step: state is None; begin with net.start"):
+        net.step(params, None, tokens[:, 0])
+    assert net.start(params, 2.0, 4.0)["blocks"][0].shape[0] == 2
+    assert Model("attn(max_len=4)", vocab=V, width=D).state_size(0) == 0
+
+
+def test_a_filter_without_time_scales_takes_no_place(rng):
+    """Of two ssm beside it, one is the first and one the last."""
+
+    class Plain:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __call__(self, p):
+            return self.inner(p)
+
+        def __getattr__(self, name):
+            if name == "at":
+                raise AttributeError(name)
+            return getattr(self.inner, name)
+
+    net = Model((Ssm(Plain(S4d(dt=(1, 1)))), Ssm(), Ssm()), vocab=V, width=D)
+    assert [block.filter.dt for block in net.placed[1:]] == [pytest.approx((0.1, 1)), pytest.approx((0.01, 0.1))]

@@ -144,3 +144,19 @@ def test_auto_picks_by_shape():
     assert picked((64, 1, 32), 8) is taps.recurrent
     assert picked((64, 25, 32), 32) is taps.chunked
     assert picked((2, 5000, 8), 1024) is taps.fft
+
+
+def test_a_state_keeps_no_more_than_the_window_alive(rng):
+    k, u, _ = problem(rng, 3, 5000)
+    _, past, _ = taps.chunked(k, u)
+    assert (past if past.base is None else past.base).size == past.size
+
+
+def test_fft_rounds_to_the_largest_input_and_says_so(rng):
+    """What the docstring warns of: a huge input is felt where its window does not reach, as far as rounding goes."""
+    k, u, _ = problem(rng, 100, 1000, np.float32)
+    u[:, 500] = 1e6
+    exact, _, _ = taps.recurrent(k.astype(np.float64), u.astype(np.float64))
+    far = np.abs(np.arange(1000) - 550) > 60
+    for f, most in ((taps.recurrent, 1e-4), (taps.chunked, 1e-4), (taps.fft, 2.0)):
+        assert abs(f(k, u)[0] - exact)[:, far].max() < most

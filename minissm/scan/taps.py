@@ -2,8 +2,8 @@
 
     y_t = sum_{j=0..U} k_j u_{t-j}
 
-for each channel of its own (the filter of arXiv 2405.19036 is of this kind). Its memory is `past`, the last U inputs:
-nothing is subtracted from a running sum, which would lose everything once a large input has left the window. All are
+for each channel of its own (the filter of arXiv 2405.19036 is of this kind). Its memory is `past`, the last U inputs.
+All are
 
     y, past, backward = f(k, u, past=None)
     dk, du, dpast = backward(dy, dpast=None)
@@ -12,6 +12,9 @@ nothing is subtracted from a running sum, which would lose everything once a lar
 
 Costs, for multiplications:  recurrent B L D U, in L steps of Python;  chunked B L D (U + Q) in products of matrices;
 fft B D (L + U) log(L + U).
+
+Recurrent and chunked take nothing but the window: a huge input leaves no trace once it has left (a running sum that
+subtracts what leaves would be wrong for ever). One transform of everything rounds to the largest input of all.
 """
 
 from typing import Any
@@ -110,7 +113,8 @@ def _start(k: Array, u: Array, past: Array) -> tuple:
 def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
     """(D, B, L) -> (B, L, D); the last U of s are the past of what follows."""
     xp = namespace(y)
-    return xp.permute_dims(y, (1, 2, 0)), xp.permute_dims(s[..., s.shape[2] - U :], (1, 2, 0)), backward
+    past = xp.concat([s[..., s.shape[2] - U :]], axis=-1)  # a copy: a view would keep all of s alive with the state
+    return xp.permute_dims(y, (1, 2, 0)), xp.permute_dims(past, (1, 2, 0)), backward
 
 
 def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
