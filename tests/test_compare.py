@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import minissm
 from minissm import Model, Scores, evaluate, load, tree
 from minissm.lab import compare, results, workers
-from minissm.lab.compare import Config, Job, resume, run
+from minissm.lab.compare import Config, Job, run
 from minissm.tasks import TASKS
 
 TINY = {"models": ("ssm", "ssm + fnn1"), "seeds": 2, "steps": 3, "budget": 600}
