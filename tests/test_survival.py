@@ -57,13 +57,13 @@ def test_killed_at_a_hundred_random_moments_nothing_is_lost_and_nothing_twice(tm
     start = time.monotonic()
     while killed < KILLS:
         runs += 1
-        folder, jobs, rows = tmp_path / f"killed{runs}", 1 + runs % 2, set()
-        while killed < KILLS and not ends_by_itself(folder, jobs, rng.uniform(0.3, 2.0)):
+        folder, rows = tmp_path / f"killed{runs}", set()
+        while killed < KILLS and not ends_by_itself(folder, 1 + killed % 2, rng.uniform(0.3, 2.3)):
             killed += 1
             at_work += any((folder / "unfinished").glob("*"))
             assert lines(folder) >= rows, "a row that was there stays, to its seconds"
             rows = lines(folder)
-        resume(folder, jobs)
+        resume(folder)
         assert outcome(folder) == expected
         assert sorted(path.name for path in folder.iterdir()) == [
             "curves.jsonl",
