@@ -131,7 +131,7 @@ def _run(a: argparse.Namespace) -> int:
     else:
         config = _as_stored(a, compare.PROFILES.get(a.profile, {}) | given)
     jobs = a.jobs or (1 if config.backend == "cupy" or sys.gettrace() else machine.cores())
-    folder, rows, curves = compare.resume(a.resume, jobs) if a.resume else compare.run(config, a.out, jobs)
+    folder, rows, curves = compare.run(config, a.out, jobs) if a.resume is None else compare.resume(a.resume, jobs)
     task = TASKS[a.task]()
     print(f"\n{report.table(rows, curves, task, config)}\n", flush=True)
     figures = plots.comparison(rows, curves, task, config, folder)
@@ -153,8 +153,11 @@ def _as_stored(a: argparse.Namespace, given: dict[str, Any]) -> Any:
         wanted, held = getattr(asked, name), getattr(config, name)
         if wanted != held:
             option = {"task": "TASK", "lrs": "--lr"}.get(name, f"--{name}")
+            if name != "task" and getattr(a, option[2:]) is None:
+                option = f"--profile {a.profile}: {option}"
+            begun = "without" if held is None else f"with {_spelled(held)}"
             raise ValueError(
-                f"run: {option} is {_spelled(wanted)}, but {a.resume} was begun with {_spelled(held)}; "
+                f"run: {option} is {_spelled(wanted)}, but {a.resume} was begun {begun}; "
                 "leave it as it was, or start a new run with --out"
             )
     return config
@@ -162,7 +165,9 @@ def _as_stored(a: argparse.Namespace, given: dict[str, Any]) -> Any:
 
 def _spelled(value: Any) -> str:
     """As it is given on the command line."""
-    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    return ("; " if isinstance(value[0], str) else ",").join(map(str, value))
 
 
 def _info(_: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from minissm import evaluate, load, parse
+from minissm.checkpoint import load_tree
 from minissm.cli import main
-from minissm.lab import compare, machine
+from minissm.lab import compare, machine, results
 from minissm.tasks import TASKS
 
 TINY = ["--models", "ssm", "--seeds", "1", "--steps", "2", "--budget", "600", "--jobs", "1"]
@@ -69,6 +71,10 @@ BAD = {
     "budget too small": (["run", "copying", "--budget", "10"], "budget=10; "),
     "no memory for the width": (["run", "copying", "--width", "1000000000000000"], "not enough memory"),
     "width beyond any array": (["run", "copying", "--width", "9" * 30], "minissm "),
+    "resume of nothing": (["run", "copying", "--resume", "none"], "resume: no run in none (run.json: No such file"),
+    "resume without a name": (["run", "copying", "--resume", ""], "resume: no run in . (run.json"),
+    "resume and out": (["run", "copying", "--resume", "a", "--out", "b"], "both --resume and --out given; "),
+    "resume and an unknown profile": (["run", "copying", "--resume", "a", "--profile", "slow"], "unknown profile"),
     "no more rates than one": (["run", "copying", "--lr", "1e-3,1e-3"], "expected different numbers above 0"),
 }
 for option in ("seeds", "steps", "width", "budget", "jobs"):
@@ -313,6 +319,109 @@ def test_a_loss_that_explodes_ends_with_a_table_and_exit_code_1(tmp_path, capsys
     assert told.err == ""
 
 
+# ---- a run that goes on
+
+
+def test_a_finished_run_gives_its_table_and_figure_again(done, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(done[0], tmp_path / "out")
+    (folder / "figure.png").unlink()
+    monkeypatch.setattr(compare, "run_job", lambda *_, **__: pytest.fail("trained"))
+    assert command("run", "recall", "--resume", str(folder), "--jobs", "2") == 0
+    told = capsys.readouterr()
+    table = done[2].split("\n\n")[1]
+    assert table in told.out
+    assert told.out.splitlines()[-1] == f"rows: {folder / 'results.jsonl'}   figure: {folder / 'figure.png'}"
+    assert (folder / "figure.png").exists()
+    assert told.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["copying"], "TASK is copying, but {folder} was begun with recall"),
+        (["recall", "--seeds", "3"], "--seeds is 3, but {folder} was begun with 2"),
+        (["recall", "--steps", "5"], "--steps is 5, but {folder} was begun with 4"),
+        (["recall", "--lr", "1e-2"], "--lr is 0.01, but {folder} was begun with 0.01,0.001"),
+        (["recall", "--budget", "701"], "--budget is 701, but {folder} was begun with 700"),
+        (["recall", "--width", "8"], "--width is 8, but {folder} was begun without"),
+        (["recall", "--mode", "auto"], "--mode is auto, but {folder} was begun with fft"),
+        (["recall", "--dtype", "float64"], "--dtype is float64, but {folder} was begun with float32"),
+        (["recall", "--models", "ssm"], "--models is ssm, but {folder} was begun with ssm; attn + fnn1"),
+        (["recall", "--profile", "full"], "--profile full: --seeds is 5, but {folder} was begun with 2"),
+        (["recall", "--mode", "slow"], "unknown mode 'slow'"),
+        (["recall", "--out", "other"], "both --resume and --out given"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_other_settings_than_the_run_was_begun_with_are_refused(done, arguments, words, capsys):
+    before = {path: path.read_bytes() for path in done[0].rglob("*") if path.is_file()}
+    assert command("run", *arguments, "--resume", str(done[0])) == 2
+    told = capsys.readouterr()
+    assert words.format(folder=done[0]) in told.err
+    assert len(told.err.splitlines()) == 1
+    assert before == {path: path.read_bytes() for path in done[0].rglob("*") if path.is_file()}
+
+
+def test_the_same_settings_may_be_given_again(done, tmp_path, capsys):
+    folder = shutil.copytree(done[0], tmp_path / "out")
+    same = ["--models", "ssm(modes=8);attn+fnn1", "--seeds", "2", "--steps", "4", "--lr", "0.01,1e-3", "--mode", "fft"]
+    assert command("run", "recall", "--resume", str(folder), *same) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_run_ended_by_sigterm_goes_on_to_the_same_bits(tmp_path, jobs, monkeypatch, capsys):
+    """The signal reaches the one process whose number is known; the others save all the same."""
+    code = (
+        "import os, signal, sys; from minissm.cli import main; from minissm.progress import Progress\n"
+        "class Ended(Progress):\n"
+        "    def update(self, n, note=''):\n"
+        "        super().update(n, note)\n"
+        "        if self.done >= 100: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "from minissm.lab import compare; compare.Progress = Ended\n"
+        "if __name__ == '__main__': sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["--models", "ssm", "--seeds", "2", "--steps", "600", "--budget", "600", "--jobs", jobs]
+    process = subprocess.run(
+        [sys.executable, "-c", code, "run", "copying", *arguments, "--out", str(tmp_path / "out dir")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 143
+    how = f"go on with: minissm run copying --resume '{tmp_path / 'out dir'}'"
+    assert process.stderr == f"minissm: interrupted; 0 of 2 runs are finished, the others saved; {how}\n"
+    kept = [load_tree(path)["done"] for path in (tmp_path / "out dir" / "unfinished").iterdir()]
+    assert 1 <= len(kept) <= int(jobs)
+    assert 100 <= sum(kept) < 2 * 600
+    for options in (["--resume", str(tmp_path / "out dir")], [*arguments, "--out", str(tmp_path / "whole")]):
+        assert command("run", "copying", *options) == 0
+    assert capsys.readouterr().err == ""
+    one, other = (tmp_path / name for name in ("out dir", "whole"))
+    rows, expected = ([{**row, "seconds": 0} for row in whole_rows(folder)] for folder in (one, other))
+    assert rows == expected
+    assert (one / "curves.jsonl").read_bytes() == (other / "curves.jsonl").read_bytes()
+    for row in rows:
+        assert (one / row["weights"]).read_bytes() == (other / row["weights"]).read_bytes()
+
+
+def test_a_folder_that_is_removed_meanwhile_is_one_sentence(tmp_path, monkeypatch, capsys):
+    write = results.write
+
+    def write_and_remove(folder, *args):
+        write(folder, *args)
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr(results, "write", write_and_remove)
+    assert command("run", "copying", *TINY, "--seeds", "2", "--out", str(tmp_path / "out")) == 2
+    path = tmp_path / "out" / "unfinished" / "ssm-seed1-lr0.008.npz"
+    assert capsys.readouterr().err == (
+        f"minissm: can't write {path} (No such file or directory); its folder was removed, start again, "
+        "or choose another --out\n"
+    )
+
+
 # ---- a full disk
 
 
@@ -339,6 +448,12 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, c
     assert folder.exists() == (files > 0)
     assert len(whole_rows(folder)) == rows
     assert ("guessing" in told.out) == (files > 8)
+    if files:
+        monkeypatch.undo()
+        kept = (folder / "results.jsonl").read_text() if rows else ""
+        assert command("run", "copying", "--resume", str(folder)) == 0
+        assert (folder / "results.jsonl").read_text().startswith(kept)
+        assert len(whole_rows(folder)) == 2
 
 
 def test_a_file_system_that_refuses_to_grow(tmp_path):

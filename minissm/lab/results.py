@@ -110,8 +110,11 @@ def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], li
     kept = {_key(row) for row in rows}
     if len(kept) < len(rows):
         raise damaged(results, "a run has two rows")
+    seen: dict[str, list[int]] = {}
+    for look in looks:
+        seen.setdefault(_key(look), []).append(look["step"])
     for row in rows:
-        steps, due = [look["step"] for look in looks if _key(look) == _key(row)], look_steps(row["steps"])
+        steps, due = seen.get(_key(row), []), look_steps(row["steps"])
         if steps != (due[: len(steps)] if row["stopped"] else due):
             raise damaged(curves, f"not all the looks of {Path(row['weights']).stem}, or too many")
         try:

@@ -1,0 +1,77 @@
+"""A run that is killed at any moment, again and again, ends with the rows and the bits of one that never was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from minissm.lab.compare import Config, resume, run
+
+CONFIG = Config("copying", ("ssm", "fnn1 + ssm"), seeds=6, steps=250, budget=600)
+CODE = f"""
+import sys
+from pathlib import Path
+from minissm.lab.compare import Config, resume, run
+folder, jobs = Path(sys.argv[1]), int(sys.argv[2])
+resume(folder, jobs, every=0.02) if (folder / "run.json").exists() else run({CONFIG!r}, folder, jobs, every=0.02)
+"""
+KILLS = 100
+
+
+def ends_by_itself(folder, jobs, seconds):
+    """Start the run, or go on with it, and kill every process of it so many seconds later."""
+    code = [sys.executable, "-c", CODE, str(folder), str(jobs)]
+    with subprocess.Popen(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            _, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return False
+    assert process.returncode == 0, err.decode()
+    return True
+
+
+def outcome(folder):
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    weights = {path.name: path.read_bytes() for path in (folder / "weights").iterdir()}
+    return rows, (folder / "curves.jsonl").read_text(), weights
+
+
+def lines(folder):
+    path = folder / "results.jsonl"
+    return set(path.read_text().splitlines()) if path.exists() else set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="process groups as POSIX has them")
+def test_killed_at_a_hundred_random_moments_nothing_is_lost_and_nothing_twice(tmp_path, capsys):
+    run(CONFIG, tmp_path / "whole")
+    expected, rng = outcome(tmp_path / "whole"), np.random.default_rng()
+    killed = runs = at_work = 0
+    start = time.monotonic()
+    while killed < KILLS:
+        runs += 1
+        folder, rows = tmp_path / f"killed{runs}", set()
+        while killed < KILLS and not ends_by_itself(folder, 1 + killed % 2, rng.uniform(0.3, 2.3)):
+            killed += 1
+            at_work += any((folder / "unfinished").glob("*"))
+            assert lines(folder) >= rows, "a row that was there stays, to its seconds"
+            rows = lines(folder)
+        resume(folder)
+        assert outcome(folder) == expected
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "curves.jsonl",
+            "results.jsonl",
+            "run.json",
+            "weights",
+        ]
+    assert at_work > KILLS / 2
+    with capsys.disabled():
+        spent = time.monotonic() - start
+        print(f"\nsurvived {killed} kills in {runs} runs, {at_work} of them in the midst of a training, {spent:.0f} s")
