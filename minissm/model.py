@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import layers, tree
+from . import layers, states, tree
 from .backend import is_numpy, namespace
 from .backend import like as put_like
 from .checks import choice, flag, whole, whole_number
@@ -179,14 +179,15 @@ class Model:
         """
         self._check(params, x, state, mode)
         if state is not None:
-            self._check_state(params, x.shape[0], state["blocks"])
+            starts = (self.start(params, x.shape[0], room) for room in (1, 2))
+            states.check(state, *starts)
         embedded, back_embed = self._embed(params, x)
         passed = list(self._pass(params, embedded, state, mode))
         out, back_readout = self._readout(params, passed[-1].y)
         tape = [(one.back_norm, one.back_block) for one in passed]
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
-            dafter = self._states(dstate)
+            dafter = states.blocks(dstate, len(self.blocks))
             if dout is None:
                 dout = namespace(out).zeros_like(out)
             if dout.shape != out.shape or dout.dtype != out.dtype:
@@ -267,35 +268,10 @@ class Model:
 
         return out, backward
 
-    def _states(self, state: dict | None) -> list:
-        """Block by block, None where there is no state (or no cotangent of one)."""
-        if state is None:
-            return [None] * len(self.blocks)
-        blocks = state.get("blocks") if isinstance(state, dict) else None
-        if not isinstance(blocks, list) or len(blocks) != len(self.blocks):
-            raise ValueError("Model: state is not one of this model; give what its start, run or step returned")
-        return blocks
-
-    def _check_state(self, params: dict, batch: int, blocks: list) -> None:
-        """Block by block the names, shapes and dtypes of `start`; only the room for more tokens is free."""
-        for i, (block, p, state) in enumerate(zip(self.placed, params["blocks"], blocks, strict=True)):
-            small, large = (block.start(p, batch, n) if _has_memory(block) else {} for n in (1, 2))
-            found, larger = dict(tree.named(state)), dict(tree.named(large))
-            expected = dict(tree.named(small))
-            if found.keys() != expected.keys():
-                names = (", ".join(n or "an array" for n in held) or "nothing" for held in (found, expected))
-                raise ValueError("Model: the state of block {} holds {}; expected {}".format(i, *names))
-            for name, a in expected.items():
-                if hasattr(a, "dtype") and not _like(found[name], a, larger[name]):
-                    got = f"{getattr(found[name], 'dtype', '?')} {tuple(getattr(found[name], 'shape', ()))}"
-                    of = f"the state of block {i}" + (f", {name}," if name else "")
-                    raise ValueError(f"Model: {of} is {got}; expected {a.dtype} {tuple(a.shape)}")
-
     def _pass(self, params: dict, y: Array, state: dict | None, mode: str, step: bool = False) -> Iterator[Passed]:
         """Block by block."""
-        for block, p, p_norm, state_i in zip(
-            self.placed, params["blocks"], params["norms"], self._states(state), strict=False
-        ):
+        before = states.blocks(state, len(self.blocks))
+        for block, p, p_norm, state_i in zip(self.placed, params["blocks"], params["norms"], before, strict=False):
             x, back_norm = layers.NORMS[self.norm](p_norm, y)
             back_block = None
             if step and hasattr(block, "step"):
@@ -317,9 +293,7 @@ class Model:
         """Doors: this model's parameters and state, tokens or floats that it can read, a mode that exists."""
         check_mode("Model", mode)
         self._check_params(params)
-        self._states(state)
-        if state is not None and not isinstance(state.get("position"), int | np.integer):
-            raise ValueError("Model: state has no position; give what the start, run or step of this model returned")
+        states.blocks(state, len(self.blocks))
         xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
         vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
@@ -340,13 +314,6 @@ def _is_block(b: Any) -> bool:
 
 def _has_memory(b: Any) -> bool:
     return hasattr(b, "run")
-
-
-def _like(a: Any, small: Array, large: Array) -> bool:
-    """An array of the dtype and shape of `small`, whatever the axes in which `large` is larger."""
-    if not hasattr(a, "dtype") or a.dtype != small.dtype or a.ndim != small.ndim:
-        return False
-    return all(n == s or s != t for n, s, t in zip(a.shape, small.shape, large.shape, strict=True))
 
 
 def _without_state(back: Callable) -> Callable:

@@ -139,8 +139,8 @@ def test_single_precision_stays_single(rng):
 
 def test_wrong_states_are_refused_in_one_sentence(rng):
     net, params, tokens = drawn("ssm + fnn1", rng)
-    for wrong in ({}, [], {"blocks": [{}]}, {"blocks": None}):
-        with pytest.raises(ValueError, match="Model: state is not one of this model; give what its start, run or step"):
+    for wrong in ({}, [], {"blocks": [{}]}, {"blocks": None}, {"blocks": [{}, {}]}):
+        with pytest.raises(ValueError, match="Model: state is not one of this model; give what the start, run or step"):
             net.run(params, tokens, wrong)
     told = r"Model: the state of block 0 is complex128 \(3, 12, 8\); expected complex128 \(2, 12, 8\)"
     with pytest.raises(ValueError, match=told):
@@ -202,7 +202,7 @@ def test_none_as_a_cotangent_is_zero(rng):
     expected = backward(dy, zeros)
     by_leaf = tree.map(lambda a: None, zeros)
     by_leaf["blocks"][2:] = [None, None]
-    for none in (None, {"blocks": [None] * 4}, by_leaf):
+    for none in (None, {"position": None, "blocks": [None] * 4}, by_leaf):
         assert_same(backward(dy, none)[0], expected[0])
     assert_same(backward(None, end)[0], backward(np.zeros_like(dy), end)[0])
     for wrong in ({}, {"blocks": [None]}):

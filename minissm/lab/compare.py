@@ -207,8 +207,10 @@ def run(
     """
     if out is not None and not os.fspath(out):
         raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
-    work = config.work()
     folder = Path(out) if out is not None else _dated(config.task)
+    if not os.fspath(folder).isprintable():
+        raise ValueError(f"out: {os.fspath(folder)!r} holds what can't be printed; choose another name")
+    work = config.work()
     with results.new_folder(folder, asdict(config) | {"versions": versions()}):
         return folder, *_finish(work, folder, [], [], jobs, every)
 
