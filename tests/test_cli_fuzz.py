@@ -181,9 +181,9 @@ def quick(monkeypatch, tmp_path):
     """All is as it is, but a training is one step, looks see two sequences, and nothing is drawn or synced."""
 
     def fit(net, params, task, steps, rng, **options):
-        return one_step(net, params, task, 1, rng, **options, batch=2, looks=1)
+        return one_step(net, params, task, 1, rng, **options | {"batch": 2, "looks": 1})
 
-    def evaluate(net, params, task, rng, n, mode):
+    def evaluate(net, params, task, rng, n=1000, mode="auto"):
         return look(net, params, task, rng, 2, mode)
 
     def comparison(rows, curves, task, config, folder):

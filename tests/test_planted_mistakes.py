@@ -203,6 +203,20 @@ MISTAKES = [
         "dout = rows(",
         "fast",
     ),
+    Mistake(
+        "fast chunked: the initial state of a single chunk is ignored",
+        "fast/chunked.py",
+        "remembers = M > 1 or h0 is not None",
+        "remembers = M > 1",
+        "fast",
+    ),
+    Mistake(
+        "the gradient of the final state brings its precision along",
+        "scan/modes.py",
+        "None if dh_last is None else xp.astype(dh_last, h.dtype)",
+        "dh_last",
+        "scan",
+    ),
     # ---- filters, ssm
     Mistake(
         "the gradient of a pole without its chain rule",
@@ -219,6 +233,34 @@ MISTAKES = [
         "du = _channels(xp, du) + skip * dv",
         "du = _channels(xp, du)",
         "ssm",
+    ),
+    Mistake(
+        "the steps are drawn uniformly",
+        "filters.py",
+        "rng.uniform(math.log(low), math.log(high), channels)",
+        "np.log(rng.uniform(low, high, channels))",
+        "filters",
+    ),
+    Mistake(
+        "real poles count twice",
+        "filters.py",
+        'scale = (2 if "im" in p else 1) / re.shape[1]',
+        "scale = 2 / re.shape[1]",
+        "filters",
+    ),
+    Mistake(
+        "the poles of inv are off by one",
+        "filters.py",
+        "(2 * N / (2 * n + 1) - 1)",
+        "(2 * N / (2 * n + 2) - 1)",
+        "filters",
+    ),
+    Mistake(
+        "poles in single precision",
+        "filters.py",
+        "(xp.astype(p[k], xp.float64) for k",
+        "(xp.astype(xp.astype(p[k], xp.float32), xp.float64) for k",
+        "filters",
     ),
     # ---- layers
     Mistake("the bias is not added", "layers.py", 'rows @ p["w"] + p["b"]', 'rows @ p["w"]', "layers"),
@@ -334,6 +376,13 @@ MISTAKES = [
     Mistake(
         "the loss overflows", "losses.py", "z = logits - xp.max(logits, axis=-1, keepdims=True)", "z = logits", "losses"
     ),
+    Mistake(
+        "the loss lets a target just beyond the vocabulary through",
+        "losses.py",
+        "targets.max() < V",
+        "targets.max() <= V",
+        "losses",
+    ),
     # ---- optim
     Mistake("adamw: the first moment keeps its bias", "optim.py", "(lr / (1 - b1**n)) * step", "lr * step", "optim"),
     Mistake(
@@ -391,6 +440,13 @@ MISTAKES = [
         "optim",
     ),
     Mistake("the cosine falls to zero", "optim.py", "((1 - last) * 0.5 *", "(0.5 *", "optim"),
+    Mistake(
+        "adamw: the epsilon under the root",
+        "optim.py",
+        "xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps",
+        "xp.sqrt(v + eps) * (1 / math.sqrt(1 - b2**n))",
+        "optim",
+    ),
     # ---- tasks
     Mistake(
         "copying: <COPY> overwrites the last letter",
@@ -462,6 +518,20 @@ MISTAKES = [
         "self.draw(np.random.default_rng(0), n)",
         "tasks",
     ),
+    Mistake(
+        "copying: the last letter never comes",
+        "tasks/sequences.py",
+        "rng.integers(PAD + 1, PAD + 1 + letters,",
+        "rng.integers(PAD + 1, PAD + max(2, letters),",
+        "tasks",
+    ),
+    Mistake(
+        "recall: the last value never comes",
+        "tasks/sequences.py",
+        "rng.integers(0, values, (n, pairs))",
+        "rng.integers(0, max(1, values - 1), (n, pairs))",
+        "tasks",
+    ),
     # ---- model, training, comparison
     Mistake("the residual is forgotten", "model.py", "y + z if self.residual else z", "z", "model"),
     Mistake("the gradient of the residual is forgotten", "model.py", "dy + dx if self.residual else dx", "dx", "model"),
@@ -489,6 +559,41 @@ MISTAKES = [
         "np.random.default_rng([job.seed, i])",
         "np.random.default_rng([job.seed, min(i, 1)])",
         "compare cli",
+    ),
+    Mistake(
+        "the readout takes the norm of the first block",
+        "model.py",
+        'params["norms"][-1], y)\n        out',
+        'params["norms"][0], y)\n        out',
+        "model",
+    ),
+    Mistake(
+        "a token beyond the vocabulary is let through",
+        "model.py",
+        "x.max() < (self.vocab or 0)",
+        "x.max() <= (self.vocab or 0)",
+        "model",
+    ),
+    Mistake(
+        "whole sequences are judged where nothing is asked too",
+        "train.py",
+        "(answers == batch.targets) | ~counts",
+        "answers == batch.targets",
+        "train",
+    ),
+    Mistake(
+        "one right token makes a whole sequence right",
+        "train.py",
+        "right.all(axis=1)",
+        "right.any(axis=1)",
+        "train",
+    ),
+    Mistake(
+        "the best rate is the worst",
+        "lab/report.py",
+        "max(rates, key=lambda lr: median(rates[lr]))",
+        "min(rates, key=lambda lr: median(rates[lr]))",
+        "report",
     ),
     # ---- foundations
     Mistake(
@@ -518,6 +623,34 @@ MISTAKES = [
         '        with os.fdopen(handle, "wb") as file:',
         '        os.replace(name, path)\n        name = os.fspath(path)\n        with os.fdopen(handle, "wb") as file:',
         "files checkpoint",
+    ),
+    Mistake(
+        "a new file is for its owner alone",
+        "files.py",
+        "        os.chmod(name, 0o666 & ~_umask())\n",
+        "",
+        "files",
+    ),
+    Mistake(
+        "a leaf is called by its last name",
+        "tree.py",
+        'f"{prefix}.{key}" if prefix else str(key)',
+        "str(key)",
+        "tree",
+    ),
+    Mistake(
+        "gradcheck takes the same step for small leaves",
+        "gradcheck.py",
+        "min(1.0, max(size, least))",
+        "1.0",
+        "gradcheck",
+    ),
+    Mistake(
+        "gradcheck looks along one direction",
+        "gradcheck.py",
+        "for _ in range(directions)]",
+        "for _ in range(1)]",
+        "gradcheck",
     ),
     Mistake(
         "gradcheck passes over nan",
