@@ -136,6 +136,13 @@ def request(draw: random.Random) -> list[str]:
     """A command line."""
     if draw.random() < 0.1:
         return draw.choices([*BAD, *TASKS, *VALUES, "run", "info"], k=draw.randrange(5))
+    if draw.random() < 0.05:
+        return [
+            "run",
+            "--resume",
+            value(draw, "--resume"),
+            *draw.choice([[], ["--jobs", "2"], ["--steps", "9"], TASKS]),
+        ]
     arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
     arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
     for option in draw.choices([*VALUES], k=draw.randrange(6)):
@@ -197,7 +204,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "evaluate", evaluate)
     monkeypatch.setattr(compare, "PROFILES", {name: p | small for name, p in compare.PROFILES.items()})
     monkeypatch.setattr(compare, "versions", dict)
-    monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, jobs: compare.in_process(f, work, bar))
+    monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, *_: compare.in_process(f, work, bar))
     monkeypatch.setattr(plots, "comparison", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
@@ -226,6 +233,8 @@ def test_whatever_is_typed_there_is_an_answer_and_no_traceback(seed, quick):
         else:
             assert err == "", arguments
             assert out, arguments
-            fresh(quick)
+            if draw.random() < 0.3:  # what is left of earlier runs is in the way of later ones
+                fresh(quick)
+            before = contents(quick)
         codes[code] += 1
     assert min(codes[0], codes[2]) > LISTS // 10, "requests of both kinds"
