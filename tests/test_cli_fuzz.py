@@ -233,7 +233,7 @@ def test_whatever_is_typed_there_is_an_answer_and_no_traceback(seed, quick):
         else:
             assert err == "", arguments
             assert out, arguments
-            if draw.random() < 0.3:  # what is left of earlier runs is in the way of later ones
+            if draw.random() < 0.5:  # what is left of earlier runs is in the way of later ones
                 fresh(quick)
             before = contents(quick)
         codes[code] += 1
