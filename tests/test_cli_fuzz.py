@@ -136,6 +136,13 @@ def request(draw: random.Random) -> list[str]:
     """A command line."""
     if draw.random() < 0.1:
         return draw.choices([*BAD, *TASKS, *VALUES, "run", "info"], k=draw.randrange(5))
+    if draw.random() < 0.05:
+        return [
+            "run",
+            "--resume",
+            value(draw, "--resume"),
+            *draw.choice([[], ["--jobs", "2"], ["--steps", "9"], TASKS]),
+        ]
     arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
     arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
     for option in draw.choices([*VALUES], k=draw.randrange(6)):
@@ -181,9 +188,9 @@ def quick(monkeypatch, tmp_path):
     """All is as it is, but a training is one step, looks see two sequences, and nothing is drawn or synced."""
 
     def fit(net, params, task, steps, rng, **options):
-        return one_step(net, params, task, 1, rng, **options, batch=2, looks=1)
+        return one_step(net, params, task, 1, rng, **options | {"batch": 2, "looks": 1})
 
-    def evaluate(net, params, task, rng, n, mode):
+    def evaluate(net, params, task, rng, n=1000, mode="auto"):
         return look(net, params, task, rng, 2, mode)
 
     def comparison(rows, curves, task, config, folder):
@@ -226,6 +233,8 @@ def test_whatever_is_typed_there_is_an_answer_and_no_traceback(seed, quick):
         else:
             assert err == "", arguments
             assert out, arguments
-            fresh(quick)
+            if draw.random() < 0.5:  # what is left of earlier runs is in the way of later ones
+                fresh(quick)
+            before = contents(quick)
         codes[code] += 1
     assert min(codes[0], codes[2]) > LISTS // 10, "requests of both kinds"

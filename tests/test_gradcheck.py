@@ -86,6 +86,11 @@ def test_both_parts_of_a_complex_gradient_are_checked(rng):
             gradcheck(square(wrong), z, rng=rng)  # not of its own seed, which would draw z once more as the cotangent
 
 
+def test_a_small_leaf_in_a_function_that_bends_soon_passes(rng):
+    """Steps of the size that suits numbers near 1 would find another derivative here."""
+    assert gradcheck(lambda z: (np.sin(1000 * z), lambda dy: 1000 * np.cos(1000 * z) * dy), 1e-3 * draw(rng, 5)).ok
+
+
 def test_a_gradient_of_exactly_zero_is_accepted(rng):
     """The bias of the keys changes no softmax: zero against rounding is no error."""
     net = Model("attn", vocab=3, width=4, dtype="float64")

@@ -51,6 +51,9 @@ def test_what_would_be_wrong_in_silence_is_refused(rng):
     logits, targets, weights = problem(rng)
     with pytest.raises(ValueError, match=r"cross_entropy: targets from 1000 to .*; expected 0\.\.4"):
         losses.cross_entropy(logits, targets + 1000, weights)
+    for target in (5, -1):
+        with pytest.raises(ValueError, match=r"cross_entropy: targets from .*; expected 0\.\.4"):
+            losses.cross_entropy(logits, np.full_like(targets, target), weights)
     with pytest.raises(ValueError, match=r"weights \(2, 1\), targets int64; expected \(2, 7\), integers"):
         losses.cross_entropy(logits, targets, weights[:, :1])
     with pytest.raises(ValueError, match="targets float64; expected"):

@@ -175,6 +175,15 @@ def test_single_precision_stays_single_and_is_close_to_double(f, length, rng):
 
 
 @ALL
+def test_a_state_of_another_precision_does_not_change_that_of_the_rest(f, rng):
+    """h0 and dh_last in double precision, where u is single."""
+    log_lam, c, u, _ = problem(rng, 70, np.float32)
+    h0, dh = draw(rng, B, D, N, dtype=complex), draw(rng, B, D, N, dtype=complex)
+    found = everything(f, log_lam, c, u, h0, draw(rng, *u.shape, dtype=np.float32), dh)
+    assert [a.dtype for a in found] == [np.float32, np.complex64, complex, complex, np.float32, np.complex64]
+
+
+@ALL
 def test_nothing_is_written_to_and_backward_may_be_called_again(f, rng):
     args = problem(rng, 70)
     dy, dh = draw(rng, B, 70, D), draw(rng, B, D, N, dtype=complex)

@@ -99,6 +99,19 @@ def test_a_copying_sequence_reads_as_written(rng):
         assert (tokens[length + 1 :] == PAD).all()
 
 
+def test_every_token_comes(rng):
+    """The last letter, key and value too; letters and values as often as one another."""
+    copying, recall = tasks.copying(3, 6, 4), tasks.associative_recall(3, 5, 4)
+    batch = copying.batch(rng, 4000)
+    assert set(np.unique(batch.tokens)) == set(range(copying.vocab))
+    letters = np.bincount(batch.targets[batch.weights > 0])[3:]
+    np.testing.assert_allclose(letters / letters.sum(), 1 / 4, atol=0.02)
+    batch = recall.batch(rng, 4000)
+    assert set(np.unique(batch.tokens)) == set(range(recall.vocab))
+    values = np.bincount(batch.targets[batch.weights > 0])[5:]
+    np.testing.assert_allclose(values / values.sum(), 1 / 4, atol=0.02)
+
+
 def test_a_recall_sequence_reads_as_written(rng):
     batch = tasks.associative_recall(3, 5, 4, queries=2).batch(rng, 200)
     for tokens, targets, weights in zip(*batch[:3], strict=True):

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minissm import Model, evaluate, fit, losses, optim, save, tasks, train, tree
 from minissm.checkpoint import load_tree, save_tree
@@ -153,6 +154,32 @@ def test_looking_changes_nothing():
     tree.map(np.testing.assert_array_equal, results[0][0], results[1][0])
     assert [len(log.rows) for _, log in results] == [1, 7]
     assert results[1][1].rows[-1]["step"] == 20, "there is a look at the end"
+
+
+def test_the_training_loss_is_the_mean_since_the_last_look(monkeypatch):
+    net, params, rng = setting()
+    losses_of_steps = iter(range(1, 7))
+    monkeypatch.setattr(
+        train, "step", lambda net, params, batch, state, *_: (params, state, np.float32(next(losses_of_steps)))
+    )
+    _, log = fit(net, params, TASK, 6, rng, looks=3, progress=False)
+    assert [row["training_loss"] for row in log.rows] == [1.5, 3.5, 5.5]
+
+
+def test_blas_has_one_thread_while_training_unless_told():
+    def on_step(_):
+        found.append([i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"])
+
+    net, params, rng = setting()
+    with threadpool_limits(2, "blas"):
+        outside = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+        for threads, expected in ((1, [1] * len(outside)), (None, outside)):
+            found = []
+            fit(net, params, TASK, 1, rng, threads=threads, progress=False, on_step=on_step)
+            assert found == [expected]
+        found = []
+        fit(net, params, TASK, 1, rng, progress=False, on_step=on_step)
+        assert found == [[1] * len(outside)]
 
 
 def test_a_numpy_rate_does_not_change_the_precision():
