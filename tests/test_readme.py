@@ -87,6 +87,25 @@ def test_the_results_were_made_by_the_shipped_defaults(task):
         assert row["versions"]["minissm"] == minissm.__version__
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_the_table_of_other_layers_is_the_results_that_were_committed(task):
+    """| model | copying | recall | seconds |, from the command that stands above it, as shipped."""
+    page = (ROOT / "docs" / "experiments.md").read_text()
+    sentences = re.search(rf'minissm run {task} --models "(trig.*)"', page)[1]
+    rows = results(f"layers-{task}")
+    config = compare.Config(task, tuple(sentences.split(";")), **compare.PROFILES["quick"])
+    assert {row["net"] for row in rows} == {repr(net) for net in config.nets().values()}
+    assert {(row["steps"], row["lr"], row["versions"]["minissm"]) for row in rows} == {
+        (config.steps, config.lrs[0], minissm.__version__)
+    }
+    for model in config.models:
+        (told,) = re.findall(rf"^\| `{re.escape(model)}` \|(.*)\|(.*)\|(.*)\|$", page, re.MULTILINE)
+        of_model = [r for r in rows if r["model"] == model]
+        assert told[list(TASKS).index(task)].strip() == cell([r["token_accuracy"] for r in of_model])
+        seconds = [part.strip() for part in told[2].split(",")][list(TASKS).index(task)]
+        assert seconds == f"{statistics.median(r['seconds'] for r in of_model):.0f}"
+
+
 def test_the_version_is_said_once():
     assert f"## {minissm.__version__} " in (ROOT / "CHANGELOG.md").read_text()
     assert f"version: {minissm.__version__}" in (ROOT / "CITATION.cff").read_text()
