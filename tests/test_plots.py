@@ -5,6 +5,7 @@ import sys
 import matplotlib
 import pytest
 
+from minissm import sentence
 from minissm.lab import plots
 from minissm.lab.compare import MODELS, Config
 from minissm.tasks import copying
@@ -84,3 +85,7 @@ def test_many_models_are_told_apart_in_colour_and_in_grey():
     assert len({(s["color"], s["linestyle"]) for s in styles}) == 49
     assert len({(s["linestyle"], s["marker"]) for s in styles[:7]}) == 7
     assert [s["color"] for s in styles[:7]] == list(plots.COLOURS)
+
+
+def test_every_word_is_explained_in_the_title():
+    assert set(plots.WORDS) == {*sentence.FILTER_WORDS, *sentence.WORDS, "fnn"}

@@ -17,6 +17,16 @@ DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 ACCURACY = "token accuracy on fresh sequences"
 
+WORDS = {  # what the words in the models mean, for those who see the figure alone
+    "ssm": "state space layers (ssm)",
+    "trig": "windowed filters (trig)",
+    "fir": "free taps (fir)",
+    "s6": "selective layers (s6)",
+    "lstm": "LSTM",
+    "fnn": "token-wise networks (fnn)",
+    "attn": "attention (attn)",
+}
+
 
 def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config, folder: Path) -> list[Path]:
     """folder/figure.png and .svg: how each model learned, and what it reached."""
@@ -30,9 +40,8 @@ def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config,
     size = f"width {config.width}" if config.width else f"about {config.budget:,} parameters"
     with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
         figure = Figure(figsize=(10, 3.9 + 0.16 * lines), layout="constrained")
-        figure.suptitle(
-            f"{task.name}, {size} each: state space layers (ssm), token-wise networks (fnn), attention (attn)"
-        )
+        meanings = ", ".join(meaning for word, meaning in WORDS.items() if any(word in model for model in models))
+        figure.suptitle(textwrap.fill(f"{task.name}, {size} each: {meanings}", 105))
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
         _learning(learning, [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)], curves)
         _reached(reached, [mine[m] for m in models], labels)
