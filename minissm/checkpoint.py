@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def load_tree(path: str | os.PathLike, remedy: str = "save it again") -> Tree:
     who = f"load: {os.fspath(path)}"
     if not Path(path).is_file():
         raise FileNotFoundError(f"{who}: no such file; give the .npz that minissm.save wrote")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{who} is not a whole checkpoint (not an .npz, or cut); {remedy}")
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -16,7 +16,8 @@ class Parser(argparse.ArgumentParser):
     """An error is one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, _one_line(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
+        page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # said by the outer parser
+        self.exit(2, _one_line(f"{self.prog}: {message}; see {page} --help") + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
             with suppress(OSError):
                 os.unlink(name)
         if isinstance(error, OSError):  # a full disk does not say where, a deleted folder names the temporary file
-            error.filename, error.filename2 = os.fspath(path), None
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 

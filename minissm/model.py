@@ -7,7 +7,7 @@ A Model holds the shape and no weights: the weights are a tree that `init` draws
 A block is a frozen dataclass with `init(rng, width) -> p` and `size(width)`. One that sees a token at a time has
 `apply(p, x) -> y, backward`; one with a memory (a mixer) has
 
-    run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None)
+    run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None); state may be None
     start(p, batch, length) -> the state before the first token        state_size(width, length)
 
 and, where there is something to say, `at(place)` (options that depend on where it stands), `step(p, x, state)` (one

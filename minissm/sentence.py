@@ -135,6 +135,10 @@ def _spell(block: Any) -> str:
             if type(block.filter) is FILTERS[name]:
                 options = _differing(block.filter, FILTERS[name]()) | _differing(block, Ssm(filter=block.filter))
                 return _call(word, options)
+        for name, cls in FILTERS.items():  # a filter without a word of its own
+            if type(block.filter) is cls:
+                options = _differing(block.filter, cls()) | _differing(block, Ssm(filter=block.filter))
+                return _call("ssm", {"filter": name} | options)
     for word, cls in WORDS.items():
         if type(block) is cls:
             return _call(word, _differing(block, cls()))

@@ -1,10 +1,12 @@
 """The training loop: draw a batch, forward, loss, backward, clip, update; now and then look at fresh sequences."""
 
+import errno
 import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,6 +174,10 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     whole = {n: whole_number("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
+    if not 0 < lr < math.inf:
+        raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
+    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(checkpoint))  # not after hours
     _answers(net, task)
     _keep_freed_memory()
     kind = type(rng.bit_generator).__name__

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minissm import Attn, Fir, Fnn, Model, S4d, Ssm, Trig, parse
+from minissm.filters import FILTERS
 from minissm.sentence import KNOWN, spell
 
 ranges = st.tuples(st.floats(1e-4, 1), st.floats(1, 10))
@@ -132,3 +133,13 @@ def test_what_is_no_sentence_and_no_blocks_is_refused():
         Fnn(1000)
     with pytest.raises(ValueError, match="s4d: dt="):
         S4d(dt=(1, 10**400))
+
+
+def test_a_filter_without_a_word_is_spelled_by_its_name(monkeypatch):
+    class Fade(Trig):
+        pass
+
+    monkeypatch.setitem(FILTERS, "fade", Fade)
+    net = Model((Ssm(Fade(window=4), expand=1), Fnn(1)), vocab=3)
+    assert net.sentence == "ssm(filter='fade', window=4, expand=1) + fnn1"
+    assert Model.read(repr(net)) == net

@@ -341,3 +341,14 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_training(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         trained(tmp_path / "gone" / "fit.npz", every=0)
     assert caught.value.filename == str(tmp_path / "gone" / "fit.npz")
+
+
+def test_rates_and_places_that_can_not_be_are_refused_before_the_first_step(tmp_path, rng):
+    net = Model("fnn1", vocab=TASK.vocab, width=4)
+    for lr in (0, -0.01, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"fit: lr=.*; expected a number above 0"):
+            fit(net, net.init(rng), TASK, 3, rng, lr=lr)
+    steps = []
+    with pytest.raises(FileNotFoundError, match=r"x\.npz"):
+        fit(net, net.init(rng), TASK, 3, rng, checkpoint=tmp_path / "no" / "x.npz", on_step=steps.append)
+    assert steps == []

@@ -256,7 +256,7 @@ def _finish(
     for row in rows:  # who was killed between a row and the end of its checkpoint
         results.checkpoint(folder, row).unlink(missing_ok=True)
     left = [job for job in work if job.weights not in done]
-    task, steps, jobs, unfinished = work[0].task, work[0].steps, min(jobs, len(left)), folder / "unfinished"
+    task, steps, jobs, unfinished = work[0].task, work[0].steps, max(1, min(jobs, len(left))), folder / "unfinished"
     if left:
         unfinished.mkdir(exist_ok=True)
     train = partial(run_job, unfinished=unfinished, every=every)

@@ -144,7 +144,9 @@ def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[l
         known = fixed.get(_key(line)) if isinstance(line, dict) else None
         if known is None or line | known != line or line.keys() != known.keys() | kinds.keys():
             raise damaged(path, f"line {i} is of no run of run.json")
-        if not all(isinstance(line[name], kind) for name, kind in kinds.items()):
+        shares = [line[name] for name in line.keys() & {"token_accuracy", "sequence_accuracy"}]
+        wrong = any(isinstance(s, bool) or s is None or not 0 <= s <= 1 for s in shares if isinstance(s, NUMBER))
+        if wrong or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
             raise damaged(path, f"line {i} has a field of another kind")
         found.append(line)
     return found, torn
