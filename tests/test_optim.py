@@ -112,3 +112,12 @@ def test_a_gradient_of_another_precision_is_named():
     p = {"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
     with pytest.raises(ValueError, match="adamw: the gradient of b is float64, the parameter float32; cast it"):
         optim.adamw(p, {"a": p["a"], "b": np.ones(2)}, lr=1)
+
+
+def test_rates_as_numpy_scalars_leave_single_precision_single(rng):
+    p, g = (tree.map(lambda a: a.astype(np.float32), tree_of(rng)) for _ in range(2))
+    one = np.float64(0.1)
+    new, state = optim.adamw(p, g, lr=one, eps=one, decay=one)
+    clipped, _ = optim.clip(g, one)
+    for found in (new, state.m, state.v, clipped, optim.sgd(p, g, one)):
+        assert {a.dtype for a in tree.leaves(found)} == {np.dtype(np.float32)}
