@@ -66,7 +66,7 @@ def _attend(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
     """`self_attention` with the weights a (B, H, L, filled + L) as one output more, without a cotangent."""
     xp = namespace(x, p["in"]["w"])
     q, k_new, v_new, back_project = _project(p, x, state, heads)
-    k, v, given = k_new, v_new, None
+    k, v, given = k_new, v_new, 0
     if state is not None:
         given = state["filled"]
         k, v = (xp.concat([state[n][:, :, :given, :], new], axis=2) for n, new in (("k", k_new), ("v", v_new)))
@@ -78,7 +78,7 @@ def _attend(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
             dk, dv = (d if dstate[name] is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
-        dp, dx = back_project(dq, dk[:, :, given or 0 :, :], dv[:, :, given or 0 :, :])
+        dp, dx = back_project(dq, dk[:, :, given:, :], dv[:, :, given:, :])
         dp["out"] = dout
         if state is None:
             return dp, dx, None

@@ -81,7 +81,7 @@ def _parser() -> Parser:
         type=_rates,
         help=f"learning rate, or several joined by , : the best at the last look is shown (default {LR:g})",
     )
-    run.add_argument("--mode", help=f"how filters are computed: {', '.join(MODES)} (default auto: the fastest)")
+    run.add_argument("--mode", help=f"how filters are computed: {', '.join(MODES)} (default auto: by the shapes)")
     run.add_argument("--backend", help="numpy (the default) or cupy")
     run.add_argument("--dtype", help=f"one of {', '.join(DTYPES)} (default {DTYPES[0]})")
     run.add_argument("--out", metavar="DIR", help="folder for the results (default: a new dated one under runs/)")

@@ -802,8 +802,8 @@ MISTAKES = [
     Mistake(
         "attention: keys so far are forgotten",
         "attention.py",
-        "k, v, given = k_new, v_new, None\n    if state is not None:",
-        "k, v, given = k_new, v_new, None\n    if False:",
+        "k, v, given = k_new, v_new, 0\n    if state is not None:",
+        "k, v, given = k_new, v_new, 0\n    if False:",
         "stream attention",
     ),
     Mistake(

@@ -41,7 +41,7 @@ def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config,
     with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
         figure = Figure(figsize=(10, 3.9 + 0.16 * lines), layout="constrained")
         meanings = ", ".join(meaning for word, meaning in WORDS.items() if any(word in model for model in models))
-        figure.suptitle(textwrap.fill(f"{task.name}, {size} each: {meanings}", 105))
+        figure.suptitle(textwrap.fill(f"{task.name}, {size} each: {meanings}", 112))
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
         _learning(learning, [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)], curves)
         _reached(reached, [mine[m] for m in models], labels)
