@@ -11,7 +11,7 @@ FLOORS = (
     ("tree", "tasks.sequences"),
     ("tasks",),
     ("layers", "losses", "kernels"),
-    ("fast.chunked", "filters"),
+    ("fast.chunked", "fast.parallel", "filters"),
     ("fast",),
     ("scan.modes", "scan.taps", "scan.linear"),
     ("scan",),
