@@ -179,7 +179,7 @@ def fit(
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(checkpoint))  # not after hours
     _answers(net, task)
-    _keep_freed_memory()
+    keep_freed_memory()
     kind = type(rng.bit_generator).__name__
     plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, rng=kind, **whole)
     watch, interrupted = rng.spawn(1)[0], ""
@@ -240,7 +240,7 @@ def _answers(net: Model, task: Task) -> None:
         raise ValueError(f"train: {net!r} for the task {task.name}; expected vocab={task.vocab} and as many outputs")
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """glibc gives large freed blocks back to the system, and each step would fault them in again: 1.3 to 1.9 times
     slower. Freeing one block just under its limit of 32 MB makes it keep blocks up to that size from then on."""
     np.empty(31 << 20, np.uint8)

@@ -16,6 +16,7 @@ PACKAGES = (
     "cupy-cuda13x",
     "torch",
     "jax",
+    "numba",
 )
 
 
@@ -26,12 +27,21 @@ def cores() -> int:
 
 def processor() -> str:
     """The processor's own name where the system tells it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def vendor() -> str:
+    """AMD, Intel, or "" for another or where the system doesn't tell."""
+    return {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(_cpuinfo("vendor_id"), "")
+
+
+def _cpuinfo(name: str) -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for text in info.read_text().splitlines():
-            if text.startswith("model name"):
+            if text.startswith(name):
                 return text.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def blas() -> str:

@@ -1,0 +1,99 @@
+"""minissm's own methods, of each workload the one that a user gets first."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from ... import scan
+from ...attention import attention
+from ...backend import namespace
+from ...selective import selective_scan
+from .case import Case
+
+Named = Iterator[tuple[str, Callable[[], tuple]]]
+
+
+def lti(case: Case) -> Named:
+    log_lam, c, u, dy = _exact(case, "log_lam", "c", "u", "dy")
+
+    def run(mode: str) -> tuple:
+        y, _, backward = scan.pick(mode, u.shape, (log_lam, c))(log_lam, c, u)
+        dlog_lam, dc, du, _ = backward(dy)
+        return y, dlog_lam, dc, du
+
+    for mode in ("auto", "fft"):
+        yield mode, partial(run, mode)
+
+
+def s6(case: Case) -> Named:
+    *inputs, dy = case.arrays.values()
+
+    def run() -> tuple:
+        y, _, backward = selective_scan(*inputs)
+        return y, *backward(dy)[:-1]
+
+    yield "selective_scan", run
+
+
+def recurrence(case: Case) -> Named:
+    a, b, dh = case.arrays.values()
+
+    def run() -> tuple:
+        h, _, backward = scan.linear(a, b)
+        return (h, *backward(dh)[:2]) if case.backward else (h,)
+
+    yield "linear", run
+
+
+def window(case: Case) -> Named:
+    k, u, dy = case.arrays.values()
+
+    def run() -> tuple:
+        y, _, backward = scan.pick("auto", u.shape, (k,))(k, u)
+        dk, du, _ = backward(dy)
+        return y, dk, du
+
+    yield "auto", run
+
+
+def step(case: Case) -> Named:
+    log_lam, c, u = _exact(case, "log_lam", "c", "u")
+    one, h = _stepper((log_lam, c)), scan.start((log_lam, c), u.shape[1], u.dtype)
+
+    def run() -> tuple:
+        nonlocal h
+        for u_t in u:
+            y, h = one(u_t, h)
+        return y, h
+
+    yield "step", run
+
+
+def _stepper(coefficients: tuple) -> Callable[[Any, Any], tuple]:
+    """step(u (B, D), h) -> y (B, D), h: what generation calls for each token."""
+
+    def one(u_t: Any, h: Any) -> tuple:
+        y, h, _ = scan.recurrent(coefficients[0], coefficients[1], u_t[:, None, :], h)
+        return y[:, 0, :], h
+
+    return one
+
+
+def attend(case: Case) -> Named:
+    q, k, v, do = case.arrays.values()
+
+    def run() -> tuple:
+        o, *_, backward = attention(q, k, v)
+        return o, *backward(do)
+
+    yield "attention", run
+
+
+def _exact(case: Case, *names: str) -> list:
+    """The arrays, poles and weights in double precision, as filters give them."""
+    arrays = [case.arrays[name] for name in names]
+    xp = namespace(*arrays)
+    return [xp.astype(a, xp.complex128) if xp.isdtype(a.dtype, "complex floating") else a for a in arrays]
+
+
+METHODS = {"W1": lti, "W2": s6, "W3": recurrence, "W4": window, "W5": step, "W6": attend}

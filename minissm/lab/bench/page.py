@@ -1,0 +1,100 @@
+"""A report as one HTML file that needs nothing else: the tables of table.py, and figures of the ratios and the growth.
+
+Nothing is said by colour alone, so that it reads as well in grey.
+"""
+
+import io
+from html import escape
+from typing import Any
+
+from ..plots import COLOURS, DASHES, MARKS
+from . import table
+from .goals import Verdict, verdicts
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
+table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-size: 13px; }
+th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #ccc; vertical-align: top; }
+th { border-bottom: 1px solid #111; }
+.missed { font-weight: bold; }
+figure { margin: 1rem 0; break-inside: avoid; }
+svg { max-width: 100%; height: auto; }
+"""
+
+
+def html(report: dict[str, Any]) -> str:
+    """The whole page."""
+    head = table.heading(report)
+    body = [f"<h1>minissm bench: {escape(report['processor'])}</h1>", *(f"<p>{escape(line)}</p>" for line in head)]
+    found = [v for v in verdicts(report) if v.value is not None]
+    body += ["<h2>Goals</h2>", _figure(_ratios, found), _table(table.goal_rows(report))]
+    for threads in sorted({r["threads"] for r in report["rows"]}):
+        cores = "one core" if threads == 1 else f"{threads} cores"
+        body += [f"<h2>Times on {cores}: median and quartiles</h2>", _table(table.time_rows(report, threads))]
+    if report["limits"]:
+        body += ["<h2>What this processor can do</h2>", _table(table.limit_rows(report))]
+    if report["growth"]:
+        body += ["<h2>How time and memory grow with the length</h2>", _figure(_growth, report["growth"])]
+        body += [_table(table.growth_rows(report))]
+    title = f"minissm bench, {report['processor']}, {report['date']}"
+    top = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{top}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _table(rows: table.Rows) -> str:
+    lines = ("".join(_cell(cell, "td" if i else "th") for cell in row) for i, row in enumerate(rows))
+    return "<table>\n" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "\n</table>"
+
+
+def _cell(text: str, kind: str) -> str:
+    marked = ' class="missed"' if text == "MISSED" else ""
+    return f"<{kind}{marked}>{escape(text)}</{kind}>"
+
+
+def _figure(draw: Any, shown: list) -> str:
+    """The SVG that draw(figure, shown) makes; nothing where there is nothing to show."""
+    if not shown:
+        return ""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"font.size": 10, "svg.hashsalt": "minissm", "svg.fonttype": "none"}):
+        figure, buffer = Figure(layout="constrained"), io.StringIO()
+        draw(figure, shown)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return f"<figure>{svg[svg.index('<svg') :]}</figure>"
+
+
+def _ratios(figure: Any, found: list[Verdict]) -> None:
+    """A bar a ratio, a black line at its goal: what ends before the line has missed it."""
+    shown = [v for v in found if not v.at_most]
+    figure.set_size_inches(9, 1 + 0.28 * len(shown))
+    axes = figure.subplots()
+    for i, v in enumerate(shown):
+        colour = {True: "0.35", False: "white", None: "0.75"}[v.met]
+        axes.barh(i, v.value, color=colour, edgecolor="0.2", height=0.7, hatch="////" if v.met is False else None)
+        if v.goal is not None:
+            axes.plot([v.goal, v.goal], [i - 0.45, i + 0.45], color="black", linewidth=2.5)
+        axes.annotate(f"{v.value:.2f}", (v.value, i), (5, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(shown)), [f"{v.workload} {v.case}: {v.what}" for v in shown])
+    axes.set(ylim=(len(shown) - 0.4, -0.6), xscale="log", xlabel="ratio; line: the goal; hatched: missed")
+    axes.axvline(1, color="0.5", linewidth=0.8, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.12)
+
+
+def _growth(figure: Any, rows: list[dict]) -> None:
+    figure.set_size_inches(9, 4.2)
+    columns = (("seconds", 1e3, "milliseconds"), ("bytes", 1e-6, "megabytes"))
+    for axes, (of, factor, unit) in zip(figure.subplots(1, 2), columns, strict=True):
+        for i, r in enumerate(rows):
+            x, y = [p["L"] for p in r["points"]], [factor * p[of] for p in r["points"]]
+            power = r[f"{of} exponent"]
+            label = r["mixer"] + (f": L^{power:.2f}" if power is not None else "")
+            axes.plot(x, y, color=COLOURS[i], linestyle=DASHES[i], marker=MARKS[i], markersize=4, label=label)
+        axes.set(yscale="log", xlabel="length L", ylabel=unit)
+        axes.set_xscale("log", base=2)
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,129 @@
+"""The workloads in JAX, each compiled as a whole."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..case import Case
+
+Named = Iterator[tuple[str, Callable[[], tuple]]]
+SERIAL = False
+
+
+def threads(n: int) -> None:
+    """XLA makes its pool once, of as many threads as there are cores at that moment."""
+    import jax.extend.backend
+
+    jax.clear_caches()
+    jax.extend.backend.clear_backends()
+
+
+def lti(case: Case) -> Named:
+    def by_fft(log_lam: Any, c: Any, u: Any) -> Any:
+        k = jnp.sum(c[..., None] * jnp.exp(log_lam[..., None] * jnp.arange(u.shape[1])), axis=1).real
+        return convolved(k, u)
+
+    def by_scan(log_lam: Any, c: Any, u: Any) -> Any:
+        lam = jnp.exp(log_lam)
+
+        def one(h: Any, u_t: Any) -> tuple:
+            h = lam * h + u_t[..., None]
+            return h, jnp.sum((c * h).real, axis=-1)
+
+        start = jnp.zeros((u.shape[0], *c.shape), c.dtype)
+        return lax.scan(one, start, u.swapaxes(0, 1))[1].swapaxes(0, 1)
+
+    yield "FFT", trained(case, by_fft)
+    yield "lax.scan", trained(case, by_scan)
+
+
+def convolved(k: Any, u: Any) -> Any:
+    L = u.shape[1]
+    n = L + k.shape[1] - 1
+    n += n % 2
+    y = jnp.fft.irfft(jnp.fft.rfft(u.swapaxes(1, 2), n=n) * jnp.fft.rfft(k, n=n), n=n)
+    return y[..., :L].swapaxes(1, 2)
+
+
+def s6(case: Case) -> Named:
+    """dt, u, B and C of a token make its factors inside of the step, so that they are never all in memory."""
+
+    def forward(u: Any, dt: Any, A: Any, B: Any, C: Any) -> Any:
+        def one(h: Any, x: tuple) -> tuple:
+            u_t, dt_t, B_t, C_t = x
+            h = jnp.exp(dt_t[..., None] * A) * h + (dt_t * u_t)[..., None] * B_t[:, None, :]
+            return h, jnp.sum(h * C_t[:, None, :], axis=-1)
+
+        start = jnp.zeros((u.shape[0], *A.shape), u.dtype)
+        return lax.scan(one, start, tuple(a.swapaxes(0, 1) for a in (u, dt, B, C)))[1].swapaxes(0, 1)
+
+    yield "lax.scan", trained(case, forward)
+
+
+def recurrence(case: Case) -> Named:
+    def by_scan(a: Any, b: Any) -> Any:
+        def one(h: Any, x: tuple) -> tuple:
+            h = x[0] * h + x[1]
+            return h, h
+
+        return lax.scan(one, jnp.zeros_like(a[:, 0]), (a.swapaxes(0, 1), b.swapaxes(0, 1)))[1].swapaxes(0, 1)
+
+    def associative(a: Any, b: Any) -> Any:
+        return lax.associative_scan(lambda p, q: (p[0] * q[0], q[0] * p[1] + q[1]), (a, b), axis=1)[1]
+
+    yield "lax.scan", trained(case, by_scan)
+    yield "associative_scan", trained(case, associative)
+
+
+def window(case: Case) -> Named:
+    yield "FFT", trained(case, convolved)
+
+
+def step(case: Case) -> Named:
+    """The state is donated: XLA may write the new one where the old one was."""
+    log_lam, c, u = (jnp.asarray(a) for a in case.arrays.values())
+    lam, inputs = jnp.exp(log_lam), list(u)
+
+    def one(h: Any, u_t: Any) -> tuple:
+        h = lam * h + u_t[..., None]
+        return h, jnp.sum((c * h).real, axis=-1)
+
+    compiled = jax.jit(one, donate_argnums=0)
+    h = jnp.zeros((u.shape[1], *c.shape), c.dtype)
+
+    def run() -> tuple:
+        nonlocal h
+        for u_t in inputs:
+            h, y = compiled(h, u_t)
+            y.block_until_ready()
+        return y, h.copy()  # what is handed out must outlive the next donation
+
+    yield "jit, donated", run
+
+
+def attend(case: Case) -> Named:
+    def forward(q: Any, k: Any, v: Any) -> Any:
+        q, k, v = (a.swapaxes(1, 2) for a in (q, k, v))
+        return jax.nn.dot_product_attention(q, k, v, is_causal=True).swapaxes(1, 2)
+
+    yield "dot_product_attention", trained(case, forward)
+
+
+def trained(case: Case, forward: Callable) -> Callable[[], tuple]:
+    """y and the gradients; y alone where the case has no backward. Complex gradients are the conjugates of ours."""
+    *inputs, dy = (jnp.asarray(a) for a in case.arrays.values())
+
+    @jax.jit
+    def both(inputs: list, dy: Any) -> tuple:
+        if not case.backward:
+            return (forward(*inputs),)
+        y, pull = jax.vjp(forward, *inputs)
+        return y, *(jnp.conj(d) if jnp.iscomplexobj(d) else d for d in pull(dy))
+
+    return lambda: jax.block_until_ready(both(inputs, dy))
+
+
+METHODS = {"W1": lti, "W2": s6, "W3": recurrence, "W4": window, "W5": step, "W6": attend}

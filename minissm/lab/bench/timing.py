@@ -1,0 +1,45 @@
+"""Times of methods that are run in turn, so that what disturbs the machine disturbs all of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Each method runs `least` times, and then while the next run fits into `seconds`, `most` times in the end."""
+
+    least: int
+    most: int
+    seconds: float
+
+
+def interleave(
+    runs: dict[Any, Callable[[], Any]],
+    rounds: Rounds,
+    clock: Callable[[], float] = time.perf_counter,
+    finish: Callable[[], None] = lambda: None,
+) -> dict[Any, list[float]]:
+    """Seconds of every run of every method, round by round. finish() returns when the device has nothing left to do."""
+    times: dict[Any, list[float]] = {name: [] for name in runs}
+    for i in range(rounds.most):
+        for name, run in runs.items():
+            mine = times[name]
+            if i >= rounds.least and sum(mine) * (len(mine) + 1) / len(mine) > rounds.seconds:
+                continue
+            finish()
+            start = clock()
+            result = run()
+            finish()
+            mine.append(clock() - start)
+            del result  # freeing it belongs to nobody's time
+    return times
+
+
+def spread(times: list[float], calls: int = 1) -> dict[str, float]:
+    """The median, the quartiles, the lowest and the highest, of one call, in seconds."""
+    each = sorted(t / calls for t in times)
+    lower, middle, upper = quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3
+    return {"median": middle, "q1": lower, "q3": upper, "min": each[0], "max": each[-1], "runs": len(each)}
