@@ -62,13 +62,21 @@ def step(
     net: Model, params: dict, batch: Batch, state: Any, lr: float, clip: float = CLIP, mode: str = "auto"
 ) -> tuple:
     """One step of AdamW on one batch. -> params, state, loss."""
-    tokens, targets, weights = (like(a, params["embed"]["w"]) for a in (batch.tokens, batch.targets, batch.weights))
-    logits, backward = net(params, tokens, mode)
-    loss, back_loss = losses.cross_entropy(logits, targets, weights)
+    loss, _, back_loss, backward = _loss(net, params, batch, mode)
     grads, _ = backward(back_loss())
     grads, _ = optim.clip(grads, clip)
     params, state = optim.adamw(params, grads, state, lr=lr)
     return params, state, loss
+
+
+def _loss(net: Model, params: dict, batch: Batch, mode: str) -> tuple:
+    """Of the answers that count; the others are not even computed. -> loss, logits (R, V), their backwards."""
+    rows = np.flatnonzero(batch.weights)
+    answers = rows, batch.targets.reshape(-1)[rows], batch.weights.reshape(-1)[rows]
+    tokens, rows, targets, weights = (like(a, params["embed"]["w"]) for a in (batch.tokens, *answers))
+    logits, backward = net(params, tokens, mode, rows)
+    loss, back_loss = losses.cross_entropy(logits, targets, weights)
+    return loss, logits, back_loss, backward
 
 
 @dataclass(frozen=True)
@@ -221,13 +229,11 @@ def evaluate(
     right_tokens = tokens = right_sequences = total_loss = 0.0
     for start in range(0, n, 250):
         batch = task.batch(rng, min(250, n - start))
-        reference = params["embed"]["w"]
-        logits, _ = net(params, like(batch.tokens, reference), mode)
-        loss, _ = losses.cross_entropy(logits, like(batch.targets, reference), like(batch.weights, reference))
-        answers = to(namespace(logits).argmax(logits, axis=-1), "numpy")
+        loss, logits, *_ = _loss(net, params, batch, mode)
         counts = batch.weights > 0
-        right = (answers == batch.targets) | ~counts
-        right_tokens += float((right & counts).sum())
+        right = np.ones(counts.shape, bool)
+        right[counts] = to(namespace(logits).argmax(logits, axis=-1), "numpy") == batch.targets[counts]
+        right_tokens += float(right[counts].sum())
         tokens += float(counts.sum())
         right_sequences += float(right.all(axis=1).sum())
         total_loss += float(loss) * float(counts.sum())
