@@ -173,9 +173,7 @@ class Model:
         y, _, backward = self.run(params, x, mode=mode, rows=rows)
         return y, lambda dy: backward(dy)[:2]
 
-    def run(
-        self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", rows: Array = None
-    ) -> tuple:
+    def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", rows: Array = None) -> tuple:
         """A piece of a sequence -> y, state, backward;  `dparams, dx, dstate = backward(dy, dstate=None)`.
 
         state: what an earlier piece, or `start`, returned (None: the sequence begins here). It is not written to:

@@ -64,8 +64,8 @@ def step(
     """One step of AdamW on one batch. -> params, state, loss."""
     loss, _, back_loss, backward = _loss(net, params, batch, mode)
     grads, _ = backward(back_loss())
-    grads, _ = optim.clip(grads, clip)
-    params, state = optim.adamw(params, grads, state, lr=lr)
+    gradient, _ = optim.clip(optim.gradient_vector(params, grads), clip)
+    params, state = optim.adamw(params, gradient, state, lr=lr)
     return params, state, loss
 
 

@@ -547,7 +547,13 @@ MISTAKES = [
         '1 - f if self.memory == "graded" else f',
         "model",
     ),
-    Mistake("training does not clip", "train.py", "optim.clip(grads, clip)", "optim.clip(grads, math.inf)", "train"),
+    Mistake(
+        "training does not clip",
+        "train.py",
+        "optim.clip(optim.gradient_vector(params, grads), clip)",
+        "optim.clip(optim.gradient_vector(params, grads), math.inf)",
+        "train",
+    ),
     Mistake(
         "a run ignores its seed",
         "lab/compare.py",
