@@ -16,6 +16,8 @@ import pytest
 from minissm import train
 from minissm.cli import main
 from minissm.lab import compare, machine, plots
+from minissm.lab.bench import measure, peers
+from minissm.progress import Progress
 
 LISTS, SEEDS = 200, 10
 
@@ -35,6 +37,15 @@ VALUES = {
     "--out": ["out", "new/deep", "empty", "../beside", "out put", "\u00fcml\u00e4ut", "\u65e5\u672c", "./out/", "a=b"],
     "--jobs": ["1", "2", "64"],
     "--resume": ["old", "empty", "out", "notes.txt", "nowhere"],  # refused, until there is such an option
+}
+BENCH = {
+    "--quick": [],
+    "--only": ["W1", "W1,W7", "growth", "W8", "W1,"],
+    "--backend": ["numpy", "cupy"],
+    "--peers": ["torch", "jax,numba", "tensorflow"],
+    "--threads": ["1", "2"],
+    "--json": ["r.json", "empty/r.json", "empty", "nowhere/r.json"],
+    "--html": ["r.html", "notes.txt/r.html"],
 }
 HUGE = ["1" + "0" * 16, "9" * 40, "9" * 5000, "1e999", "-" + "9" * 40]  # beyond any array, so that nothing is tried
 BAD = [
@@ -118,8 +129,9 @@ LETTERS = " ()[]{}'\"+;,=*-_.:#\\\n\0\u00e9"  # no digit: a size must not grow i
 
 def value(draw: random.Random, option: str) -> str:
     """Mostly one that means something for this option."""
-    if draw.random() < 0.75 and option in VALUES:
-        text = draw.choice(VALUES[option])
+    known = BENCH.get(option) or VALUES.get(option)
+    if draw.random() < 0.75 and known:
+        text = draw.choice(known)
         return text if draw.random() < 0.9 or option in ("--seeds", "--width", "--budget") else damaged(draw, text)
     return draw.choice(BAD)
 
@@ -143,6 +155,9 @@ def request(draw: random.Random) -> list[str]:
             value(draw, "--resume"),
             *draw.choice([[], ["--jobs", "2"], ["--steps", "9"], TASKS]),
         ]
+    if draw.random() < 0.1:
+        given = ((option, value(draw, option)) for option in draw.choices([*BENCH], k=draw.randrange(4)))
+        return ["bench", *(text for option, of in given for text in ([option, of] if BENCH[option] else [option]))]
     arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
     arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
     for option in draw.choices([*VALUES], k=draw.randrange(6)):
@@ -208,6 +223,9 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(plots, "comparison", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+    monkeypatch.setattr(measure, "_work", lambda request, found: iter([("W1", "rows", lambda: iter(()))]))
+    monkeypatch.setattr(measure, "Progress", lambda total, name, show: Progress(total, name, show=False))
+    monkeypatch.setattr(peers, "load", lambda name: None)
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "disk"

@@ -52,7 +52,7 @@ class Verdict:
 
 
 def verdicts(report: dict[str, Any]) -> list[Verdict]:
-    """All goals of the parts that were measured, in the order of the workloads."""
+    """All goals on what was measured, in the order of the workloads."""
     found = [*_against_peers(report), *_against_limits(report)]
     return sorted(found, key=lambda v: v.workload)
 

@@ -24,7 +24,7 @@ from .timing import Rounds, interleave, spread
 
 CASES = {**workloads.CASES, "W7": training.CASES}
 PARTS = (*CASES, "growth")
-FULL, QUICK = Rounds(5, 25, 4.0), Rounds(3, 15, 0.7)
+FULL, QUICK = Rounds(5, 25, 4.0), Rounds(2, 15, 0.8)
 LONGEST = {True: 8 * 1024, False: 64 * 1024}  # of growth; True: quick
 FORCING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "MINISSM_PLAIN")
 

@@ -12,9 +12,8 @@ KEPT = 64  # steps between two states that are kept; those between are made agai
 compiled: Any = numba.njit(fastmath=True, cache=False, error_model="numpy")
 
 
-@intrinsic
-def _as_float(typing: Any, bits: Any) -> tuple:
-    """The float32 with these bits."""
+def _from_bits(typing: Any, bits: Any) -> Any:
+    """The float32 with these bits, as LLVM sees it."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
@@ -22,8 +21,11 @@ def _as_float(typing: Any, bits: Any) -> tuple:
     return types.float32(types.int32), code
 
 
+_as_float: Any = intrinsic(_from_bits)
+
+
 @compiled
-def _exp(x: float) -> float:
+def _exp(x: Any) -> Any:
     """exp of -87 < x <= 0 (0 below): 2^n by its bits, times a polynomial. libm's would keep loops from vectorising."""
     x = max(x, np.float32(-87.0))
     n = np.int32(x * np.float32(1.44269504) - np.float32(0.5))

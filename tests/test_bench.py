@@ -1,0 +1,314 @@
+"""`minissm bench`: the harness, with tiny cases and clocks of its own; what it prints, writes and refuses."""
+
+import json
+import math
+import os
+import sys
+from importlib.machinery import ModuleSpec
+
+import numpy as np
+import pytest
+
+from minissm.cli import main
+from minissm.lab import machine
+from minissm.lab.bench import command, cores, goals, growth, limits, measure, memory, page, peers, table, workloads
+from minissm.lab.bench.case import error, errors
+from minissm.lab.bench.timing import Rounds, interleave, spread
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Two small workloads and one short growth instead of all, and nothing but NumPy installed."""
+    small = {
+        "W1": [lambda: workloads.lti(2, 7, 3, 2)],
+        "W5": [lambda: workloads.step(2, 3, 2)],
+        "W6": [lambda: workloads.attend(1, 2, 9, 4)],
+    }
+    monkeypatch.setattr(measure, "CASES", small)
+    monkeypatch.setattr(measure, "QUICK", Rounds(2, 2, 0.0))
+    monkeypatch.setattr(measure, "LONGEST", {True: 64, False: 64})
+    monkeypatch.setattr(growth.growth, "__defaults__", (16, *growth.growth.__defaults__[1:]))
+    monkeypatch.setattr(limits.limits, "__defaults__", (16,))
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+
+
+def test_methods_run_in_turn_and_slow_ones_less_often():
+    now, order = [0.0], []
+
+    def taking(name, seconds):
+        def run():
+            order.append(name)
+            now[0] += seconds
+
+        return run
+
+    runs = {"slow": taking("slow", 2.0), "fast": taking("fast", 0.5)}
+    times = interleave(runs, Rounds(least=2, most=6, seconds=2.5), clock=lambda: now[0])
+    assert order == ["slow", "fast", "slow", "fast", "fast", "fast", "fast"]  # 2 at least; then while 2.5 s suffice
+    assert times == {"slow": [2.0] * 2, "fast": [0.5] * 5}
+
+
+def test_a_time_ends_when_the_device_has_finished():
+    now = [0.0]
+
+    def finish():
+        now[0] = math.ceil(now[0])
+
+    def run():
+        now[0] += 0.25
+
+    assert interleave({"a": run}, Rounds(1, 1, 0.0), lambda: now[0], finish) == {"a": [1.0]}
+
+
+def test_the_spread_is_that_of_one_call():
+    assert spread([4.0, 2.0, 10.0, 6.0, 8.0], calls=2) == {
+        "median": 3.0,
+        "q1": 2.0,
+        "q3": 4.0,
+        "min": 1.0,
+        "max": 5.0,
+        "runs": 5,
+    }
+    assert spread([3.0])["q1"] == spread([3.0])["max"] == 3.0
+
+
+def test_the_error_is_the_largest_difference_over_the_largest_value():
+    reference = np.array([1.0, -4.0])
+    assert error(np.array([1.0, -3.0]), reference) == 0.25
+    assert error(np.array([np.nan, -4.0]), reference) == math.inf
+    assert errors((reference, 2 * reference, reference), (reference,) * 3) == (0.0, 1.0)
+    assert errors((reference,), (reference,)) == (0.0, None)
+    with pytest.raises(ValueError, match="a result of shape"):
+        error(np.zeros(3), reference)
+
+
+def test_memory_is_that_of_the_call():
+    def run():
+        return np.ones(40_000_000, np.uint8).sum()
+
+    assert memory.of_numpy(run) == pytest.approx(40e6, rel=0.01)
+    measured = memory.of_process(run)
+    if measured is not None:  # a system without high-water marks
+        assert measured == pytest.approx(40e6, rel=0.1)
+
+
+def test_memory_without_a_high_water_mark_is_not_invented(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "PROC", tmp_path / "nowhere")
+    assert memory.of_process(lambda: None) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to a core")
+def test_one_core_is_one_core_and_is_given_back():
+    class Peer:
+        told: list = []  # noqa: RUF012
+
+        @classmethod
+        def threads(cls, n):
+            cls.told.append(n)
+
+    before = cores.mine()
+    with cores.using(before[:1], [Peer]):
+        assert cores.mine() == before[:1]
+        assert machine.cores() == 1
+    assert cores.mine() == before
+    assert Peer.told == [1]
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 0.5])
+def test_the_exponent_of_a_power_law_is_found(p):
+    points = [{"L": L, "seconds": 3e-6 * L**p} for L in (1000, 2000, 4000, 8000)]
+    assert growth.exponent(points, "seconds") == pytest.approx(p)
+    assert growth.exponent(points[:1], "seconds") is None
+
+
+def test_growth_ends_before_a_length_that_takes_too_long():
+    now = [0.0]
+
+    def clock():
+        now[0] += 20.0
+        return now[0]
+
+    rows = list(growth.growth(64, first=8, clock=clock, patience=15.0))
+    assert [r["mixer"] for r in rows] == [*growth.MIXERS]
+    for row in rows:
+        assert [p["L"] for p in row["points"]] == [8, 16]
+        assert row["stopped"].startswith("ended before L 32, which would take about 20 s")
+
+
+def test_growth_ends_before_a_length_that_needs_too_much(monkeypatch):
+    monkeypatch.setattr(growth, "ROOM", 1)
+    assert "GB" in next(growth.growth(64, first=8))["stopped"]
+
+
+def row(owner, milliseconds, workload="W1", case="B 8, L 4096", error=1e-7, **more):
+    seconds = dict.fromkeys(("median", "q1", "q3", "min", "max"), milliseconds / 1e3)
+    base = {"workload": workload, "case": case, "owner": owner, "method": "m", "threads": 1, "bytes": 5_000_000}
+    base |= {"seconds": seconds, "error": {"y": error, "gradient": None}, "allocated": None}
+    return base | more
+
+
+def report(rows, vendor="AMD", **more):
+    base = {"date": "2026-11-25", "quick": False, "processor": "A CPU", "vendor": vendor, "cores": 2, "blas": "a BLAS"}
+    base |= {"packages": {"numpy": "9"}, "peers": {"torch": "8"}, "missing": ["jax"], "warnings": [], "rows": rows}
+    return base | {"limits": [], "growth": [], "interrupted": ""} | more
+
+
+@pytest.mark.parametrize(("vendor", "goal", "met"), [("AMD", 3.0, False), ("Intel", 2.2, True), ("", None, None)])
+def test_goals_are_chosen_by_the_vendor(vendor, goal, met):
+    case = {"workload": "W3", "case": "(8, 4096, 512)"}
+    rows = [row("minissm", 10, **case), row("torch", 25, **case), row("jax", 30, **case), row("numba", 1, **case)]
+    (verdict,) = goals.verdicts(report(rows, vendor))
+    assert (verdict.value, verdict.goal, verdict.met) == (pytest.approx(2.5), goal, met)
+    said = table.text(report(rows, vendor))
+    assert {False: "MISSED", True: "met", None: "there are none"}[met] in said
+
+
+def test_a_wrong_result_is_never_the_best():
+    rows = [row("minissm", 10), row("torch", 20, error=0.5), row("jax", 60)]
+    verdict = goals.verdicts(report(rows))[0]
+    assert verdict.value == pytest.approx(6.0)
+    assert "WRONG" in table.text(report(rows))
+
+
+def test_a_peer_that_was_not_measured_is_no_ratio():
+    peer, compiled = goals.verdicts(report([row("minissm", 10)]))
+    assert peer.value is compiled.value is peer.met is None
+    said = table.text(report([row("minissm", 10)]))
+    assert "not measured" in said
+    assert "Not installed, so not measured: jax" in said
+
+
+def test_goals_on_the_limits():
+    attn, large, one = (
+        {"workload": "W6", "case": "8 x 4 heads, L 1024"},
+        {"workload": "W3", "case": goals.LARGE},
+        {"workload": "W5", "case": "B 1"},
+    )
+    rows = [row("minissm", 10, **attn), row("limit", 7, **attn), row("minissm", 20, **large)]
+    rows += [row("minissm", 10, **one, allocated=99), row("minissm", 10), row("numba", 11)]
+    grown = [{"mixer": "attn", "points": [], "bytes exponent": 1.5, "seconds exponent": 2.0, "stopped": ""}]
+    told = report(rows, limits=[{"threads": 1, "copy": 20.0}], growth=grown)
+    found = {v.what: v for v in goals.verdicts(told) if not v.what.startswith("best")}
+    assert found["products and exp alone / minissm"].value == pytest.approx(0.7)
+    assert found["time of copying / minissm"].value == pytest.approx(3 * 4 * 8 * 4096 * 512 / 20e9 / 20e-3)
+    assert found["bytes allocated by steps"].met is True
+    assert found["numba / minissm"].value == pytest.approx(1.1)
+    assert found["exponent in L of memory"].met is False
+
+
+def test_every_goal_names_a_case_that_is_measured():
+    """By the sizes in the names: making the cases takes seconds."""
+    made = {
+        "W1": workloads.lti(1, 1, 1, 1).name,
+        "W2": workloads.s6(1, 1, 1, 1).name,
+        "W3": workloads.recurrence(1, 1, 1, True).name,
+        "W4": workloads.window(1, 1, 1, 1).name,
+        "W5": workloads.step(1, 1, 1).name,
+        "W6": workloads.attend(1, 1, 1, 1).name,
+    }
+    digits = str.maketrans("", "", "0123456789")
+    for workload, case in goals.PEERS:
+        assert workload == "W7" or case.translate(digits) == made[workload].translate(digits)
+
+
+def test_bench_measures_prints_and_writes(tiny, tmp_path, capsys):
+    paths = [tmp_path / "r.json", tmp_path / "r.html"]
+    assert main(["bench", "--quick", "--threads", "1", "--json", str(paths[0]), "--html", str(paths[1])]) == 0
+    told = capsys.readouterr()
+    held = json.loads(paths[0].read_text())
+    assert told.out.rstrip() == table.text(held)  # the JSON holds all that is shown
+    assert held["missing"] == [*peers.PEERS]
+    assert "Not installed, so not measured: torch, jax, numba" in told.out
+    assert {r["workload"] for r in held["rows"]} == {"W1", "W5", "W6"}
+    assert all(r["error"]["y"] < 1e-5 for r in held["rows"] if r["owner"] == "minissm")
+    assert [r["mixer"] for r in held["growth"]] == [*growth.MIXERS]
+    assert held["processor"] == machine.processor()
+    text = paths[1].read_text()
+    assert text.count("<svg") == 2
+    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "https://matplotlib.org", ""
+    ).replace("http://creativecommons.org", "")
+    assert held["processor"] in text
+
+
+def test_only_what_was_asked_for_is_measured(tiny, capsys):
+    assert main(["bench", "--quick", "--only", "W6", "--threads", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "W6" in out
+    assert "W1 " not in out
+    assert "mixer" not in out
+
+
+def test_all_cores_come_after_one(tiny, monkeypatch):
+    monkeypatch.setattr(cores, "mine", lambda: [0, 1])
+    monkeypatch.setattr(cores, "_pin", lambda numbers: None)
+    found = measure.measure(measure.Request(quick=True, only=("W1",)), show=False)
+    assert [r["threads"] for r in found["rows"]] == [1, 1, 2, 2]
+    assert [r["threads"] for r in found["limits"]] == [1, 2]
+    assert "Times on 2 cores" in table.text(found)
+    assert all(r["error"]["y"] is None for r in found["rows"] if r["threads"] == 2)
+
+
+def test_a_forced_kernel_is_told(tiny, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    found = measure.measure(measure.Request(quick=True, only=("W6",), threads=1), show=False)
+    assert "OPENBLAS_CORETYPE=Haswell is set" in table.text(found)
+
+
+def test_ctrl_c_keeps_what_is_done(tiny, monkeypatch, tmp_path, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(measure.CASES, "W5", [interrupted])
+    path = tmp_path / "r.json"
+    assert main(["bench", "--quick", "--threads", "1", "--json", str(path)]) == 130
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith("minissm: interrupted; bench ended after 2 of 5 parts")
+    held = json.loads(path.read_text())
+    assert {r["workload"] for r in held["rows"]} == {"W1"}
+    assert "Interrupted after 2 of 5 parts" in told.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "W9"], "bench: unknown workload 'W9'; expected one of W1, W2"),
+        (["--only", ""], "bench: unknown workload ''"),
+        (["--peers", "mxnet"], "bench: unknown peer 'mxnet'; expected one of torch, jax, numba"),
+        (["--backend", "tpu"], "bench: backend 'tpu'; expected one of numpy, cupy"),
+        (["--backend", "cupy"], "backend 'cupy': CuPy is not installed"),
+        (["--backend", "cupy", "--peers", "torch"], "leave one of them away"),
+        (["--threads", "0"], "'0' given; expected a whole number"),
+        (["--json", "nowhere/r.json"], "is no folder; make it first"),
+        (["--html", "."], "is a folder; give the name of a file"),
+        (["--slow"], "unrecognized arguments: --slow"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    try:
+        code = main(["bench", *arguments])
+    except SystemExit as stop:
+        code = stop.code
+    told = capsys.readouterr()
+    assert code == 2
+    assert told.out == ""
+    assert said in told.err
+    assert len(told.err.splitlines()) == 1
+
+
+def test_a_named_peer_that_is_missing_is_named(monkeypatch):
+    spec = ModuleSpec("torch", None)
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: spec if name == "torch" else None)
+    monkeypatch.setattr(peers, "version", lambda name: "1.2")
+    assert peers.find(("torch", "jax")) == ({"torch": "1.2"}, ["jax"])
+
+
+def test_a_page_without_figures_is_a_page():
+    assert "<svg" not in page.html(report([]))
+
+
+def test_files_are_written_as_they_are(tmp_path):
+    command.write_text(tmp_path / "a", "\u00e4\n")
+    assert (tmp_path / "a").read_bytes() == "\u00e4\n".encode()

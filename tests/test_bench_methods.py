@@ -1,0 +1,136 @@
+"""Every method that `minissm bench` times gives the right result: at tiny sizes, ours and those of installed peers."""
+
+import numpy as np
+import pytest
+
+from minissm import losses, scan
+from minissm.lab.bench import floor, measure, ours, peers, training, workloads
+from minissm.lab.bench.case import errors
+from minissm.lab.budget import model_for
+from minissm.tasks import copying
+
+CASES = {
+    "W1": lambda: workloads.lti(2, 37, 3, 2),
+    "W1 short": lambda: workloads.lti(3, 1, 2, 1),
+    "W2": lambda: workloads.s6(2, 67, 5, 3),  # longer than what numba's loop keeps at once
+    "W3": lambda: workloads.recurrence(2, 11, 3, True),
+    "W3 forward": lambda: workloads.recurrence(2, 11, 3, False),
+    "W4": lambda: workloads.window(2, 11, 3, U=5),
+    "W5": lambda: workloads.step(2, 3, 2),
+    "W6": lambda: workloads.attend(2, 3, 13, 4),
+    "W7 ssm": lambda: trained("ssm + fnn1 + ssm + fnn1"),
+    "W7 attn": lambda: trained("attn + fnn1 + attn + fnn1"),
+}
+
+
+def trained(sentence):
+    task = copying(2, 5)
+    return training.case(sentence, model_for(sentence, task, 6), task, 5, 10)
+
+
+def check(case, found, owner):
+    """All methods of the owner, twice: a second run must not go on where the first ended with other numbers."""
+    reference = case.reference()
+    methods = [m for m in measure.methods_of(case, "numpy", found) if m.owner == owner]
+    for m in methods:
+        error_y, error_gradient = errors(tuple(np.asarray(a) for a in m.check()), reference)
+        assert error_y < 1e-5, m.name
+        assert error_gradient is None or error_gradient < 2e-5, m.name
+        m.run()
+    return methods
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ours_agree_with_the_reference(name):
+    methods = check(CASES[name](), [], "minissm")
+    assert methods
+
+
+def peer_tests(name):
+    peer = pytest.importorskip(f"minissm.lab.bench.peers.{name}_", reason=f"{name} is not installed: not compared")
+    for case in (make() for make in CASES.values()):
+        if case.workload in peer.METHODS or (case.workload == "W7" and hasattr(peer, "TRAINING")):
+            assert check(case, [peer], name), case
+    peer.threads(1)
+
+
+def test_torch_agrees_with_the_reference():
+    peer_tests("torch")
+
+
+@pytest.mark.slow  # compiling takes seconds
+@pytest.mark.parametrize("name", [name for name in peers.PEERS if name != "torch"])
+def test_compiled_peers_agree_with_the_reference(name):
+    peer_tests(name)
+
+
+def test_the_reference_is_the_recurrence_as_it_is_written():
+    case = CASES["W1"]()
+    log_lam, c, u, dy = (a.astype(np.result_type(a, np.float64)) for a in case.arrays.values())
+    y, _, backward = scan.recurrent(log_lam, c, u)
+    dlog_lam, dc, du, _ = backward(dy)
+    for got, expected in zip(case.reference(), (y, dlog_lam, dc, du), strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * abs(expected).max())
+
+
+def test_shared_gradients_are_summed_over_the_batch():
+    case = CASES["W2"]()
+    _, _, _, dA, *_ = case.reference()
+    alone = []
+    for b in range(2):
+        one = {n: a if n == "A" else a[b : b + 1] for n, a in case.arrays.items()}
+        _, _, back = workloads.selective_scan(*(one[n].astype(float) for n in ("u", "dt", "A", "B", "C")))
+        alone.append(back(one["dy"].astype(float))[2])
+    np.testing.assert_allclose(dA, sum(alone), atol=1e-12)
+
+
+def test_the_reference_uses_no_second_body(monkeypatch):
+    from minissm import fast
+
+    monkeypatch.setattr(fast, "NUMPY", dict.fromkeys(fast.NUMPY, None))
+    before = fast.PLAIN
+    with workloads.plain():
+        assert fast.PLAIN
+        assert fast.body("chunked", np.zeros(1)) is None
+    assert before is fast.PLAIN
+
+
+def test_a_training_case_has_rows_without_a_loss():
+    """Or dropping them would be worth nothing."""
+    for make in training.CASES[:1]:
+        case = make()
+        tokens, _, weights = case.arrays.values()
+        assert tokens.shape == weights.shape == (64, 26)
+        assert 0.2 < weights.mean() < 0.5
+        assert abs(case.more["net"].size / 30_000 - 1) < 0.01
+
+
+def test_the_loss_that_is_compared_is_that_of_the_task():
+    case = trained("ssm")
+    net, params = case.more["net"], case.more["params"]
+    tokens, targets, weights = case.arrays.values()
+    loss, _ = losses.cross_entropy(net(params, tokens)[0], targets, weights)
+    assert float(training.scored(net, params, case.arrays)[0]) == pytest.approx(float(loss))
+
+
+def test_the_floor_of_attention_leaves_its_inputs_alone():
+    case = CASES["W6"]()
+    before = {n: a.copy() for n, a in case.arrays.items()}
+    ((_, run),) = floor.attend(case)
+    run()
+    for n, a in case.arrays.items():
+        np.testing.assert_array_equal(a, before[n])
+
+
+def test_steps_go_on_from_the_state_before():
+    """Two runs of W5 are one sequence of twice as many steps."""
+    case = CASES["W5"]()
+    ((_, run),) = ours.step(case)
+    run()
+    y, h = run()
+    log_lam, c, u = case.arrays.values()
+    twice = np.concatenate([u, u]).transpose(1, 0, 2)
+    expected, h_expected, _ = scan.recurrent(log_lam.astype(complex), c.astype(complex), twice)
+    np.testing.assert_allclose(y, expected[:, -1], atol=1e-5)
+    np.testing.assert_allclose(h, h_expected, atol=1e-5)
