@@ -27,6 +27,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(measure, "CASES", small)
     monkeypatch.setattr(measure, "QUICK", Rounds(2, 2, 0.0))
     monkeypatch.setattr(measure, "LONGEST", {True: 64, False: 64})
+    monkeypatch.setattr(growth, "MIXERS", {name: growth.MIXERS[name] for name in ("ssm, chunked", "attn")})
     monkeypatch.setattr(growth.growth, "__defaults__", (16, *growth.growth.__defaults__[1:]))
     monkeypatch.setattr(limits.limits, "__defaults__", (16,))
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
@@ -242,6 +243,7 @@ def test_only_what_was_asked_for_is_measured(tiny, capsys):
 def test_all_cores_come_after_one(tiny, monkeypatch):
     monkeypatch.setattr(cores, "mine", lambda: [0, 1])
     monkeypatch.setattr(cores, "_pin", lambda numbers: None)
+    monkeypatch.setattr(measure, "limits", lambda rounds: dict.fromkeys(limits.UNITS, 1.0))
     found = measure.measure(measure.Request(quick=True, only=("W1",)), show=False)
     assert [r["threads"] for r in found["rows"]] == [1, 1, 2, 2]
     assert [r["threads"] for r in found["limits"]] == [1, 2]
@@ -312,3 +314,9 @@ def test_a_page_without_figures_is_a_page():
 def test_files_are_written_as_they_are(tmp_path):
     command.write_text(tmp_path / "a", "\u00e4\n")
     assert (tmp_path / "a").read_bytes() == "\u00e4\n".encode()
+
+
+def test_a_peer_that_is_broken_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "minissm.lab.bench.peers.torch_", None)
+    with pytest.raises(RuntimeError, match="torch is installed but can't be imported"):
+        peers.load("torch")

@@ -225,7 +225,9 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(measure, "_work", lambda request, found: iter([("W1", "rows", lambda: iter(()))]))
     monkeypatch.setattr(measure, "Progress", lambda total, name, show: Progress(total, name, show=False))
-    monkeypatch.setattr(peers, "load", lambda name: None)
+    monkeypatch.setattr(measure, "version", str)
+    monkeypatch.setattr(peers, "version", str)
+    monkeypatch.setattr(peers, "load", str)
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "disk"

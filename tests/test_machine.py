@@ -77,3 +77,19 @@ def test_cores_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.delattr(machine.os, "sched_getaffinity")
     monkeypatch.setattr(machine.os, "cpu_count", lambda: None)
     assert machine.cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "vendor"),
+    [
+        ("vendor_id\t: AuthenticAMD\n", "AMD"),
+        ("vendor_id\t: GenuineIntel\n", "Intel"),
+        ("vendor_id\t: Other\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_vendor_is_told_by_the_system(tmp_path, monkeypatch, cpuinfo, vendor):
+    path = tmp_path / "cpuinfo"
+    path.write_text(cpuinfo)
+    monkeypatch.setattr(machine, "Path", lambda _: path)
+    assert machine.vendor() == vendor

@@ -22,7 +22,7 @@ def text(report: dict[str, Any]) -> str:
 def heading(report: dict[str, Any]) -> list[str]:
     """When, where, with what; what is missing or not as it should be."""
     packages = ", ".join(f"{name} {v}" for name, v in {**report["packages"], **report["peers"]}.items())
-    kind = "quick (few runs, short lengths)" if report["quick"] else "full"
+    kind = "quick (few runs, short lengths, one case of each workload on all cores)" if report["quick"] else "full"
     lines = [f"minissm bench, {kind}, {report['date']}: {report['processor']}, {_cores(report['cores'])}"]
     lines += [packages, f"BLAS: {report['blas']}"]
     lines += [f"Not installed, so not measured: {', '.join(report['missing'])}"] if report["missing"] else []

@@ -23,4 +23,9 @@ def find(names: tuple[str, ...] | None) -> tuple[dict[str, str], list[str]]:
 
 
 def load(name: str) -> ModuleType:
-    return importlib.import_module(f".{name}_", __name__)
+    try:
+        return importlib.import_module(f".{name}_", __name__)
+    except ImportError as error:
+        raise RuntimeError(
+            f"bench: {name} is installed but can't be imported ({error}); leave it out of --peers"
+        ) from None
