@@ -1,5 +1,6 @@
 """The run: parts one after another (limits, growth, workloads on one core and on all), into one report."""
 
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +135,7 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
         checked[m] = errors(_numpy(outputs), reference) if first and outputs else (None, None)
         if m.check is not m.run:
             m.run()
+    most = 2.0 if request.quick else math.inf  # seconds; quick repeats no longer ones for their memory
     finish = backend.cupy().cuda.get_current_stream().synchronize if request.backend == "cupy" else lambda: None
     times = interleave({m: m.run for m in methods}, QUICK if request.quick else FULL, finish=finish)
     for m in methods:
@@ -145,7 +147,7 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
             "method": m.name,
             "seconds": spread(times[m], case.calls),
             "error": {"y": error_y, "gradient": error_gradient},
-            "bytes": _bytes(m) if first and request.backend == "numpy" else None,
+            "bytes": _bytes(m) if first and request.backend == "numpy" and sum(times[m]) < most else None,
             "allocated": memory.of_numpy(m.run) if first and case.workload == "W5" and m.owner == "minissm" else None,
         }
 
