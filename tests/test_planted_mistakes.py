@@ -848,6 +848,35 @@ MISTAKES = [
         "_sequences(xp, u, B, L), None)",
         "stream",
     ),
+    # ---- the bench
+    Mistake(
+        "bench: a wrong result may be the best",
+        "lab/bench/goals.py",
+        'if r["owner"] in owners and not is_wrong(r)]',
+        'if r["owner"] in owners]',
+        "bench",
+    ),
+    Mistake(
+        "bench: the clock stops before the device does",
+        "lab/bench/timing.py",
+        "            finish()\n            mine.append",
+        "            mine.append",
+        "bench",
+    ),
+    Mistake(
+        "bench: the reference's gradient of what a batch shares is that of its first sequence",
+        "lab/bench/workloads.py",
+        "sum(column) if i in summed",
+        "column[0] if i in summed",
+        "bench_methods",
+    ),
+    Mistake(
+        "bench: half of the memory's growth is not seen",
+        "lab/bench/growth.py",
+        "np.polyfit(x, y, 1)[0]",
+        "np.polyfit(x, y, 1)[0] / 2",
+        "bench",
+    ),
 ]
 
 

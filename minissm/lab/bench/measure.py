@@ -104,7 +104,7 @@ def _work(request: Request, found: Sequence[ModuleType]) -> Iterator[Part]:
     """(what it is, where its rows go, the rows) of every part: all on one core first, then all on several."""
     mine, rounds = cores.mine(), QUICK if request.quick else FULL
     several = mine[: request.threads or len(mine)]
-    for used in [mine[:1]] + ([several] if len(several) > 1 else []):
+    for used in [mine[-1:]] + ([several] if len(several) > 1 else []):  # the first has the system's interrupts
 
         def on(part: Callable[[], Iterator[dict]], used: list[int] = used) -> Callable[[], Iterator[dict]]:
             def rows() -> Iterator[dict]:
