@@ -1,7 +1,7 @@
 """`minissm bench`: measure, print, write the files."""
 
 import json
-import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,5 +35,8 @@ def _check(path: Path) -> None:
         raise ValueError(f"bench: {path} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise ValueError(f"bench: {path.parent}, where {path.name} would be written, is no folder; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"bench: can't write to {path.parent}; choose another folder")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"bench: can't write to {path.parent} ({error.strerror}); choose another folder") from None

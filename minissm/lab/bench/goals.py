@@ -118,7 +118,7 @@ def _copying(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[
 
 
 def _allocating(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[Verdict]:
-    yield Verdict("W5", case, "bytes allocated by steps", mine["allocated"], SMALL, at_most=True)
+    yield Verdict("W5", case, "bytes allocated by steps beside y", mine["allocated"], SMALL, at_most=True)
 
 
 def _products(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[Verdict]:
