@@ -1,7 +1,9 @@
 """Causal softmax attention with several heads: the mixer whose memory grows with every token."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,7 +165,10 @@ class Attn:
     def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
         return self_attention(p, x, state, heads=self.heads)
 
-    def step(self, p: dict, x: Array, state: dict) -> tuple:
+    def stepper(self, p: dict) -> Callable:
+        return partial(self._step, p)
+
+    def _step(self, p: dict, x: Array, state: dict) -> tuple:
         """One token x (B, 1, D). Its key and value go into the buffers of `state`, which is used up by that."""
         q, k, v, _ = _project(p, x, state, self.heads)
         filled, buffers = state["filled"], (state["k"], state["v"])

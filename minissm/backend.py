@@ -14,13 +14,14 @@ import numpy as np
 
 PLAIN = os.environ.get("MINISSM_PLAIN", "") not in ("", "0")  # set: no second body (minissm/fast/) is ever chosen
 BACKENDS = ("numpy", "cupy")
+_NUMPY_ONLY = frozenset((np.ndarray, type(None)))
 
 
 def namespace(*arrays: Any) -> Any:
     """The array library of these arrays (None and Python numbers are passed over); TypeError where they differ."""
-    found = [a for a in arrays if a is not None]
-    if all(type(a) is np.ndarray for a in found):
+    if _NUMPY_ONLY.issuperset(map(type, arrays)):
         return _numpy
+    found = [a for a in arrays if a is not None]
     try:
         return array_api_compat.array_namespace(*found)
     except TypeError as error:

@@ -10,8 +10,10 @@ A block is a frozen dataclass with `init(rng, width) -> p` and `size(width)`. On
     run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None); state may be None
     start(p, batch, length) -> the state before the first token        state_size(width, length)
 
-and, where there is something to say, `at(place)` (options that depend on where it stands), `step(p, x, state)` (one
-token, faster than `run`) and `trace(p, x)` (what of it can be looked at).
+and, where there is something to say, `at(place)` (options that depend on where it stands), `trace(p, x)` (what of it
+can be looked at) and, where one token can be had for less than `run` costs,
+
+    stepper(p) -> step        y, state = step(x, state), x and y (B, 1, D); the state may be used up
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +43,7 @@ class Passed(NamedTuple):
     y: Array
     state: Any
     back_norm: Callable
-    back_block: Callable | None
+    back_block: Callable
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,7 +214,7 @@ class Model:
     def start(self, params: dict, batch: int, length: int | None = None) -> dict:
         """The state of `batch` sequences before their first token.
 
-        length: the tokens that attention makes room for (None: its max_len). `step` makes more where that runs out.
+        length: the tokens that attention makes room for (None: its max_len). A step makes more where that runs out.
         """
         batch = whole_number("Model.start", "batch", batch)
         length = None if length is None else whole_number("Model.start", "length", length)
@@ -221,10 +223,34 @@ class Model:
         return {"position": 0, "blocks": [b.start(p, batch, length) if _has_memory(b) else {} for b, p in pairs]}
 
     def step(self, params: dict, state: dict, x_t: Array) -> tuple:
-        """One token of each sequence: x_t (B,) whole numbers or (B, V or D_in) -> y_t (B, outputs), state.
+        """One token of each sequence -> y_t, state, as `stepper(params)` does it: make that once where many follow."""
+        return self.stepper(params)(state, x_t)
 
-        The given state is used up (attention writes into its buffers): go on with the one returned, or keep a copy.
+    def stepper(self, params: dict) -> Callable:
+        """`y_t, state = step(state, x_t)`: x_t (B,) whole numbers or (B, V or D_in) -> y_t (B, outputs).
+
+        What depends on the parameters alone is computed here, once: after a change to them make a new one. The given
+        state is used up (its memory may hold the next): go on with the one returned, or keep a copy.
         """
+        self._check_params(params)
+        norm, norms = layers.NORMS[self.norm], params["norms"]
+        steps = [_stepper(block, p) for block, p in zip(self.placed, params["blocks"], strict=True)]
+
+        def step(state: dict, x_t: Array) -> tuple:
+            before = states.blocks(state, len(steps))
+            y, _ = self._embed(params, self._one_token(params, state, x_t))
+            after = []
+            for step_i, p_norm, state_i in zip(steps, norms, before, strict=False):
+                z, state_i = step_i(norm(p_norm, y)[0], state_i)
+                y = y + z if self.residual else z
+                after.append(state_i)
+            out, _ = self._readout(params, y)
+            return out[:, 0, :], {"position": state["position"] + 1, "blocks": after}
+
+        return step
+
+    def _one_token(self, params: dict, state: dict, x_t: Array) -> Array:
+        """Doors of a step. -> x (B, 1) or (B, 1, V or D_in)."""
         expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
         given = getattr(x_t, "shape", None)
         if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
@@ -233,11 +259,8 @@ class Model:
         if state is None:
             raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
         x = x_t[:, None, ...]
-        self._check(params, x, state, "recurrent")
-        embedded, _ = self._embed(params, x)
-        passed = list(self._pass(params, embedded, state, "recurrent", step=True))
-        out, _ = self._readout(params, passed[-1].y)
-        return out[:, 0, :], {"position": state["position"] + 1, "blocks": [one.state for one in passed]}
+        self._check_input(params, x)
+        return x
 
     def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
         """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
@@ -268,19 +291,13 @@ class Model:
 
         return out, backward
 
-    def _pass(self, params: dict, y: Array, state: dict | None, mode: str, step: bool = False) -> Iterator[Passed]:
+    def _pass(self, params: dict, y: Array, state: dict | None, mode: str) -> Iterator[Passed]:
         """Block by block."""
         before = states.blocks(state, len(self.blocks))
         for block, p, p_norm, state_i in zip(self.placed, params["blocks"], params["norms"], before, strict=False):
             x, back_norm = layers.NORMS[self.norm](p_norm, y)
             back_block = None
-            if step and hasattr(block, "step"):
-                z, after = block.step(p, x, state_i)
-            elif _has_memory(block):
-                z, after, back_block = block.run(p, x, state_i, mode)
-            else:
-                z, back = block.apply(p, x)
-                after, back_block = {}, _without_state(back)
+            z, after, back_block = _run(block, p, x, state_i, mode)
             y = y + z if self.residual else z
             yield Passed(block, p, x, y, after, back_norm, back_block)
 
@@ -294,6 +311,9 @@ class Model:
         check_mode("Model", mode)
         self._check_params(params)
         states.blocks(state, len(self.blocks))
+        self._check_input(params, x)
+
+    def _check_input(self, params: dict, x: Array) -> None:
         xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
         vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
@@ -316,6 +336,16 @@ def _has_memory(b: Any) -> bool:
     return hasattr(b, "run")
 
 
-def _without_state(back: Callable) -> Callable:
-    """The backward of a block that remembers nothing, in the form of one that does."""
-    return lambda dy, dstate: (*back(dy), {})
+def _run(block: Any, p: Any, x: Array, state: Any, mode: str) -> tuple:
+    """`run` of any block: one that remembers nothing has the state {}."""
+    if _has_memory(block):
+        return block.run(p, x, state, mode)
+    y, back = block.apply(p, x)
+    return y, {}, lambda dy, dstate: (*back(dy), {})
+
+
+def _stepper(block: Any, p: Any) -> Callable:
+    """`y, state = step(x, state)` of any block."""
+    if hasattr(block, "stepper"):
+        return block.stepper(p)
+    return lambda x, state: _run(block, p, x, state, "recurrent")[:2]

@@ -74,9 +74,9 @@ def test_steps_are_the_whole_and_make_room_where_it_runs_out(room, rng):
     block, p = block_and_params(rng, max_len=9)
     x = draw(rng, B, L, D)
     y, end, _ = block.run(p, x, None, "auto")
-    state = block.start(p, B, room)
+    state, step = block.start(p, B, room), block.stepper(p)
     for t in range(L):
-        y_t, state = block.step(p, x[:, t : t + 1], state)
+        y_t, state = step(x[:, t : t + 1], state)
         np.testing.assert_allclose(y_t, y[:, t : t + 1], atol=1e-13)
     assert state["filled"] == L
     for name in ("k", "v"):
@@ -88,7 +88,7 @@ def test_a_step_after_a_run_does_not_write_into_what_its_backward_keeps(rng):
     x = draw(rng, B, L, D)
     y, state, backward = block.run(p, x, None, "auto")
     before = tree.map(np.copy, backward(y)[0])
-    block.step(p, x[:, :1], state)
+    block.stepper(p)(x[:, :1], state)
     for a, b in zip(tree.leaves(backward(y)[0]), tree.leaves(before), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -11,7 +11,7 @@ FLOORS = (
     ("tree", "tasks.sequences"),
     ("tasks",),
     ("layers", "losses", "kernels"),
-    ("fast.chunked", "fast.parallel", "filters"),
+    ("fast.chunked", "fast.parallel", "fast.step", "filters"),
     ("fast",),
     ("scan.modes", "scan.taps", "scan.linear"),
     ("scan",),

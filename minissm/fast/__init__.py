@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import chunked
+from . import chunked, step
 
-NUMPY: dict[str, Callable] = {"chunked": chunked.chunked}
+NUMPY: dict[str, Callable] = {"chunked": chunked.chunked, "stepper": step.stepper}
 
 
 def body(name: str, *arrays: Any) -> Callable | None:

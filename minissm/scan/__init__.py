@@ -2,7 +2,7 @@
 
 modes.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
 linear.py: `scan.linear`, the recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
-`scan.fft` are those of modes.py.
+`scan.fft` are those of modes.py. `scan.stepper` takes one input at a time, for generation.
 """
 
 from collections.abc import Callable
@@ -15,21 +15,10 @@ from . import modes, taps
 from .linear import linear
 from .modes import chunked, fft, recurrent
 
+Array = Any
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
-__all__ = [
-    "MODES",
-    "check_mode",
-    "chunked",
-    "family",
-    "fft",
-    "kernel",
-    "linear",
-    "modes",
-    "pick",
-    "recurrent",
-    "start",
-    "taps",
-]
+__all__ = ["MODES", "check_mode", "chunked", "family", "fft", "kernel", "linear", "modes", "pick", "recurrent", "start",
+           "stepper", "taps"]  # fmt: skip
 
 
 def family(coefficients: tuple) -> ModuleType:
@@ -61,6 +50,28 @@ def start(coefficients: tuple, batch: int, dtype: Any) -> Any:
     if family(coefficients) is taps:
         return xp.zeros((batch, size - 1, D), dtype=dtype, device=where)
     return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=where)
+
+
+def stepper(coefficients: tuple, dtype: Any) -> Callable:
+    """One input at a time: `y, state = step(u, state)`, u and y (B, D) of this dtype, the state as `start` gives it.
+
+    What depends on the coefficients alone is computed here, once. A state that `step` returned is used up by the next
+    call (on NumPy its memory holds the new one, and y is all that is allocated): to come back to it keep a copy. A
+    state from elsewhere is only read.
+    """
+    xp, channels = namespace(*coefficients), coefficients[0].shape[:1]
+    one, first = xp.zeros(channels, dtype=dtype), start(coefficients, 1, dtype)
+    step, rest = family(coefficients).stepper(*coefficients, one.dtype), first.shape[1:]
+
+    def checked(u: Array, state: Array) -> tuple:
+        B = state.shape[:1]
+        if u.shape != B + channels or state.shape[1:] != rest or u.dtype != one.dtype or state.dtype != first.dtype:
+            given = f"u is {u.dtype} {tuple(u.shape)}, the state {state.dtype} {tuple(state.shape)}"
+            sizes = ", ".join(str(n) for n in rest)
+            raise ValueError(f"scan: {given}; expected {one.dtype} (B, {channels[0]}), {first.dtype} (B, {sizes})")
+        return step(u, state)
+
+    return checked
 
 
 def check_mode(who: str, mode: str) -> None:
