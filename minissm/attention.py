@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,7 +165,7 @@ class Attn:
         return self_attention(p, x, state, heads=self.heads)
 
     def stepper(self, p: dict) -> Callable:
-        return partial(self._step, p)
+        return lambda x, state: self._step(p, x, state)
 
     def _step(self, p: dict, x: Array, state: dict) -> tuple:
         """One token x (B, 1, D). Its key and value go into the buffers of `state`, which is used up by that."""

@@ -27,9 +27,8 @@ def namespace(*arrays: Any) -> Any:
     except TypeError as error:
         names = sorted({type(a).__module__.split(".")[0] for a in found if hasattr(a, "dtype")})
         if len(names) > 1:
-            raise TypeError(
-                f"arrays live on different backends: {', '.join(names)}; move them with minissm.to(tree, backend)"
-            ) from None
+            found_here = f"arrays live on different backends: {', '.join(names)}"
+            raise TypeError(f"{found_here}; move them with minissm.to(tree, backend)") from None
         raise TypeError(f"expected arrays, got {', '.join(type(a).__name__ for a in found)}") from error
 
 

@@ -4,16 +4,7 @@
 
 A Model holds the shape and no weights: the weights are a tree that `init` draws and a call is given.
 
-A block is a frozen dataclass with `init(rng, width) -> p` and `size(width)`. One that sees a token at a time has
-`apply(p, x) -> y, backward`; one with a memory (a mixer) has
-
-    run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None); state may be None
-    start(p, batch, length) -> the state before the first token        state_size(width, length)
-
-and, where there is something to say, `at(place)` (options that depend on where it stands), `trace(p, x)` (what of it
-can be looked at) and, where one token can be had for less than `run` costs,
-
-    stepper(p) -> step        y, state = step(x, state), x and y (B, 1, D); the state may be used up
+What a block is says blocks.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import layers, states, tree
+from . import blocks, layers, states, tree
 from .backend import is_numpy, namespace
 from .backend import like as put_like
 from .checks import choice, flag, whole, whole_number
@@ -70,13 +61,12 @@ class Model:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        blocks = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
-        if not isinstance(blocks, list | tuple) or not all(_is_block(b) for b in blocks):
-            raise ValueError(f"Model: blocks={blocks!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
-        blocks = tuple(blocks)
-        if not blocks:
+        given = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
+        if not isinstance(given, list | tuple) or not all(blocks.is_block(b) for b in given):
+            raise ValueError(f"Model: blocks={given!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
+        if not given:
             raise ValueError("Model: no blocks; give a sentence like 'ssm + fnn1' or a tuple of blocks")
-        object.__setattr__(self, "blocks", blocks)
+        object.__setattr__(self, "blocks", tuple(given))
         if (self.vocab is None) == (self.inputs is None):
             raise ValueError("Model: give either vocab (tokens come in) or inputs (real vectors come in)")
         for name in ("vocab", "inputs", "outputs"):
@@ -147,7 +137,7 @@ class Model:
         """
         if length is not None:
             whole_number("Model.state_size", "length", length, least=0)
-        return sum(b.state_size(self.width, length) for b in self.placed if _has_memory(b))
+        return sum(b.state_size(self.width, length) for b in self.placed if blocks.has_memory(b))
 
     # ---- what it computes
 
@@ -220,7 +210,7 @@ class Model:
         length = None if length is None else whole_number("Model.start", "length", length)
         self._check_params(params)
         pairs = zip(self.placed, params["blocks"], strict=True)
-        return {"position": 0, "blocks": [b.start(p, batch, length) if _has_memory(b) else {} for b, p in pairs]}
+        return {"position": 0, "blocks": [b.start(p, batch, length) if blocks.has_memory(b) else {} for b, p in pairs]}
 
     def step(self, params: dict, state: dict, x_t: Array) -> tuple:
         """One token of each sequence -> y_t, state, as `stepper(params)` does it: make that once where many follow."""
@@ -234,13 +224,14 @@ class Model:
         """
         self._check_params(params)
         norm, norms = layers.NORMS[self.norm], params["norms"]
-        steps = [_stepper(block, p) for block, p in zip(self.placed, params["blocks"], strict=True)]
+        steps = [blocks.stepper(block, p) for block, p in zip(self.placed, params["blocks"], strict=True)]
 
         def step(state: dict, x_t: Array) -> tuple:
-            before = states.blocks(state, len(steps))
-            y, _ = self._embed(params, self._one_token(params, state, x_t))
-            after = []
-            for step_i, p_norm, state_i in zip(steps, norms, before, strict=False):
+            self._check_token(state, x_t)
+            x, after = x_t[:, None, ...], []
+            self._check_input(params, x)
+            y, _ = self._embed(params, x)
+            for step_i, p_norm, state_i in zip(steps, norms, states.blocks(state, len(steps)), strict=False):
                 z, state_i = step_i(norm(p_norm, y)[0], state_i)
                 y = y + z if self.residual else z
                 after.append(state_i)
@@ -248,19 +239,6 @@ class Model:
             return out[:, 0, :], {"position": state["position"] + 1, "blocks": after}
 
         return step
-
-    def _one_token(self, params: dict, state: dict, x_t: Array) -> Array:
-        """Doors of a step. -> x (B, 1) or (B, 1, V or D_in)."""
-        expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
-        given = getattr(x_t, "shape", None)
-        if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
-            got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
-            raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
-        if state is None:
-            raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
-        x = x_t[:, None, ...]
-        self._check_input(params, x)
-        return x
 
     def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
         """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
@@ -296,8 +274,7 @@ class Model:
         before = states.blocks(state, len(self.blocks))
         for block, p, p_norm, state_i in zip(self.placed, params["blocks"], params["norms"], before, strict=False):
             x, back_norm = layers.NORMS[self.norm](p_norm, y)
-            back_block = None
-            z, after, back_block = _run(block, p, x, state_i, mode)
+            z, after, back_block = blocks.run(block, p, x, state_i, mode)
             y = y + z if self.residual else z
             yield Passed(block, p, x, y, after, back_norm, back_block)
 
@@ -313,6 +290,15 @@ class Model:
         states.blocks(state, len(self.blocks))
         self._check_input(params, x)
 
+    def _check_token(self, state: dict, x_t: Array) -> None:
+        given = getattr(x_t, "shape", None)
+        if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
+            got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
+            expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
+            raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
+        if state is None:
+            raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
+
     def _check_input(self, params: dict, x: Array) -> None:
         xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
@@ -326,26 +312,3 @@ class Model:
         if tokens and is_numpy(xp) and not (x.min() >= 0 and x.max() < (self.vocab or 0)):
             known = f"0..{(self.vocab or 0) - 1} (vocab={self.vocab})"
             raise ValueError(f"Model: tokens from {x.min()} to {x.max()}; expected {known}")
-
-
-def _is_block(b: Any) -> bool:
-    return not isinstance(b, type) and hasattr(b, "init") and (hasattr(b, "apply") or _has_memory(b))
-
-
-def _has_memory(b: Any) -> bool:
-    return hasattr(b, "run")
-
-
-def _run(block: Any, p: Any, x: Array, state: Any, mode: str) -> tuple:
-    """`run` of any block: one that remembers nothing has the state {}."""
-    if _has_memory(block):
-        return block.run(p, x, state, mode)
-    y, back = block.apply(p, x)
-    return y, {}, lambda dy, dstate: (*back(dy), {})
-
-
-def _stepper(block: Any, p: Any) -> Callable:
-    """`y, state = step(x, state)` of any block."""
-    if hasattr(block, "stepper"):
-        return block.stepper(p)
-    return lambda x, state: _run(block, p, x, state, "recurrent")[:2]

@@ -16,7 +16,7 @@ FLOORS = (
     ("scan.modes", "scan.taps", "scan.linear"),
     ("scan",),
     ("ssm", "selective", "lstm", "attention", "optim", "gradcheck"),
-    ("sentence", "states"),
+    ("sentence", "states", "blocks"),
     ("model",),
     ("checkpoint",),
     ("train",),

@@ -67,8 +67,8 @@ def stepper(coefficients: tuple, dtype: Any) -> Callable:
         B = state.shape[:1]
         if u.shape != B + channels or state.shape[1:] != rest or u.dtype != one.dtype or state.dtype != first.dtype:
             given = f"u is {u.dtype} {tuple(u.shape)}, the state {state.dtype} {tuple(state.shape)}"
-            sizes = ", ".join(str(n) for n in rest)
-            raise ValueError(f"scan: {given}; expected {one.dtype} (B, {channels[0]}), {first.dtype} (B, {sizes})")
+            expected = f"{one.dtype} (B, {channels[0]}) and {first.dtype} (B, {rest[0]}, {rest[1]})"
+            raise ValueError(f"scan: {given}; expected {expected}, the same B")
         return step(u, state)
 
     return checked
