@@ -60,8 +60,9 @@ def stepper(coefficients: tuple, dtype: Any) -> Callable:
     state from elsewhere is only read.
     """
     xp, channels = namespace(*coefficients), coefficients[0].shape[:1]
-    one, first = xp.zeros(channels, dtype=dtype), start(coefficients, 1, dtype)
-    step, rest = family(coefficients).stepper(*coefficients, one.dtype), first.shape[1:]
+    one = xp.zeros(channels, dtype=dtype)
+    step, first = family(coefficients).stepper(*coefficients, one.dtype), start(coefficients, 1, dtype)
+    rest = first.shape[1:]
 
     def checked(u: Array, state: Array) -> tuple:
         B = state.shape[:1]
