@@ -535,7 +535,13 @@ MISTAKES = [
         "tasks",
     ),
     # ---- model, training, comparison
-    Mistake("the residual is forgotten", "model.py", "y + z if self.residual else z", "z", "model"),
+    Mistake(
+        "the residual is forgotten",
+        "model.py",
+        "y + z if self.residual else z\n            y",
+        "z\n            y",
+        "model",
+    ),
     Mistake("the gradient of the residual is forgotten", "model.py", "dy + dx if self.residual else dx", "dx", "model"),
     Mistake(
         "the gradients of the norms come backwards", "model.py", '"norms": dnorms[::-1]', '"norms": dnorms', "model"
@@ -664,7 +670,7 @@ MISTAKES = [
     Mistake(
         "gradcheck looks at the real parts only",
         "gradcheck.py",
-        "xp.real(x) * xp.real(y) + xp.imag(x) * xp.imag(y)",
+        "xp.real(xp.conj(x) * y)",
         "xp.real(x) * xp.real(y)",
         "gradcheck",
     ),
@@ -841,6 +847,44 @@ MISTAKES = [
         "_sequences(xp, u, B, L), state)",
         "_sequences(xp, u, B, L), None)",
         "stream",
+    ),
+    Mistake(
+        "a step of a model forgets the residual",
+        "model.py",
+        "y = y + z if self.residual else z\n                ",
+        "y = z\n                ",
+        "stream",
+    ),
+    Mistake("a step of a model forgets the norms", "model.py", "step_i(norm(p_norm, y)[0],", "step_i(y,", "stream"),
+    Mistake("an ssm steps without its skip", "ssm.py", 'y = (v + p["skip"] * u) @', "y = v @", "stream"),
+    Mistake(
+        "a step of another batch", "scan/__init__.py", "u.shape != B + channels", "u.shape[1:] != channels", "step"
+    ),
+    Mistake(
+        "plain step: the input decays at once",
+        "scan/modes.py",
+        "lam * h + u[..., None]",
+        "lam * (h + u[..., None])",
+        "step",
+    ),
+    Mistake("a step of taps forgets the last input", "scan/taps.py", "s[:, 1:, :]", "s[:, :-1, :]", "step"),
+    Mistake("fast step: the input is imaginary", "fast/step.py", "[[1], [0]]", "[[0], [1]]", "step"),
+    Mistake(
+        "fast step: c without its conjugate", "fast/step.py", "np.exp(log_lam), c.conj()", "np.exp(log_lam), c", "step"
+    ),
+    Mistake(
+        "fast step: writes into a state that it was given",
+        "fast/step.py",
+        'np.array(h, order="C")',
+        "np.ascontiguousarray(h)",
+        "step",
+    ),
+    Mistake(
+        "fast step: a new state at every step",
+        "fast/step.py",
+        "np.multiply(h, lams, out=h)",
+        "h[...] = h * lams",
+        "step",
     ),
 ]
 
