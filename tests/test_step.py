@@ -130,9 +130,11 @@ def test_other_shapes_and_dtypes_are_refused(body, family, rng):
         (u, state[..., :1]),
         (u.astype(np.float32), state),
         (u, scan.start(coefficients, 2, np.float32)),
+        (u, None),
+        (u, {}),
     ):
         with pytest.raises(
-            ValueError, match=rf"scan: u is .*, the state .*; expected float64 \(B, 3\) and {kind} \(B, {rest}\)"
+            ValueError, match=rf"scan: a step got .* and .*; expected float64 \(B, 3\) and {kind} \(B, {rest}\)"
         ):
             step(u_t, state_t)
     with pytest.raises(ValueError, match="scan: u is int64; expected float32 or float64"):

@@ -65,11 +65,11 @@ def stepper(coefficients: tuple, dtype: Any) -> Callable:
     rest = first.shape[1:]
 
     def checked(u: Array, state: Array) -> tuple:
-        B = state.shape[:1]
+        B = getattr(state, "shape", ())[:1]
         if u.shape != B + channels or state.shape[1:] != rest or u.dtype != one.dtype or state.dtype != first.dtype:
-            given = f"u is {u.dtype} {tuple(u.shape)}, the state {state.dtype} {tuple(state.shape)}"
+            given = (f"{getattr(a, 'dtype', a)} {tuple(getattr(a, 'shape', ()))}" for a in (u, state))
             expected = f"{one.dtype} (B, {channels[0]}) and {first.dtype} (B, {rest[0]}, {rest[1]})"
-            raise ValueError(f"scan: {given}; expected {expected}, the same B")
+            raise ValueError(f"scan: a step got {' and '.join(given)}; expected {expected}, the same B")
         return step(u, state)
 
     return checked
