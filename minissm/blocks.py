@@ -15,7 +15,7 @@ it can be looked at).
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 Array = Any
 
@@ -26,6 +26,19 @@ def is_block(b: Any) -> bool:
 
 def has_memory(b: Any) -> bool:
     return hasattr(b, "run")
+
+
+class Passed(NamedTuple):
+    """What passing a block leaves: x its input behind the norm, y the stream behind it."""
+
+    block: Any
+    p: Any
+    x: Array
+    y: Array
+    state: Any
+    back_norm: Callable
+    back_block: Callable
+    back_rows: Callable | None
 
 
 def run(block: Any, p: Any, x: Array, state: Any, mode: str) -> tuple:

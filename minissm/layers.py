@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fast
 from .backend import device, namespace, one_hot
 from .checks import choice, whole
 
@@ -38,7 +39,9 @@ def linear(p: dict, x: Array) -> tuple:
     """y = x w + b.  x (..., D), w (D, E), b (E,) -> y (..., E)."""
     xp = namespace(x, p["w"])
     rows = flat(x)
-    y = xp.reshape(rows @ p["w"] + p["b"], (*x.shape[:-1], p["w"].shape[1]))
+    y = rows @ p["w"]
+    y += p["b"]
+    y = xp.reshape(y, (*x.shape[:-1], p["w"].shape[1]))
 
     def backward(dy: Array) -> tuple:
         dys = flat(dy)
@@ -56,6 +59,8 @@ def relu(x: Array) -> tuple:
 
 def gelu(x: Array) -> tuple:
     """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2  (Hendrycks & Gimpel 2016, the tanh form).  Any shape."""
+    if second := fast.body("gelu", x):
+        return second(x)
     xp = namespace(x)
     a = math.sqrt(2 / math.pi)
     b = a * 0.044715
@@ -167,6 +172,24 @@ def add_positions(w: Array, x: Array, first: int = 0) -> tuple:
         return dw, dy
 
     return x + w[first:end, :], backward
+
+
+def take_rows(x: Array, rows: Array) -> tuple:
+    """y_r = the token rows_r of all B L tokens, counted sequence by sequence.  x (B, L, D), rows (R,) -> y (R, D).
+
+    rows are whole numbers below B L, each greater than the one before.
+    """
+    xp, tokens = namespace(x, rows), flat(x)
+
+    def backward(dy: Array) -> Array:
+        place = xp.arange(tokens.shape[0], dtype=rows.dtype, device=device(rows))
+        r = xp.searchsorted(rows, place, side="right")  # rows up to this place: the array API has no scatter
+        last = xp.concat([rows[:1] - rows[:1] - 1, rows])  # the greatest of them, -1 for none
+        zero = xp.zeros((1, dy.shape[1]), dtype=dy.dtype, device=device(dy))
+        index = xp.where(xp.take(last, r) == place, r, xp.zeros_like(r))
+        return xp.reshape(xp.take(xp.concat([zero, dy]), index, axis=0), x.shape)
+
+    return xp.take(tokens, rows, axis=0), backward
 
 
 # ---- initial draws

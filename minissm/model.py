@@ -10,7 +10,7 @@ What a block is says blocks.py.
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,18 +23,6 @@ from .sentence import parse, read_call, spell
 
 Array = Any
 DTYPES = ("float32", "float64")
-
-
-class Passed(NamedTuple):
-    """What passing a block leaves: x its input behind the norm, y the stream behind it."""
-
-    block: Any
-    p: Any
-    x: Array
-    y: Array
-    state: Any
-    back_norm: Callable
-    back_block: Callable
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,15 +142,17 @@ class Model:
         params = tree.map(lambda a: a.astype(self.dtype), params)
         return params if like is None else tree.map(lambda a: put_like(a, like), params)
 
-    def __call__(self, params: dict, x: Array, mode: str = "auto") -> tuple:
+    def __call__(self, params: dict, x: Array, mode: str = "auto", rows: Array = None) -> tuple:
         """x (B, L) or (B, L, V or D_in) -> y (B, L, outputs), backward;  `dparams, dx = backward(dy)`.
 
         dx is None for tokens. mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
+        rows (R,): the tokens whose outputs are wanted, -> y (R, outputs). They are counted through the batch, b L + t,
+        in ascending order: `np.flatnonzero(weights)`. Nothing behind the last mixer is computed for the others.
         """
-        y, _, backward = self.run(params, x, mode=mode)
+        y, _, backward = self.run(params, x, mode=mode, rows=rows)
         return y, lambda dy: backward(dy)[:2]
 
-    def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto") -> tuple:
+    def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", rows: Array = None) -> tuple:
         """A piece of a sequence -> y, state, backward;  `dparams, dx, dstate = backward(dy, dstate=None)`.
 
         state: what an earlier piece, or `start`, returned (None: the sequence begins here). It is not written to:
@@ -173,10 +163,12 @@ class Model:
         if state is not None:
             starts = (self.start(params, x.shape[0], room) for room in (1, 2))
             states.check(state, *starts)
+        if rows is not None:
+            _check_rows(rows, x)
         embedded, back_embed = self._embed(params, x)
-        passed = list(self._pass(params, embedded, state, mode))
+        passed = list(self._pass(params, embedded, state, mode, rows=rows))
         out, back_readout = self._readout(params, passed[-1].y)
-        tape = [(one.back_norm, one.back_block) for one in passed]
+        tape = [(one.back_norm, one.back_block, one.back_rows) for one in passed]
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
             dafter = states.blocks(dstate, len(self.blocks))
@@ -187,7 +179,8 @@ class Model:
                 raise ValueError(f"Model: {given}; expected those of y, {tuple(out.shape)} and {out.dtype}")
             dhead, dnorm, dy = back_readout(dout)
             dblocks, dnorms, dbefore = [], [dnorm], []
-            for (back_norm_i, back_block), d in reversed(list(zip(tape, dafter, strict=True))):
+            for (back_norm_i, back_block, back_rows), d in reversed(list(zip(tape, dafter, strict=True))):
+                dy = back_rows(dy) if back_rows else dy
                 dp, dn, dstate_i = back_block(dy, d)
                 dp_norm, dx = back_norm_i(dn)
                 dy = dy + dx if self.residual else dx
@@ -269,14 +262,20 @@ class Model:
 
         return out, backward
 
-    def _pass(self, params: dict, y: Array, state: dict | None, mode: str) -> Iterator[Passed]:
-        """Block by block."""
+    def _pass(
+        self, params: dict, y: Array, state: dict | None, mode: str, rows: Array = None
+    ) -> Iterator[blocks.Passed]:
+        """Block by block; behind the last mixer, where each token is alone, only the rows go on."""
         before = states.blocks(state, len(self.blocks))
-        for block, p, p_norm, state_i in zip(self.placed, params["blocks"], params["norms"], before, strict=False):
+        last = max((i for i, b in enumerate(self.placed) if blocks.has_memory(b)), default=0)
+        for i, (block, p, p_norm) in enumerate(zip(self.placed, params["blocks"], params["norms"], strict=False)):
             x, back_norm = layers.NORMS[self.norm](p_norm, y)
-            z, after, back_block = blocks.run(block, p, x, state_i, mode)
+            z, after, back_block = blocks.run(block, p, x, before[i], mode)
+            back_rows = None
             y = y + z if self.residual else z
-            yield Passed(block, p, x, y, after, back_norm, back_block)
+            if rows is not None and i == last:
+                y, back_rows = layers.take_rows(y, rows)
+            yield blocks.Passed(block, p, x, y, after, back_norm, back_block, back_rows)
 
     def _check_params(self, params: dict) -> None:
         held = tree.size(params) if isinstance(params, dict) else 0
@@ -312,3 +311,11 @@ class Model:
         if tokens and is_numpy(xp) and not (x.min() >= 0 and x.max() < (self.vocab or 0)):
             known = f"0..{(self.vocab or 0) - 1} (vocab={self.vocab})"
             raise ValueError(f"Model: tokens from {x.min()} to {x.max()}; expected {known}")
+
+
+def _check_rows(rows: Array, x: Array) -> None:
+    xp, n = namespace(rows, x), x.shape[0] * x.shape[1]
+    fits = rows.ndim == 1 and 1 <= rows.shape[0] <= n and xp.isdtype(rows.dtype, "integral")
+    if not fits or (is_numpy(xp) and not (rows[0] >= 0 and rows[-1] < n and (rows[1:] > rows[:-1]).all())):
+        given = f"rows has shape {tuple(rows.shape)} and dtype {rows.dtype}"
+        raise ValueError(f"Model: {given}; expected ascending whole numbers below B L = {n}, like flatnonzero(weights)")

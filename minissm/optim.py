@@ -40,16 +40,11 @@ def adamw(
 
     m' = m / (1 - b1^n), v' = v / (1 - b2^n)  (Loshchilov & Hutter 2019, arXiv 1711.05101). The decay leaves filters and
     skips alone: pulling log_dt to 0 would pull every memory towards one step.
-    -> new params, new state; nothing that was given is written to.
+    grads: a tree like params, or its `gradient_vector`. -> new params, new state; nothing that was given is written to.
     """
     lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
-    w, g = tree.flatten(params), tree.flatten(grads, like=params)
+    w, g = tree.flatten(params), gradient_vector(params, grads)
     xp = namespace(w, g)
-    if w.dtype != g.dtype:
-        kinds = {name: d.dtype for name, d in tree.named(grads)}
-        name, leaf = next((n, a) for n, a in tree.named(params) if kinds[n] != a.dtype)
-        given = f"the gradient of {name} is {kinds[name]}, the parameter {leaf.dtype}"
-        raise ValueError(f"adamw: {given}; cast it in the backward")
     if state is None:
         state = AdamWState(0, xp.zeros_like(w), xp.zeros_like(w), decay_mask(params))
     n, (b1, b2) = state.n + 1, (float(b) for b in betas)
@@ -58,6 +53,19 @@ def adamw(
     step = m / (xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps)
     w = w - (lr / (1 - b1**n)) * step - (lr * decay) * (state.decayed * w)
     return tree.unflatten(params, w), AdamWState(n, m, v, state.decayed)
+
+
+def gradient_vector(params: dict, grads: Any) -> Array:
+    """All gradients behind one another (P,), in the order of the parameters; a vector stays as it is."""
+    if not isinstance(grads, dict):
+        return grads
+    vector = tree.flatten(grads, like=params)
+    if vector.dtype != tree.leaves(params)[0].dtype:
+        kinds = {name: d.dtype for name, d in tree.named(grads)}
+        name, leaf = next((n, a) for n, a in tree.named(params) if kinds[n] != a.dtype)
+        given = f"the gradient of {name} is {kinds[name]}, the parameter {leaf.dtype}"
+        raise ValueError(f"adamw: {given}; cast it in the backward")
+    return vector
 
 
 def decay_mask(params: dict) -> Array:
@@ -72,7 +80,7 @@ def decay_mask(params: dict) -> Array:
     return namespace(*masks).concat(masks)
 
 
-def clip(grads: dict, limit: float) -> tuple[dict, Array]:
+def clip(grads: Any, limit: float) -> tuple[Any, Array]:
     """g <- g min(1, limit / |g|), |g| over all leaves together; limit may be inf. -> grads, |g| before."""
     g = tree.flatten(grads)
     xp = namespace(g)

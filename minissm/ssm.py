@@ -28,23 +28,28 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     xp = namespace(x, p["w_in"])
     B, L, _ = x.shape
     rows, skip = flat(x), p["skip"][:, None]
-    u = p["w_in"].T @ rows.T + p["b_in"][:, None]
+    u = p["w_in"].T @ rows.T
+    u += p["b_in"][:, None]
     *coefficients, back_filter = filter(p["filter"])
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
     v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
-    v = _channels(xp, v) + skip * u
-    y = xp.reshape(v.T @ p["w_out"] + p["b_out"], x.shape)
+    v = _channels(xp, v)
+    v += skip * u
+    y = v.T @ p["w_out"]
+    y += p["b_out"]
+    y = xp.reshape(y, x.shape)
 
     def backward(dy: Array, dstate: Array = None) -> tuple:
         dys = flat(xp.zeros_like(y) if dy is None else dy)
         dv = p["w_out"] @ dys.T
         *dcoefficients, du, dstate = back_scan(_sequences(xp, dv, B, L), dstate)
-        du = _channels(xp, du) + skip * dv
+        du = _channels(xp, du)
+        du += skip * dv
         dp = {
             "w_in": (du @ rows).T,
-            "b_in": xp.sum(du, axis=1),
+            "b_in": column_sums(du.T),
             "filter": back_filter(*dcoefficients),
-            "skip": xp.sum(dv * u, axis=1),
+            "skip": xp.vecdot(dv, u),
             "w_out": v @ dys,
             "b_out": column_sums(dys),
         }

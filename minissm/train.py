@@ -15,6 +15,7 @@ from . import losses, optim, tree
 from .backend import like, namespace, to
 from .checkpoint import load_tree, save_tree
 from .checks import whole_number
+from .fast.parallel import threads as limit_threads
 from .model import Model
 from .progress import Progress
 from .tasks import Batch, Task
@@ -62,13 +63,21 @@ def step(
     net: Model, params: dict, batch: Batch, state: Any, lr: float, clip: float = CLIP, mode: str = "auto"
 ) -> tuple:
     """One step of AdamW on one batch. -> params, state, loss."""
-    tokens, targets, weights = (like(a, params["embed"]["w"]) for a in (batch.tokens, batch.targets, batch.weights))
-    logits, backward = net(params, tokens, mode)
-    loss, back_loss = losses.cross_entropy(logits, targets, weights)
+    loss, _, back_loss, backward = _loss(net, params, batch, mode)
     grads, _ = backward(back_loss())
-    grads, _ = optim.clip(grads, clip)
-    params, state = optim.adamw(params, grads, state, lr=lr)
+    gradient, _ = optim.clip(optim.gradient_vector(params, grads), clip)
+    params, state = optim.adamw(params, gradient, state, lr=lr)
     return params, state, loss
+
+
+def _loss(net: Model, params: dict, batch: Batch, mode: str) -> tuple:
+    """Of the answers that count; the others are not even computed. -> loss, logits (R, V), their backwards."""
+    rows = np.flatnonzero(batch.weights)
+    answers = rows, batch.targets.reshape(-1)[rows], batch.weights.reshape(-1)[rows]
+    tokens, rows, targets, weights = (like(a, params["embed"]["w"]) for a in (batch.tokens, *answers))
+    logits, backward = net(params, tokens, mode, rows)
+    loss, back_loss = losses.cross_entropy(logits, targets, weights)
+    return loss, logits, back_loss, backward
 
 
 @dataclass(frozen=True)
@@ -166,11 +175,10 @@ def fit(
     training goes on from it, to the bits of one that was never interrupted (params and rng as given only say of which
     kind they are); a finished one returns at once. Delete the file to train anew.
 
-    threads: of BLAS (None: as many as it takes). One is the default: the products of a small model gain nothing from
-    more, are slower by far where something else wants the cores, and round differently with each number of threads.
+    threads: of BLAS and for the halves of large batches (None: one a core). One is the default: the products of a small
+    model gain nothing from more, are slower by far where something else wants the cores, and BLAS rounds differently
+    with each number of threads.
     """
-    from threadpoolctl import threadpool_limits
-
     whole = {n: whole_number("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
     if not 0 < lr < math.inf:
         raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
@@ -186,7 +194,7 @@ def fit(
         now = plan.read(checkpoint, params)
         rng.bit_generator.state, watch.bit_generator.state = now.draw, now.watch
     start, written = time.perf_counter() - now.seconds, time.monotonic()
-    with threadpool_limits(threads, "blas"), Progress(steps, f"training on {task.name}", progress) as bar:
+    with limit_threads(threads), Progress(steps, f"training on {task.name}", progress) as bar:
         try:
             bar.update(now.done)
             while now.done < plan.steps and not now.stopped:
@@ -219,13 +227,11 @@ def evaluate(
     right_tokens = tokens = right_sequences = total_loss = 0.0
     for start in range(0, n, 250):
         batch = task.batch(rng, min(250, n - start))
-        reference = params["embed"]["w"]
-        logits, _ = net(params, like(batch.tokens, reference), mode)
-        loss, _ = losses.cross_entropy(logits, like(batch.targets, reference), like(batch.weights, reference))
-        answers = to(namespace(logits).argmax(logits, axis=-1), "numpy")
+        loss, logits, *_ = _loss(net, params, batch, mode)
         counts = batch.weights > 0
-        right = (answers == batch.targets) | ~counts
-        right_tokens += float((right & counts).sum())
+        right = np.ones(counts.shape, bool)
+        right[counts] = to(namespace(logits).argmax(logits, axis=-1), "numpy") == batch.targets[counts]
+        right_tokens += float(right[counts].sum())
         tokens += float(counts.sum())
         right_sequences += float(right.all(axis=1).sum())
         total_loss += float(loss) * float(counts.sum())

@@ -31,12 +31,22 @@ def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, tree
 
 
-def leaves(tree: Tree) -> list:
-    """The leaves alone, in the order of `named`."""
-    if isinstance(tree, dict | list | tuple):
-        children = tree.values() if isinstance(tree, dict) else tree
-        return [leaf for child in children for leaf in leaves(child)]
-    return [tree]
+def leaves(tree: Tree, like: Tree | None = None) -> list:
+    """The leaves alone, in the order of `named(like)` (of the tree itself if None)."""
+    found: list = []
+
+    def collect(tree: Tree, like: Tree) -> None:
+        if isinstance(like, dict):
+            for key, child in like.items():
+                collect(tree[key], child)
+        elif isinstance(like, list | tuple):
+            for i, child in enumerate(like):
+                collect(tree[i], child)
+        else:
+            found.append(tree)
+
+    collect(tree, tree if like is None else like)
+    return found
 
 
 def size(tree: Tree) -> int:
@@ -46,8 +56,7 @@ def size(tree: Tree) -> int:
 
 def flatten(tree: Tree, like: Tree | None = None) -> Any:
     """All leaves behind one another as one vector (P,), in the order of `named(like)` (of the tree itself if None)."""
-    ordered = tree if like is None else map(lambda _, leaf: leaf, like, tree)
-    arrays = leaves(ordered)
+    arrays = leaves(tree, like)
     xp = namespace(*arrays)
     return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
 

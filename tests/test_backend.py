@@ -83,6 +83,11 @@ def test_whole_models_train_a_step_there(norm, rng):
     params, tokens = net.init(rng), rng.integers(0, 5, (2, 9))
     agree_there(net, params, np.eye(5)[tokens])
     agree_there(net, params, tokens)
+    agree_there(
+        lambda p, x: net(p, x, rows=np.array([1, 8, 17]) if x is tokens else there(np.array([1, 8, 17]))),
+        params,
+        tokens,
+    )
     grads, _ = net(params, tokens)[1](np.ones((2, 9, 5)))
     expected, _ = optim.adamw(params, optim.clip(grads, 1.0)[0], lr=0.1)
     moved, _ = optim.adamw(there(params), optim.clip(there(grads), 1.0)[0], lr=0.1)

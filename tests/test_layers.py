@@ -150,3 +150,11 @@ def test_a_large_vocabulary_in_small_whole_numbers(rng):
     logits, weights = draw(rng, 1, 3, 300), np.ones((1, 3))
     found = [losses.cross_entropy(logits, tokens.astype(kind), weights)[0] for kind in (np.uint8, np.int64)]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("rows", [[0], [13], [0, 3, 4, 11], list(range(14))])
+def test_rows_are_taken_and_put_back(rows, rng):
+    x = draw(rng, B, L, D)
+    y, _ = layers.take_rows(x, np.array(rows))
+    np.testing.assert_array_equal(y, x.reshape(-1, D)[rows])
+    gradcheck(lambda x: layers.take_rows(x, np.array(rows)), x)

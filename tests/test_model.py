@@ -224,3 +224,37 @@ def test_a_wrong_input_is_refused_in_one_sentence(rng):
         small("ssm + fnn1")(params, np.zeros((B, L), int))
     with pytest.raises(ValueError, match="unknown mode 'slow'"):
         net(params, np.zeros((B, L), int), mode="slow")
+
+
+@pytest.mark.parametrize("sentence", ["fnn1", "fnn1 + attn", "ssm + fnn1 + ssm + fnn1 + fnn0", "attn + fnn1 + lstm"])
+@pytest.mark.parametrize("norm", ["none", "rms"])
+def test_rows_give_the_outputs_and_gradients_of_these_tokens(sentence, norm, rng):
+    net = small(sentence, norm=norm)
+    params, x, rows = shaken(net, rng), one_hot(rng), np.array([0, 3, 4, 9])
+    y, back = net(params, x)
+    some, back_some = net(params, x, rows=rows)
+    np.testing.assert_allclose(some, y.reshape(-1, V)[rows], rtol=0, atol=1e-13)
+    dsome, dy = draw(rng, *some.shape), np.zeros_like(y)
+    dy.reshape(-1, V)[rows] = dsome
+    (dparams, dx), (expected, dx_expected) = back_some(dsome), back(dy)
+    tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12), dparams, expected)
+    np.testing.assert_allclose(dx, dx_expected, rtol=0, atol=1e-12)
+    gradcheck(lambda p, x: net(p, x, rows=rows), params, x)
+
+
+def test_rows_behind_a_state_give_the_state_of_all_tokens(rng):
+    net = small("ssm + fnn1")
+    params, x = net.init(rng), rng.integers(0, V, (B, L))
+    _, state, _ = net.run(params, x)
+    y, after, _ = net.run(params, x, state)
+    some, after_some, back = net.run(params, x, state, rows=np.array([7]))
+    np.testing.assert_allclose(some[0], y[1, 2], rtol=0, atol=1e-13)
+    tree.map(np.testing.assert_array_equal, after_some["blocks"], after["blocks"])
+    assert back(np.ones((1, V)))[2]["blocks"][0].shape == state["blocks"][0].shape
+
+
+@pytest.mark.parametrize("rows", [[], [3, 1], [2, 2], [-1, 2], [0, 10], [0.0, 1.0], [[0, 1]]])
+def test_wrong_rows_are_refused_in_one_sentence(rows, rng):
+    net = small("ssm")
+    with pytest.raises(ValueError, match=r"Model: rows has shape .*; expected ascending whole numbers below B L = 10"):
+        net(net.init(rng), rng.integers(0, V, (B, L)), rows=np.array(rows))

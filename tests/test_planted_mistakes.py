@@ -226,12 +226,12 @@ MISTAKES = [
         "filters",
     ),
     Mistake("the poles grow", "filters.py", "-xp.exp(log_re)", "xp.exp(log_re)", "filters"),
-    Mistake("the skip is dropped", "ssm.py", "v = _channels(xp, v) + skip * u", "v = _channels(xp, v)", "ssm"),
+    Mistake("the skip is dropped", "ssm.py", "v += skip * u", "v += 0", "ssm"),
     Mistake(
         "the skip tells the inputs nothing",
         "ssm.py",
-        "du = _channels(xp, du) + skip * dv",
-        "du = _channels(xp, du)",
+        "du += skip * dv",
+        "du += 0",
         "ssm",
     ),
     Mistake(
@@ -538,8 +538,8 @@ MISTAKES = [
     Mistake(
         "the residual is forgotten",
         "model.py",
-        "y + z if self.residual else z\n            y",
-        "z\n            y",
+        "y + z if self.residual else z\n            if",
+        "z\n            if",
         "model",
     ),
     Mistake("the gradient of the residual is forgotten", "model.py", "dy + dx if self.residual else dx", "dx", "model"),
@@ -553,7 +553,13 @@ MISTAKES = [
         '1 - f if self.memory == "graded" else f',
         "model",
     ),
-    Mistake("training does not clip", "train.py", "optim.clip(grads, clip)", "optim.clip(grads, math.inf)", "train"),
+    Mistake(
+        "training does not clip",
+        "train.py",
+        "optim.clip(optim.gradient_vector(params, grads), clip)",
+        "optim.clip(optim.gradient_vector(params, grads), math.inf)",
+        "train",
+    ),
     Mistake(
         "a run ignores its seed",
         "lab/compare.py",
