@@ -17,8 +17,21 @@ from .modes import chunked, fft, recurrent
 
 Array = Any
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
-__all__ = ["MODES", "check_mode", "chunked", "family", "fft", "kernel", "linear", "modes", "pick", "recurrent", "start",
-           "stepper", "taps"]  # fmt: skip
+__all__ = [
+    "MODES",
+    "check_mode",
+    "chunked",
+    "family",
+    "fft",
+    "kernel",
+    "linear",
+    "modes",
+    "pick",
+    "recurrent",
+    "start",
+    "stepper",
+    "taps",
+]
 
 
 def family(coefficients: tuple) -> ModuleType:
