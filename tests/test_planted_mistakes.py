@@ -263,7 +263,7 @@ MISTAKES = [
         "filters",
     ),
     # ---- layers
-    Mistake("the bias is not added", "layers.py", 'rows @ p["w"] + p["b"]', 'rows @ p["w"]', "layers"),
+    Mistake("the bias is not added", "layers.py", 'y += p["b"]\n    y = xp', "y = xp", "layers"),
     Mistake(
         "the bias gets the gradient of one token",
         "layers.py",
@@ -449,6 +449,11 @@ MISTAKES = [
         "xp.sqrt(v + eps) * (1 / math.sqrt(1 - b2**n))",
         "optim",
     ),
+    Mistake("rows are put back a place too early", "layers.py", 'side="right"', 'side="left"', "layers"),
+    Mistake("the rows are dropped behind the first block", "model.py", "i == last", "i == 0", "model"),
+    Mistake(
+        "gelu forgets what its derivative adds beside the gate", "fast/gelu.py", "d += ss\n", "d += 0 * ss\n", "fast"
+    ),
     # ---- tasks
     Mistake(
         "copying: <COPY> overwrites the last letter",
@@ -591,8 +596,8 @@ MISTAKES = [
     Mistake(
         "whole sequences are judged where nothing is asked too",
         "train.py",
-        "(answers == batch.targets) | ~counts",
-        "answers == batch.targets",
+        "right = np.ones(counts.shape, bool)",
+        "right = np.zeros(counts.shape, bool)",
         "train",
     ),
     Mistake(
