@@ -12,6 +12,7 @@ FLOORS = (
     ("tasks",),
     ("layers", "losses", "kernels"),
     ("fast.chunked", "fast.parallel", "filters"),
+    ("fast.attention",),
     ("fast",),
     ("scan.modes", "scan.taps", "scan.linear"),
     ("scan",),
