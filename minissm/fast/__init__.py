@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import chunked
+from . import attention, chunked
 
-NUMPY: dict[str, Callable] = {"chunked": chunked.chunked}
+NUMPY: dict[str, Callable] = {"chunked": chunked.chunked, "attention": attention.attention}
 
 
 def body(name: str, *arrays: Any) -> Callable | None:

@@ -1,0 +1,166 @@
+"""attention for NumPy: no weights are kept, so memory grows with the length and not with its square.
+
+Long sequences go head by head, in tiles of ROWS x COLUMNS scores that stay in the cache; tiles above the diagonal are
+left out. Only o and the logarithm of each row's sum are kept; the backward forms the weights again from them (Dao et
+al. 2022). What is subtracted within a tile comes with the product that forms it: one more column (minus log sum, minus
+delta) against ones. Where no score can be large, exp needs no row maximum. Short sequences go all heads at once.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import partial, reduce
+
+import numpy as np
+
+from .parallel import each, halves
+
+AT_ONCE = 1 << 12  # scores of a head up to which all heads go together and the weights are kept
+COLUMNS = 64  # of a tile
+PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
+SMALL = 60  # exp of a score between -SMALL and SMALL neither overflows nor vanishes, even in float32
+
+
+def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
+    """o = softmax(q k^T / sqrt(P)) v, masked; shapes and gradients as in minissm/attention.py.
+
+    o and the gradients lie in memory as (B, L, H, P), so that joining the heads copies nothing.
+    """
+    L, S = q.shape[2], k.shape[2]
+    return at_once(q, k, v) if L == 1 or L * S <= AT_ONCE else blocked(q, k, v)
+
+
+def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
+    """Keeps exp of the scores, B H L S numbers, and divides o and do in the place of them."""
+    (B, H, L, P), S = q.shape, k.shape[2]
+    scaled = q * (1 / math.sqrt(P))
+    a = scaled @ k.mT
+    small = -SMALL < a.min(initial=0) and a.max(initial=0) < SMALL
+    if L > 1:
+        a.reshape(B * H, L * S)[:] += np.triu(np.full((L, S), -np.inf, a.dtype), S - L + 1).reshape(-1)
+    if not small:
+        a -= a.max(axis=-1, keepdims=True)
+    np.exp(a, out=a)
+    total = (a.reshape(-1, S) @ np.ones(S, a.dtype)).reshape(B, H, L, 1)
+    o = np.matmul(a, v, out=_heads(B, H, L, v.shape[3], a.dtype))
+    o /= total
+
+    def backward(do: np.ndarray) -> tuple:
+        part = do / total
+        dz = part @ v.mT
+        dz -= np.vecdot(part, o)[..., None]
+        dz *= a
+        dq = np.matmul(dz, k, out=_heads(B, H, L, P, q.dtype))
+        dq *= 1 / math.sqrt(P)
+        dk = np.matmul(dz.mT, scaled, out=_heads(B, H, S, P, k.dtype))
+        return dq, dk, np.matmul(a.mT, part, out=_heads(B, H, S, v.shape[3], v.dtype))
+
+    return o, backward
+
+
+def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
+    """Keeps o and the logarithm of each row's sum of exp."""
+    (B, H, L, _), S, dtype = q.shape, k.shape[2], np.result_type(q, k, v)
+    heads = [(b, h) for b in range(B) for h in range(H)]
+    parts = halves(len(heads), B * H * L * S)
+    o, log_sums = _heads(B, H, L, v.shape[3], dtype), np.empty((B, H, L), dtype)
+
+    def forward(part: slice) -> None:
+        for at in heads[part]:
+            _forward(q[at], k[at], v[at], o[at], log_sums[at])
+
+    each(forward, parts)
+
+    def backward(do: np.ndarray) -> tuple:
+        gradients = tuple(_heads(*a.shape, a.dtype) for a in (q, k, v))
+
+        def back(part: slice) -> None:
+            for at in heads[part]:
+                _backward(q[at], k[at], v[at], o[at], log_sums[at], do[at], *(d[at] for d in gradients))
+
+        each(back, parts)
+        return gradients
+
+    return o, backward
+
+
+def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sums: np.ndarray) -> None:
+    """One head: writes o (L, P) and log_sums (L,). The rows of a tile are keys, its columns queries."""
+    (L, P), S, dtype, scale = q.shape, len(k), o.dtype, 1 / math.sqrt(q.shape[1])
+    keys, values, scaled = _with_column(k, 1, dtype), _with_column(v, 1, dtype), q * scale
+    small = math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL
+    tile, mask = _tile(S, P, dtype), np.tril(np.full((COLUMNS, COLUMNS), -np.inf, dtype), -1)
+    sums = np.zeros((L, values.shape[1]), dtype)
+    for i in range(0, L, COLUMNS):
+        block = slice(i, min(i + COLUMNS, L))
+        queries = _with_row(scaled[block], 0, dtype)
+        scores = partial(_scores, keys, queries, (0, S - L + block.stop), S - L + i, mask, tile)
+        if not small:
+            queries[P] = -reduce(np.maximum, (s.max(axis=0) for _, s in scores()))
+            log_sums[block] = -queries[P]
+        for rows, a in scores():
+            np.exp(a, out=a)
+            sums[block] += a.T @ values[rows]
+    np.divide(sums[:, :-1], sums[:, -1:], out=o)
+    logs = np.log(sums[:, -1])
+    log_sums[:] = logs if small else log_sums + logs
+
+
+def _backward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sums: np.ndarray, *d: np.ndarray) -> None:
+    """One head: d is do and the room for dq, dk, dv. The rows of a tile are queries, its columns keys."""
+    (L, P), S, dtype, scale = q.shape, len(k), o.dtype, 1 / math.sqrt(q.shape[1])
+    do, *gradients = d
+    queries, cotangents = _with_column(q * scale, -log_sums, dtype), _with_column(do, -np.vecdot(do, o), dtype)
+    tile, other = _tile(L, P, dtype), _tile(L, P, dtype)
+    mask = np.triu(np.full((COLUMNS, COLUMNS), -np.inf, dtype), 1)
+    dq, dk, dv = (np.zeros(a.shape, dtype) for a in (q, k, v))
+    for j in range(0, S, COLUMNS):
+        block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j
+        keys, values = _with_row(k[block], 1, dtype), _with_row(v[block], 1, dtype)
+        for rows, a in _scores(queries, keys, (max(0, diagonal), L), diagonal, mask, tile):
+            np.exp(a, out=a)
+            dz = np.matmul(cotangents[rows], values, out=other[: a.shape[0], : a.shape[1]])
+            dz *= a
+            dq[rows] += dz @ k[block]
+            dk[block] += dz.T @ queries[rows, :-1]
+            dv[block] += a.T @ cotangents[rows, :-1]
+    dq *= scale
+    for room, gradient in zip(gradients, (dq, dk, dv), strict=True):
+        room[:] = gradient
+
+
+def _scores(
+    rows: np.ndarray, columns: np.ndarray, span: tuple[int, int], diagonal: int, mask: np.ndarray, tile: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """rows[span] @ columns, in tiles: (which rows, the scores). The mask lies on the square that begins at `diagonal`."""
+    width, end = columns.shape[1], span[1]
+    for i in range(*span, len(tile)):
+        e = min(i + len(tile), end)
+        s = np.matmul(rows[i:e], columns, out=tile[: e - i, :width])
+        low, high = max(i, diagonal), min(e, diagonal + width)
+        if low < high:
+            s[low - i : high - i] += mask[low - diagonal : high - diagonal, :width]
+        yield slice(i, e), s
+
+
+def _heads(B: int, H: int, L: int, P: int, dtype: np.dtype) -> np.ndarray:
+    """Room for (B, H, L, P) that lies in memory as (B, L, H, P)."""
+    return np.empty((B, L, H, P), dtype).transpose(0, 2, 1, 3)
+
+
+def _tile(most: int, P: int, dtype: np.dtype) -> np.ndarray:
+    """Room for as many rows of scores as one small product makes."""
+    return np.empty((min(most, max(COLUMNS, PRODUCT // (COLUMNS * (P + 1)))), COLUMNS), dtype)
+
+
+def _with_column(a: np.ndarray, last: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(N, P) -> (N, P + 1)."""
+    wide = np.empty((a.shape[0], a.shape[1] + 1), dtype)
+    wide[:, :-1], wide[:, -1] = a, last
+    return wide
+
+
+def _with_row(a: np.ndarray, last: float, dtype: np.dtype) -> np.ndarray:
+    """(N, P) -> (P + 1, N)."""
+    high = np.empty((a.shape[1] + 1, a.shape[0]), dtype)
+    high[:-1], high[-1] = a.T, last
+    return high
