@@ -8,13 +8,14 @@ delta) against ones. Where no score can be large, exp needs no row maximum. Shor
 
 import math
 from collections.abc import Iterator
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 
 from .parallel import each, halves
 
-AT_ONCE = 1 << 12  # scores of a head up to which all heads go together and the weights are kept
+AT_ONCE = 1 << 15  # scores of a head up to which all heads go together and the weights are kept
+GROUP = 1 << 18  # scores that go together
 COLUMNS = 64  # of a tile
 PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
 SMALL = 60  # exp of a score between -SMALL and SMALL neither overflows nor vanishes, even in float32
@@ -30,31 +31,60 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
 
 
 def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
-    """Keeps exp of the scores, B H L S numbers, and divides o and do in the place of them."""
-    (B, H, L, P), S = q.shape, k.shape[2]
-    scaled = q * (1 / math.sqrt(P))
-    a = scaled @ k.mT
-    small = -SMALL < a.min(initial=0) and a.max(initial=0) < SMALL
-    if L > 1:
-        a.reshape(B * H, L * S)[:] += np.triu(np.full((L, S), -np.inf, a.dtype), S - L + 1).reshape(-1)
-    if not small:
-        a -= a.max(axis=-1, keepdims=True)
-    np.exp(a, out=a)
-    total = (a.reshape(-1, S) @ np.ones(S, a.dtype)).reshape(B, H, L, 1)
-    o = np.matmul(a, v, out=_heads(B, H, L, v.shape[3], a.dtype))
-    o /= total
+    """Keeps the weights. All heads of a group of batch items go together."""
+    (B, H, L, P), S, scale = q.shape, k.shape[2], 1 / math.sqrt(q.shape[3])
+    o = _heads(B, H, L, v.shape[3], np.result_type(q, k, v))
+    size = max(1, GROUP // (H * L * S))
+    groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
+
+    def forward(g: slice) -> np.ndarray:
+        a = _by_transposed(q[g], k[g], scale)
+        rows = a.reshape(-1, S)
+        small = -SMALL < a.min(initial=0) and a.max(initial=0) < SMALL
+        if L > 1:
+            a.reshape(-1, L * S)[:] += _hidden(L, S, a.dtype).reshape(-1)
+        if not small:
+            rows -= rows.max(axis=1, keepdims=True)
+        np.exp(a, out=a)
+        rows *= 1 / _row_sums(rows)
+        np.matmul(a, v[g], out=o[g])
+        return a
+
+    kept = list(zip(groups, each(forward, groups), strict=True))
 
     def backward(do: np.ndarray) -> tuple:
-        part = do / total
-        dz = part @ v.mT
-        dz -= np.vecdot(part, o)[..., None]
-        dz *= a
-        dq = np.matmul(dz, k, out=_heads(B, H, L, P, q.dtype))
-        dq *= 1 / math.sqrt(P)
-        dk = np.matmul(dz.mT, scaled, out=_heads(B, H, S, P, k.dtype))
-        return dq, dk, np.matmul(a.mT, part, out=_heads(B, H, S, v.shape[3], v.dtype))
+        dq, dk, dv = (_heads(*x.shape, x.dtype) for x in (q, k, v))
+
+        def back(part: tuple[slice, np.ndarray]) -> None:
+            g, a = part
+            dz = _by_transposed(do[g], v[g], scale)  # with the factor that dq and dk need
+            dz *= a
+            dz -= a * _row_sums(dz.reshape(-1, S)).reshape(-1, H, L, 1)
+            np.matmul(dz, k[g], out=dq[g])
+            np.matmul(dz.mT, q[g], out=dk[g])
+            np.matmul(a.mT, do[g], out=dv[g])
+
+        each(back, kept)
+        return dq, dk, dv
 
     return o, backward
+
+
+def _by_transposed(q: np.ndarray, k: np.ndarray, scale: float) -> np.ndarray:
+    """scale q k^T. More rows than one are worth turning k in memory: BLAS is twice as fast for that."""
+    if q.shape[2] == 1:
+        return (q * scale) @ k.mT
+    return q @ np.multiply(k.mT, scale, order="C")
+
+
+def _row_sums(rows: np.ndarray) -> np.ndarray:
+    return rows @ np.ones((rows.shape[1], 1), rows.dtype)
+
+
+@lru_cache(maxsize=8)
+def _hidden(L: int, S: int, dtype: np.dtype) -> np.ndarray:
+    """(L, S): -inf where the key stands behind the query, else 0."""
+    return np.triu(np.full((L, S), -np.inf, dtype), S - L + 1)
 
 
 def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
@@ -88,7 +118,7 @@ def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sum
     (L, P), S, dtype, scale = q.shape, len(k), o.dtype, 1 / math.sqrt(q.shape[1])
     keys, values, scaled = _with_column(k, 1, dtype), _with_column(v, 1, dtype), q * scale
     small = math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL
-    tile, mask = _tile(S, P, dtype), np.tril(np.full((COLUMNS, COLUMNS), -np.inf, dtype), -1)
+    tile, mask = _tile(S, P, dtype), _hidden(COLUMNS, COLUMNS, dtype).T.copy()
     sums = np.zeros((L, values.shape[1]), dtype)
     for i in range(0, L, COLUMNS):
         block = slice(i, min(i + COLUMNS, L))
@@ -110,8 +140,7 @@ def _backward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_su
     (L, P), S, dtype, scale = q.shape, len(k), o.dtype, 1 / math.sqrt(q.shape[1])
     do, *gradients = d
     queries, cotangents = _with_column(q * scale, -log_sums, dtype), _with_column(do, -np.vecdot(do, o), dtype)
-    tile, other = _tile(L, P, dtype), _tile(L, P, dtype)
-    mask = np.triu(np.full((COLUMNS, COLUMNS), -np.inf, dtype), 1)
+    tile, other, mask = _tile(L, P, dtype), _tile(L, P, dtype), _hidden(COLUMNS, COLUMNS, dtype)
     dq, dk, dv = (np.zeros(a.shape, dtype) for a in (q, k, v))
     for j in range(0, S, COLUMNS):
         block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j
