@@ -1,9 +1,9 @@
 """attention for NumPy: no weights are kept, so memory grows with the length and not with its square.
 
-Long sequences go head by head, in tiles of ROWS x COLUMNS scores that stay in the cache; tiles above the diagonal are
-left out. Only o and the logarithm of each row's sum are kept; the backward forms the weights again from them (Dao et
-al. 2022). What is subtracted within a tile comes with the product that forms it: one more column (minus log sum, minus
-delta) against ones. Where no score can be large, exp needs no row maximum. Short sequences go all heads at once.
+Long sequences go head by head, in tiles of scores that stay in the cache; tiles that the mask hides whole are left out.
+Only o and the logarithm of each row's sum are kept; the backward forms the weights again from them (Dao et al. 2022).
+What is subtracted from all numbers of a row comes with the product that forms them: one more column, which meets ones.
+Where no score can be large, exp needs no row maximum. Short sequences go many heads at once, and keep their weights.
 """
 
 import math
@@ -32,15 +32,15 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
 
 def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     """Keeps the weights. All heads of a group of batch items go together."""
-    (B, H, L, P), S, scale = q.shape, k.shape[2], 1 / math.sqrt(q.shape[3])
-    o = _heads(B, H, L, v.shape[3], np.result_type(q, k, v))
+    (B, H, L, P), S = q.shape, k.shape[2]
+    scale, o = 1 / math.sqrt(P), _heads((B, H, L, v.shape[3]), np.result_type(q, k, v))
     size = max(1, GROUP // (H * L * S))
     groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
 
     def forward(g: slice) -> np.ndarray:
         a = _by_transposed(q[g], k[g], scale)
         rows = a.reshape(-1, S)
-        small = -SMALL < a.min(initial=0) and a.max(initial=0) < SMALL
+        small = a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL
         if L > 1:
             a.reshape(-1, L * S)[:] += _hidden(L, S, a.dtype).reshape(-1)
         if not small:
@@ -53,7 +53,7 @@ def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     kept = list(zip(groups, each(forward, groups), strict=True))
 
     def backward(do: np.ndarray) -> tuple:
-        dq, dk, dv = (_heads(*x.shape, x.dtype) for x in (q, k, v))
+        dq, dk, dv = (_heads(x.shape, x.dtype) for x in (q, k, v))
 
         def back(part: tuple[slice, np.ndarray]) -> None:
             g, a = part
@@ -92,20 +92,22 @@ def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     (B, H, L, _), S, dtype = q.shape, k.shape[2], np.result_type(q, k, v)
     heads = [(b, h) for b in range(B) for h in range(H)]
     parts = halves(len(heads), B * H * L * S)
-    o, log_sums = _heads(B, H, L, v.shape[3], dtype), np.empty((B, H, L), dtype)
+    o, log_sums = _heads((B, H, L, v.shape[3]), dtype), np.empty((B, H, L), dtype)
 
     def forward(part: slice) -> None:
         for at in heads[part]:
-            _forward(q[at], k[at], v[at], o[at], log_sums[at])
+            o[at], log_sums[at] = _forward(q[at], k[at], v[at])
 
     each(forward, parts)
 
     def backward(do: np.ndarray) -> tuple:
-        gradients = tuple(_heads(*a.shape, a.dtype) for a in (q, k, v))
+        gradients = tuple(_heads(a.shape, a.dtype) for a in (q, k, v))
 
         def back(part: slice) -> None:
             for at in heads[part]:
-                _backward(q[at], k[at], v[at], o[at], log_sums[at], do[at], *(d[at] for d in gradients))
+                found = _backward(q[at], k[at], v[at], o[at], log_sums[at], do[at])
+                for room, gradient in zip(gradients, found, strict=True):
+                    room[at] = gradient
 
         each(back, parts)
         return gradients
@@ -113,32 +115,31 @@ def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     return o, backward
 
 
-def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sums: np.ndarray) -> None:
-    """One head: writes o (L, P) and log_sums (L,). The rows of a tile are keys, its columns queries."""
-    (L, P), S, dtype, scale = q.shape, len(k), o.dtype, 1 / math.sqrt(q.shape[1])
+def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One head: o (L, P), and the log sums (L,). The rows of a tile are keys, its columns queries."""
+    (L, P), S, scale, dtype = q.shape, len(k), 1 / math.sqrt(q.shape[1]), np.result_type(q, k, v)
     keys, values, scaled = _with_column(k, 1, dtype), _with_column(v, 1, dtype), q * scale
-    small = math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL
+    small = math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL  # |q . k| <= |q| |k|
     tile, mask = _tile(S, P, dtype), _hidden(COLUMNS, COLUMNS, dtype).T.copy()
-    sums = np.zeros((L, values.shape[1]), dtype)
+    sums, largest = np.zeros((L, values.shape[1]), dtype), np.zeros(L, dtype)
     for i in range(0, L, COLUMNS):
         block = slice(i, min(i + COLUMNS, L))
         queries = _with_row(scaled[block], 0, dtype)
         scores = partial(_scores, keys, queries, (0, S - L + block.stop), S - L + i, mask, tile)
         if not small:
-            queries[P] = -reduce(np.maximum, (s.max(axis=0) for _, s in scores()))
-            log_sums[block] = -queries[P]
+            largest[block] = reduce(np.maximum, (s.max(axis=0) for _, s in scores()))
+            queries[P] = -largest[block]
         for rows, a in scores():
             np.exp(a, out=a)
             sums[block] += a.T @ values[rows]
-    np.divide(sums[:, :-1], sums[:, -1:], out=o)
-    logs = np.log(sums[:, -1])
-    log_sums[:] = logs if small else log_sums + logs
+    return sums[:, :-1] / sums[:, -1:], largest + np.log(sums[:, -1])
 
 
-def _backward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sums: np.ndarray, *d: np.ndarray) -> None:
-    """One head: d is do and the room for dq, dk, dv. The rows of a tile are queries, its columns keys."""
-    (L, P), S, dtype, scale = q.shape, len(k), o.dtype, 1 / math.sqrt(q.shape[1])
-    do, *gradients = d
+def _backward(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sums: np.ndarray, do: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One head: dq (L, P), dk and dv (S, P). The rows of a tile are queries, its columns keys."""
+    (L, P), S, scale, dtype = q.shape, len(k), 1 / math.sqrt(q.shape[1]), o.dtype
     queries, cotangents = _with_column(q * scale, -log_sums, dtype), _with_column(do, -np.vecdot(do, o), dtype)
     tile, other, mask = _tile(L, P, dtype), _tile(L, P, dtype), _hidden(COLUMNS, COLUMNS, dtype)
     dq, dk, dv = (np.zeros(a.shape, dtype) for a in (q, k, v))
@@ -153,14 +154,13 @@ def _backward(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_su
             dk[block] += dz.T @ queries[rows, :-1]
             dv[block] += a.T @ cotangents[rows, :-1]
     dq *= scale
-    for room, gradient in zip(gradients, (dq, dk, dv), strict=True):
-        room[:] = gradient
+    return dq, dk, dv
 
 
 def _scores(
     rows: np.ndarray, columns: np.ndarray, span: tuple[int, int], diagonal: int, mask: np.ndarray, tile: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """rows[span] @ columns, in tiles: (which rows, the scores). The mask lies on the square that begins at `diagonal`."""
+    """rows[span] @ columns, in tiles: which rows, and their scores. The mask lies on the square below row `diagonal`."""
     width, end = columns.shape[1], span[1]
     for i in range(*span, len(tile)):
         e = min(i + len(tile), end)
@@ -171,8 +171,9 @@ def _scores(
         yield slice(i, e), s
 
 
-def _heads(B: int, H: int, L: int, P: int, dtype: np.dtype) -> np.ndarray:
+def _heads(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Room for (B, H, L, P) that lies in memory as (B, L, H, P)."""
+    B, H, L, P = shape
     return np.empty((B, L, H, P), dtype).transpose(0, 2, 1, 3)
 
 
