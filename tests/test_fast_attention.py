@@ -66,13 +66,14 @@ def test_large_scores_do_not_overflow_nor_vanish(length, places, large, way, rng
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_scores_that_single_precision_could_not_hold(way, rng, monkeypatch):
-    """exp(100) is infinite in float32, although no score is far from the others."""
+@pytest.mark.parametrize("far", [80, -80])
+def test_single_precision_where_all_scores_are_far_from_zero(far, way, rng, monkeypatch):
+    """exp(110) is infinite in float32 and exp(-110) is 0, although no score is far from the others of its row."""
     q, k, v, do = (np.abs(a).astype(np.float32) for a in inputs(rng, 13, 13))
-    k += np.float32(40)
+    k += np.float32(far)
     o, backward = way(q, k, v)
     expected = plain(monkeypatch, *(a.astype(np.float64) for a in (q, k, v, do)))
-    assert ((q / P**0.5) @ k.mT).max() > 100
+    assert abs(q @ k.mT).max() > 110 * P**0.5
     assert_close((o, *backward(do)), [a.astype(np.float32) for a in expected], 1e-4)
 
 

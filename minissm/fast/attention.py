@@ -160,7 +160,7 @@ def _backward(
 def _scores(
     rows: np.ndarray, columns: np.ndarray, span: tuple[int, int], diagonal: int, mask: np.ndarray, tile: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """rows[span] @ columns, in tiles: which rows, and their scores. The mask lies on the square below row `diagonal`."""
+    """rows[span] @ columns, in tiles: which rows, and their scores. The mask lies on the square from row `diagonal`."""
     width, end = columns.shape[1], span[1]
     for i in range(*span, len(tile)):
         e = min(i + len(tile), end)
