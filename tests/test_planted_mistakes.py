@@ -378,8 +378,8 @@ MISTAKES = [
     Mistake(
         "attention's second body: large scores below 0 are taken for small",
         "fast/attention.py",
-        "small = a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL",
-        "small = a.max(initial=0) < SMALL",
+        "small = L > 1 and a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL",
+        "small = L > 1 and a.max(initial=0) < SMALL",
         "fast_attention",
     ),
     Mistake(
