@@ -15,6 +15,7 @@ from . import losses, optim, tree
 from .backend import like, namespace, to
 from .checkpoint import load_tree, save_tree
 from .checks import whole_number
+from .fast.parallel import threads as limit_threads
 from .model import Model
 from .progress import Progress
 from .tasks import Batch, Task
@@ -168,11 +169,10 @@ def fit(
     training goes on from it, to the bits of one that was never interrupted (params and rng as given only say of which
     kind they are); a finished one returns at once. Delete the file to train anew.
 
-    threads: of BLAS (None: as many as it takes). One is the default: the products of a small model gain nothing from
-    more, are slower by far where something else wants the cores, and round differently with each number of threads.
+    threads: of BLAS and for the halves of large batches (None: one a core). One is the default: the products of a small
+    model gain nothing from more, are slower by far where something else wants the cores, and BLAS rounds differently
+    with each number of threads.
     """
-    from threadpoolctl import threadpool_limits
-
     whole = {n: whole_number("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
     if not 0 < lr < math.inf:
         raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
@@ -188,7 +188,7 @@ def fit(
         now = plan.read(checkpoint, params)
         rng.bit_generator.state, watch.bit_generator.state = now.draw, now.watch
     start, written = time.perf_counter() - now.seconds, time.monotonic()
-    with threadpool_limits(threads, "blas"), Progress(steps, f"training on {task.name}", progress) as bar:
+    with limit_threads(threads), Progress(steps, f"training on {task.name}", progress) as bar:
         try:
             bar.update(now.done)
             while now.done < plan.steps and not now.stopped:

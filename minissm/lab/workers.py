@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from ..fast.parallel import threads
 from ..progress import Progress
 
 Run = Callable[[Any, Callable[[int], None]], Any]
@@ -27,9 +28,7 @@ class Terminated(KeyboardInterrupt):
 
 def in_process(run: Run, work: list, bar: Progress) -> Generator[Any, None, None]:
     """Outcomes in the order of the work; a debugger can step through the jobs."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
+    with threads(1):
         for job in work:
             yield run(job, _counted(bar.update))
 
@@ -116,10 +115,9 @@ _worker: dict[str, Any] = {}  # what a worker process was started with
 
 
 def _start_worker(steps: Any, stop: Any) -> None:
-    from threadpoolctl import threadpool_limits
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker.update(steps=steps, stop=stop, limits=threadpool_limits(1))
+    _worker.update(steps=steps, stop=stop, limits=threads(1))
+    _worker["limits"].__enter__()  # for good
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
