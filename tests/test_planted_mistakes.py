@@ -327,24 +327,67 @@ MISTAKES = [
         "attention.py",
         "None] < place[None, :]",
         "None] <= place[None, :]",
-        "attention",
+        "fast_attention",
     ),
     Mistake(
-        "every token sees all", "attention.py", "None] < place[None, :]", "None] < 0 * place[None, :]", "attention"
+        "every token sees all", "attention.py", "None] < place[None, :]", "None] < 0 * place[None, :]", "fast_attention"
     ),
     Mistake(
-        "attention without the square root", "attention.py", "1 / math.sqrt(q.shape[3])", "1 / q.shape[3]", "attention"
+        "attention without the square root",
+        "attention.py",
+        "(q * (1 / math.sqrt(q.shape[3])))",
+        "(q * (1 / q.shape[3]))",
+        "fast_attention",
     ),
     Mistake(
         "the Jacobian of softmax is its diagonal",
         "attention.py",
-        "a * (da_ - xp.sum(a * da_, axis=-1, keepdims=True))",
-        "a * da_",
-        "attention",
+        "a * (da - xp.sum(a * da, axis=-1, keepdims=True))",
+        "a * da",
+        "fast_attention",
     ),
-    Mistake("dq without the scale", "attention.py", "(dz @ k) * scale", "dz @ k", "attention"),
+    Mistake("dq without the scale", "attention.py", "(dz @ k) * scale", "dz @ k", "fast_attention"),
     Mistake(
-        "the gradient of the weights is dropped", "attention.py", "da_ if da is None else da_ + da", "da_", "attention"
+        "attention's second body: a tile that is not the first goes without its mask",
+        "fast/attention.py",
+        "low, high = max(i, diagonal), min(e, diagonal + width)",
+        "low, high = max(i, diagonal), min(e, diagonal + width, len(tile))",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: the queries are those of the first places",
+        "fast/attention.py",
+        "block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j",
+        "block, diagonal = slice(j, min(j + COLUMNS, S)), j",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: the largest score is not in what the backward goes by",
+        "fast/attention.py",
+        "largest + np.log(sums[:, -1])",
+        "np.log(sums[:, -1])",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: the longest key alone decides that scores are small",
+        "fast/attention.py",
+        "math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL",
+        "math.sqrt(np.vecdot(k, k).max()) < SMALL",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: large scores below 0 are taken for small",
+        "fast/attention.py",
+        "small = L > 1 and a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL",
+        "small = L > 1 and a.max(initial=0) < SMALL",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: all weights are kept",
+        "fast/attention.py",
+        "if L == 1 or L * S <= AT_ONCE else",
+        "if L == 1 or L * S <= AT_ONCE**2 else",
+        "fast_attention",
     ),
     Mistake(
         "keys and values change places",
