@@ -5,7 +5,7 @@ ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.linear, scan.recur
 """
 
 from . import filters, layers, losses, optim, scan, tasks, tree
-from .attention import Attn, attention
+from .attention import Attn, attention, attention_weights
 from .backend import namespace, to
 from .checkpoint import load, load_state, save, save_state
 from .filters import Fir, S4d, Trig
@@ -35,6 +35,7 @@ __all__ = [
     "Ssm",
     "Trig",
     "attention",
+    "attention_weights",
     "evaluate",
     "filters",
     "fit",

@@ -1,11 +1,13 @@
 """Causal softmax attention with several heads: the mixer whose memory grows with every token."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from . import fast
 from .backend import device, namespace
 from .checks import choice, whole
 from .layers import add_positions, linear, linear_init, linear_size
@@ -14,29 +16,37 @@ Array = Any
 
 
 def attention(q: Array, k: Array, v: Array) -> tuple:
-    """o_t = sum_{s <= t} a_ts v_s,  a_t = softmax over s <= t of q_t . k_s / sqrt(P)  (Vaswani et al. 2017).
+    """o_t = sum_{s <= t} a_ts v_s,  a = attention_weights(q, k)  (Vaswani et al. 2017).
 
     q (B, H, L, P); k, v (B, H, S, P), S >= L: the queries are those of the last L of S places.
-    -> o (B, H, L, P), weights a (B, H, L, S), and `dq, dk, dv = backward(do, da=None)`.
+    -> o (B, H, L, P) and `dq, dk, dv = backward(do)`. The weights are B H L S numbers; the second body keeps none.
     """
+    if second := fast.body("attention", q, k, v):
+        return second(q, k, v)
     xp = namespace(q, k, v)
-    S, scale = k.shape[2], 1 / math.sqrt(q.shape[3])
-    place = xp.arange(S, device=device(q))
-    hidden = place[S - q.shape[2] :, None] < place[None, :]
-    z = xp.where(hidden, -math.inf, (q * scale) @ xp.matrix_transpose(k))
-    e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
-    a = e / xp.sum(e, axis=-1, keepdims=True)
+    scale, a = 1 / math.sqrt(q.shape[3]), attention_weights(q, k)
     o = a @ v
 
-    def backward(do: Array, da: Array = None) -> tuple:
-        do = xp.zeros_like(o) if do is None else do
+    def backward(do: Array) -> tuple:
         dv = xp.matrix_transpose(a) @ do
-        da_ = do @ xp.matrix_transpose(v)
-        da_ = da_ if da is None else da_ + da
-        dz = a * (da_ - xp.sum(a * da_, axis=-1, keepdims=True))  # the Jacobian of softmax: diag(a) - a a^T
+        da = do @ xp.matrix_transpose(v)
+        dz = a * (da - xp.sum(a * da, axis=-1, keepdims=True))  # the Jacobian of softmax: diag(a) - a a^T
         return (dz @ k) * scale, xp.matrix_transpose(dz) @ (q * scale), dv
 
-    return o, a, backward
+    return o, backward
+
+
+def attention_weights(q: Array, k: Array) -> Array:
+    """a_t = softmax over s <= t of q_t . k_s / sqrt(P): how much place t takes from place s.
+
+    q (B, H, L, P), the last L of S places; k (B, H, S, P) -> a (B, H, L, S). Without a gradient.
+    """
+    xp = namespace(q, k)
+    place = xp.arange(k.shape[2], device=device(q))
+    hidden = place[k.shape[2] - q.shape[2] :, None] < place[None, :]
+    z = xp.where(hidden, -math.inf, (q * (1 / math.sqrt(q.shape[3]))) @ xp.matrix_transpose(k))
+    e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
 
 
 def split_heads(x: Array, H: int) -> Array:
@@ -58,19 +68,13 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
     state: the keys and values so far, k, v (B, H, S, P), of which the first `filled` count (None: no token yet).
     `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
-    y, _, state, backward = _attend(p, x, state, heads)
-    return y, state, backward
-
-
-def _attend(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
-    """`self_attention` with the weights a (B, H, L, filled + L) as one output more, without a cotangent."""
     xp = namespace(x, p["in"]["w"])
     q, k_new, v_new, back_project = _project(p, x, state, heads)
     k, v, given = k_new, v_new, 0
     if state is not None:
         given = state["filled"]
         k, v = (xp.concat([state[n][:, :, :given, :], new], axis=2) for n, new in (("k", k_new), ("v", v_new)))
-    o, a, back_attention = attention(q, k, v)
+    o, back_attention = attention(q, k, v)
     y, back_out = linear(p["out"], join_heads(o))
 
     def backward(dy: Array, dstate: dict | None = None) -> tuple:
@@ -87,7 +91,7 @@ def _attend(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
             before[name][:, :, :given, :] += d[:, :, :given, :]
         return dp, dx, before
 
-    return y, a, {"k": k, "v": v, "filled": k.shape[2]}, backward
+    return y, {"k": k, "v": v, "filled": k.shape[2]}, backward
 
 
 def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
@@ -163,7 +167,10 @@ class Attn:
     def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
         return self_attention(p, x, state, heads=self.heads)
 
-    def step(self, p: dict, x: Array, state: dict) -> tuple:
+    def stepper(self, p: dict) -> Callable:
+        return lambda x, state: self._step(p, x, state)
+
+    def _step(self, p: dict, x: Array, state: dict) -> tuple:
         """One token x (B, 1, D). Its key and value go into the buffers of `state`, which is used up by that."""
         q, k, v, _ = _project(p, x, state, self.heads)
         filled, buffers = state["filled"], (state["k"], state["v"])
@@ -174,10 +181,11 @@ class Attn:
             buffers = tuple(xp.concat([b, more], axis=2) for b in buffers)
         for buffer, new in zip(buffers, (k, v), strict=True):
             buffer[:, :, filled : filled + 1, :] = new
-        o, _, _ = attention(q, *(b[:, :, : filled + 1, :] for b in buffers))
+        o, _ = attention(q, *(b[:, :, : filled + 1, :] for b in buffers))
         y, _ = linear(p["out"], join_heads(o))
         return y, {"k": buffers[0], "v": buffers[1], "filled": filled + 1}
 
     def trace(self, p: dict, x: Array) -> dict:
         """weights (B, H, L, L): how much token t takes from token s."""
-        return {"weights": _attend(p, x, None, self.heads)[1]}
+        q, k, _, _ = _project(p, x, None, self.heads)
+        return {"weights": attention_weights(q, k)}

@@ -14,21 +14,21 @@ import numpy as np
 
 PLAIN = os.environ.get("MINISSM_PLAIN", "") not in ("", "0")  # set: no second body (minissm/fast/) is ever chosen
 BACKENDS = ("numpy", "cupy")
+_NUMPY_ONLY = frozenset((np.ndarray, type(None)))
 
 
 def namespace(*arrays: Any) -> Any:
     """The array library of these arrays (None and Python numbers are passed over); TypeError where they differ."""
-    found = [a for a in arrays if a is not None]
-    if all(type(a) is np.ndarray for a in found):
+    if _NUMPY_ONLY.issuperset(map(type, arrays)):
         return _numpy
+    found = [a for a in arrays if a is not None]
     try:
         return array_api_compat.array_namespace(*found)
     except TypeError as error:
         names = sorted({type(a).__module__.split(".")[0] for a in found if hasattr(a, "dtype")})
         if len(names) > 1:
-            raise TypeError(
-                f"arrays live on different backends: {', '.join(names)}; move them with minissm.to(tree, backend)"
-            ) from None
+            found_here = f"arrays live on different backends: {', '.join(names)}"
+            raise TypeError(f"{found_here}; move them with minissm.to(tree, backend)") from None
         raise TypeError(f"expected arrays, got {', '.join(type(a).__name__ for a in found)}") from error
 
 

@@ -86,9 +86,8 @@ def gradcheck(
     rng = np.random.default_rng([0, 7]) if rng is None else rng  # not the seed that one draws inputs from
     names = tuple(names or (f"input {i}" for i in range(len(inputs))))
     if directions < 1 or len(names) != len(inputs):
-        raise ValueError(
-            f"gradcheck: directions={directions}, names={names} for {len(inputs)} inputs; expected >= 1, one each"
-        )
+        given = f"directions={directions}, names={names} for {len(inputs)} inputs"
+        raise ValueError(f"gradcheck: {given}; expected >= 1, one each")
     *outputs, backward = f(*inputs)
     cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differs(a) else None, y) for y in outputs]
     gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))
@@ -170,10 +169,7 @@ def _inner(a: Any, b: Any) -> float:
         if x is None:
             continue
         xp = namespace(x, y)
-        if xp.isdtype(x.dtype, "complex floating"):
-            product = xp.real(x) * xp.real(y) + xp.imag(x) * xp.imag(y)
-        else:
-            product = x * y
+        product = xp.real(xp.conj(x) * y) if xp.isdtype(x.dtype, "complex floating") else x * y
         total += float(xp.sum(xp.astype(product, xp.float64)))
     return total
 

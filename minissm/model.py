@@ -4,24 +4,17 @@
 
 A Model holds the shape and no weights: the weights are a tree that `init` draws and a call is given.
 
-A block is a frozen dataclass with `init(rng, width) -> p` and `size(width)`. One that sees a token at a time has
-`apply(p, x) -> y, backward`; one with a memory (a mixer) has
-
-    run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None); state may be None
-    start(p, batch, length) -> the state before the first token        state_size(width, length)
-
-and, where there is something to say, `at(place)` (options that depend on where it stands), `step(p, x, state)` (one
-token, faster than `run`) and `trace(p, x)` (what of it can be looked at).
+What a block is says blocks.py.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from . import layers, states, tree
+from . import blocks, layers, states, tree
 from .backend import is_numpy, namespace
 from .backend import like as put_like
 from .checks import choice, flag, whole, whole_number
@@ -30,19 +23,6 @@ from .sentence import parse, read_call, spell
 
 Array = Any
 DTYPES = ("float32", "float64")
-
-
-class Passed(NamedTuple):
-    """What passing a block leaves: x its input behind the norm, y the stream behind it."""
-
-    block: Any
-    p: Any
-    x: Array
-    y: Array
-    state: Any
-    back_norm: Callable
-    back_block: Callable | None
-    back_rows: Callable | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,13 +49,12 @@ class Model:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        blocks = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
-        if not isinstance(blocks, list | tuple) or not all(_is_block(b) for b in blocks):
-            raise ValueError(f"Model: blocks={blocks!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
-        blocks = tuple(blocks)
-        if not blocks:
+        given = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
+        if not isinstance(given, list | tuple) or not all(blocks.is_block(b) for b in given):
+            raise ValueError(f"Model: blocks={given!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
+        if not given:
             raise ValueError("Model: no blocks; give a sentence like 'ssm + fnn1' or a tuple of blocks")
-        object.__setattr__(self, "blocks", blocks)
+        object.__setattr__(self, "blocks", tuple(given))
         if (self.vocab is None) == (self.inputs is None):
             raise ValueError("Model: give either vocab (tokens come in) or inputs (real vectors come in)")
         for name in ("vocab", "inputs", "outputs"):
@@ -146,7 +125,7 @@ class Model:
         """
         if length is not None:
             whole_number("Model.state_size", "length", length, least=0)
-        return sum(b.state_size(self.width, length) for b in self.placed if _has_memory(b))
+        return sum(b.state_size(self.width, length) for b in self.placed if blocks.has_memory(b))
 
     # ---- what it computes
 
@@ -218,32 +197,41 @@ class Model:
     def start(self, params: dict, batch: int, length: int | None = None) -> dict:
         """The state of `batch` sequences before their first token.
 
-        length: the tokens that attention makes room for (None: its max_len). `step` makes more where that runs out.
+        length: the tokens that attention makes room for (None: its max_len). A step makes more where that runs out.
         """
         batch = whole_number("Model.start", "batch", batch)
         length = None if length is None else whole_number("Model.start", "length", length)
         self._check_params(params)
         pairs = zip(self.placed, params["blocks"], strict=True)
-        return {"position": 0, "blocks": [b.start(p, batch, length) if _has_memory(b) else {} for b, p in pairs]}
+        return {"position": 0, "blocks": [b.start(p, batch, length) if blocks.has_memory(b) else {} for b, p in pairs]}
 
     def step(self, params: dict, state: dict, x_t: Array) -> tuple:
-        """One token of each sequence: x_t (B,) whole numbers or (B, V or D_in) -> y_t (B, outputs), state.
+        """One token of each sequence -> y_t, state, as `stepper(params)` does it: make that once where many follow."""
+        return self.stepper(params)(state, x_t)
 
-        The given state is used up (attention writes into its buffers): go on with the one returned, or keep a copy.
+    def stepper(self, params: dict) -> Callable:
+        """`y_t, state = step(state, x_t)`: x_t (B,) whole numbers or (B, V or D_in) -> y_t (B, outputs).
+
+        What depends on the parameters alone is computed here, once: after a change to them make a new one. The given
+        state is used up (its memory may hold the next): go on with the one returned, or keep a copy.
         """
-        expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
-        given = getattr(x_t, "shape", None)
-        if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
-            got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
-            raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
-        if state is None:
-            raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
-        x = x_t[:, None, ...]
-        self._check(params, x, state, "recurrent")
-        embedded, _ = self._embed(params, x)
-        passed = list(self._pass(params, embedded, state, "recurrent", step=True))
-        out, _ = self._readout(params, passed[-1].y)
-        return out[:, 0, :], {"position": state["position"] + 1, "blocks": [one.state for one in passed]}
+        self._check_params(params)
+        norm, norms = layers.NORMS[self.norm], params["norms"]
+        steps = [blocks.stepper(block, p) for block, p in zip(self.placed, params["blocks"], strict=True)]
+
+        def step(state: dict, x_t: Array) -> tuple:
+            self._check_token(state, x_t)
+            x, after = x_t[:, None, ...], []
+            self._check_input(params, x)
+            y, _ = self._embed(params, x)
+            for step_i, p_norm, state_i in zip(steps, norms, states.blocks(state, len(steps)), strict=False):
+                z, state_i = step_i(norm(p_norm, y)[0], state_i)
+                y = y + z if self.residual else z
+                after.append(state_i)
+            out, _ = self._readout(params, y)
+            return out[:, 0, :], {"position": state["position"] + 1, "blocks": after}
+
+        return step
 
     def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
         """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
@@ -275,25 +263,19 @@ class Model:
         return out, backward
 
     def _pass(
-        self, params: dict, y: Array, state: dict | None, mode: str, step: bool = False, rows: Array = None
-    ) -> Iterator[Passed]:
+        self, params: dict, y: Array, state: dict | None, mode: str, rows: Array = None
+    ) -> Iterator[blocks.Passed]:
         """Block by block; behind the last mixer, where each token is alone, only the rows go on."""
         before = states.blocks(state, len(self.blocks))
-        last = max((i for i, b in enumerate(self.placed) if _has_memory(b)), default=0)
+        last = max((i for i, b in enumerate(self.placed) if blocks.has_memory(b)), default=0)
         for i, (block, p, p_norm) in enumerate(zip(self.placed, params["blocks"], params["norms"], strict=False)):
             x, back_norm = layers.NORMS[self.norm](p_norm, y)
-            back_block, back_rows, state_i = None, None, before[i]
-            if step and hasattr(block, "step"):
-                z, after = block.step(p, x, state_i)
-            elif _has_memory(block):
-                z, after, back_block = block.run(p, x, state_i, mode)
-            else:
-                z, back = block.apply(p, x)
-                after, back_block = {}, _without_state(back)
+            z, after, back_block = blocks.run(block, p, x, before[i], mode)
+            back_rows = None
             y = y + z if self.residual else z
             if rows is not None and i == last:
                 y, back_rows = layers.take_rows(y, rows)
-            yield Passed(block, p, x, y, after, back_norm, back_block, back_rows)
+            yield blocks.Passed(block, p, x, y, after, back_norm, back_block, back_rows)
 
     def _check_params(self, params: dict) -> None:
         held = tree.size(params) if isinstance(params, dict) else 0
@@ -305,6 +287,18 @@ class Model:
         check_mode("Model", mode)
         self._check_params(params)
         states.blocks(state, len(self.blocks))
+        self._check_input(params, x)
+
+    def _check_token(self, state: dict, x_t: Array) -> None:
+        given = getattr(x_t, "shape", None)
+        if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
+            got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
+            expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
+            raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
+        if state is None:
+            raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
+
+    def _check_input(self, params: dict, x: Array) -> None:
         xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
         tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
         vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
@@ -325,16 +319,3 @@ def _check_rows(rows: Array, x: Array) -> None:
     if not fits or (is_numpy(xp) and not (rows[0] >= 0 and rows[-1] < n and (rows[1:] > rows[:-1]).all())):
         given = f"rows has shape {tuple(rows.shape)} and dtype {rows.dtype}"
         raise ValueError(f"Model: {given}; expected ascending whole numbers below B L = {n}, like flatnonzero(weights)")
-
-
-def _is_block(b: Any) -> bool:
-    return not isinstance(b, type) and hasattr(b, "init") and (hasattr(b, "apply") or _has_memory(b))
-
-
-def _has_memory(b: Any) -> bool:
-    return hasattr(b, "run")
-
-
-def _without_state(back: Callable) -> Callable:
-    """The backward of a block that remembers nothing, in the form of one that does."""
-    return lambda dy, dstate: (*back(dy), {})

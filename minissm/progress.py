@@ -27,11 +27,8 @@ class Progress:
         elif self.show and time.monotonic() - self.told > 10:
             self.told = time.monotonic()
             spent = self.told - self.start
-            print(
-                f"{self.name}: {self.done} of {self.total} steps in {spent:.0f} s {note}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{self.name}: {self.done} of {self.total} steps in {spent:.0f} s {note}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
         """A line that stays, above the bar."""

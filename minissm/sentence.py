@@ -81,9 +81,8 @@ def call(node: ast.expr, text: str, who: str) -> tuple[str, list, dict]:
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
         if "given twice" in str(error):
             raise
-        raise ValueError(
-            f"{who}: {name}: an option in {_short(text)} is not a plain value; give numbers, strings or tuples"
-        ) from None
+        wrong = f"{name}: an option in {_short(text)} is not a plain value"
+        raise ValueError(f"{who}: {wrong}; give numbers, strings or tuples") from None
     return name, arguments, options
 
 
@@ -131,20 +130,16 @@ def _spell(block: Any) -> str:
     if type(block) is Fnn:
         return _call(f"fnn{block.depth}", _differing(block, Fnn(block.depth)))
     if type(block) is Ssm:
-        for word, name in FILTER_WORDS.items():
-            if type(block.filter) is FILTERS[name]:
-                options = _differing(block.filter, FILTERS[name]()) | _differing(block, Ssm(filter=block.filter))
-                return _call(word, options)
-        for name, cls in FILTERS.items():  # a filter without a word of its own
+        for name, cls in FILTERS.items():
             if type(block.filter) is cls:
+                word = next((w for w, of in FILTER_WORDS.items() if of == name), None)
                 options = _differing(block.filter, cls()) | _differing(block, Ssm(filter=block.filter))
-                return _call("ssm", {"filter": name} | options)
+                return _call(word, options) if word else _call("ssm", {"filter": name} | options)
     for word, cls in WORDS.items():
         if type(block) is cls:
             return _call(word, _differing(block, cls()))
-    raise ValueError(
-        f"Model: no word spells the block {block!r}; add one to minissm/sentence.py to save or name such a model"
-    )
+    remedy = "add one to minissm/sentence.py to save or name such a model"
+    raise ValueError(f"Model: no word spells the block {block!r}; {remedy}")
 
 
 def _differing(value: Any, default: Any) -> dict:

@@ -1,5 +1,6 @@
 """The state space layer: linear in, one filter a channel, linear out. Nothing in it is nonlinear."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -108,6 +109,18 @@ class Ssm:
 
     def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
         return ssm(p, x, state, filter=self.filter, mode=mode)
+
+    def stepper(self, p: dict) -> Callable:
+        *coefficients, _ = self.filter(p["filter"])
+        filtered = scan.stepper(coefficients, p["w_in"].dtype)
+
+        def step(x: Array, state: Array) -> tuple:
+            u = x[:, 0, :] @ p["w_in"] + p["b_in"]
+            v, state = filtered(u, state)
+            y = (v + p["skip"] * u) @ p["w_out"] + p["b_out"]
+            return y[:, None, :], state
+
+        return step
 
     def trace(self, p: dict, x: Array) -> dict:
         """kernel (E, L): the impulse response of each channel, skip included.  states: after each of the L inputs."""

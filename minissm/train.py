@@ -126,10 +126,8 @@ class Plan:
             raise ValueError(f"fit: {os.fspath(path)} holds no training; give another name for the checkpoint")
         for name, value in self._settings().items():
             if held.get(name) != value:
-                raise ValueError(
-                    f"fit: {os.fspath(path)} holds a training with {name}={held.get(name)}, now {name}={value} is "
-                    "given; give what was given then, or another checkpoint"
-                )
+                found = f"{os.fspath(path)} holds a training with {name}={held.get(name)}, now {name}={value} is given"
+                raise ValueError(f"fit: {found}; give what was given then, or another checkpoint")
         place = like_params["embed"]["w"]
         for name in ("params", "finite"):
             found[name] = tree.unflatten(like_params, like(found[name], place))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minissm import Attn, attention, gradcheck, tree
+from minissm import Attn, attention, attention_weights, gradcheck, tree
 from minissm.attention import join_heads, self_attention, split_heads
 
 from .oracles import assert_matches_autograd, draw
@@ -27,7 +27,7 @@ def test_values_and_gradients_are_those_of_torch():
     """tests/data/attention_by_torch.npz: scaled_dot_product_attention(is_causal=True) of torch 2.13.0 in float64."""
     with np.load(Path(__file__).parent / "data" / "attention_by_torch.npz") as file:
         d = dict(file)
-    o, _, backward = attention(d["q"], d["k"], d["v"])
+    o, backward = attention(d["q"], d["k"], d["v"])
     np.testing.assert_allclose(o, d["o"], rtol=0, atol=1e-13)
     for ours, name in zip(backward(d["do"]), ("dq", "dk", "dv"), strict=True):
         np.testing.assert_allclose(ours, d[name], rtol=0, atol=1e-13, err_msg=name)
@@ -74,9 +74,9 @@ def test_steps_are_the_whole_and_make_room_where_it_runs_out(room, rng):
     block, p = block_and_params(rng, max_len=9)
     x = draw(rng, B, L, D)
     y, end, _ = block.run(p, x, None, "auto")
-    state = block.start(p, B, room)
+    state, step = block.start(p, B, room), block.stepper(p)
     for t in range(L):
-        y_t, state = block.step(p, x[:, t : t + 1], state)
+        y_t, state = step(x[:, t : t + 1], state)
         np.testing.assert_allclose(y_t, y[:, t : t + 1], atol=1e-13)
     assert state["filled"] == L
     for name in ("k", "v"):
@@ -88,7 +88,7 @@ def test_a_step_after_a_run_does_not_write_into_what_its_backward_keeps(rng):
     x = draw(rng, B, L, D)
     y, state, backward = block.run(p, x, None, "auto")
     before = tree.map(np.copy, backward(y)[0])
-    block.step(p, x[:, :1], state)
+    block.stepper(p)(x[:, :1], state)
     for a, b in zip(tree.leaves(backward(y)[0]), tree.leaves(before), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -102,7 +102,7 @@ def test_a_state_of_other_sequences_is_refused(rng):
 
 
 def test_weights_sum_to_one_and_do_not_look_ahead(rng):
-    _, a, _ = attention(*qkv(rng))
+    a = attention_weights(*qkv(rng)[:2])
     np.testing.assert_allclose(a.sum(axis=-1), 1, atol=1e-14)
     assert (a[..., *np.triu_indices(L, 1)] == 0).all()
     np.testing.assert_array_equal(a[..., 0, 0], 1)
@@ -111,18 +111,18 @@ def test_weights_sum_to_one_and_do_not_look_ahead(rng):
 @pytest.mark.parametrize("t", range(1, L))
 def test_output_is_causal(t, rng):
     q, k, v = qkv(rng)
-    o, _, _ = attention(q, k, v)
+    o, _ = attention(q, k, v)
     k[:, :, t:] += 5
     v[:, :, t:] -= 7
-    changed, _, _ = attention(q, k, v)
+    changed, _ = attention(q, k, v)
     np.testing.assert_array_equal(changed[:, :, :t], o[:, :, :t])
     assert abs(changed[:, :, t] - o[:, :, t]).min() > 0
 
 
 def test_large_scores_do_not_overflow(rng):
     q, k, v = (100 * a for a in qkv(rng))
-    o, a, backward = attention(q, k, v)
-    assert all(np.isfinite(x).all() for x in (o, a, *backward(np.ones_like(o))))
+    o, backward = attention(q, k, v)
+    assert all(np.isfinite(x).all() for x in (o, attention_weights(q, k), *backward(np.ones_like(o))))
 
 
 def test_heads_are_split_and_joined(rng):
@@ -135,9 +135,9 @@ def test_heads_are_split_and_joined(rng):
 
 def test_single_precision_stays_single_and_is_close_to_double(rng):
     double = qkv(rng)
-    o, a, back = attention(*(x.astype(np.float32) for x in double))
-    expected, _, back_double = attention(*double)
-    assert {x.dtype for x in (o, a, *back(o))} == {np.dtype(np.float32)}
+    o, back = attention(*(x.astype(np.float32) for x in double))
+    expected, back_double = attention(*double)
+    assert {x.dtype for x in (o, *back(o))} == {np.dtype(np.float32)}
     np.testing.assert_allclose(o, expected, atol=1e-5)
     for x, y in zip(back(o), back_double(expected), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-5)
@@ -147,7 +147,7 @@ def test_nothing_is_written_to(rng):
     arrays = qkv(rng)
     for a in arrays:
         a.flags.writeable = False
-    o, _, back = attention(*arrays)
+    o, back = attention(*arrays)
     o.flags.writeable = False
     for x, y in zip(back(o), back(o), strict=True):
         np.testing.assert_array_equal(x, y)

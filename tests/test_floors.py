@@ -11,13 +11,14 @@ FLOORS = (
     ("tree", "tasks.sequences"),
     ("tasks",),
     ("kernels",),
-    ("fast.chunked", "fast.gelu", "fast.parallel"),
+    ("fast.parallel",),
+    ("fast.attention", "fast.chunked", "fast.gelu", "fast.step"),
     ("fast",),
     ("layers", "losses", "filters"),
     ("scan.modes", "scan.taps", "scan.linear"),
     ("scan",),
     ("ssm", "selective", "lstm", "attention", "optim", "gradcheck"),
-    ("sentence", "states"),
+    ("sentence", "states", "blocks"),
     ("model",),
     ("checkpoint",),
     ("train",),
@@ -68,7 +69,7 @@ def test_a_file_imports_only_from_lower_floors():
 
 
 def code_lines(path: Path) -> int:
-    """Lines with code on them: no blank lines, comments or docstrings."""
+    """Lines with code on them: no blank lines, comments, docstrings or lists of exported names."""
     text = path.read_text()
     code = set()
     for token in tokenize.generate_tokens(StringIO(text).readline):
@@ -77,6 +78,8 @@ def code_lines(path: Path) -> int:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
             code -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            code -= set(range(node.lineno, (node.end_lineno or 0) + 1))
     return len(code & {i for i, line in enumerate(text.split("\n"), 1) if line.strip()})
 
 

@@ -263,7 +263,7 @@ MISTAKES = [
         "filters",
     ),
     # ---- layers
-    Mistake("the bias is not added", "layers.py", 'rows @ p["w"] + p["b"]', 'rows @ p["w"]', "layers"),
+    Mistake("the bias is not added", "layers.py", 'y += p["b"]\n    y = xp', "y = xp", "layers"),
     Mistake(
         "the bias gets the gradient of one token",
         "layers.py",
@@ -327,24 +327,67 @@ MISTAKES = [
         "attention.py",
         "None] < place[None, :]",
         "None] <= place[None, :]",
-        "attention",
+        "fast_attention",
     ),
     Mistake(
-        "every token sees all", "attention.py", "None] < place[None, :]", "None] < 0 * place[None, :]", "attention"
+        "every token sees all", "attention.py", "None] < place[None, :]", "None] < 0 * place[None, :]", "fast_attention"
     ),
     Mistake(
-        "attention without the square root", "attention.py", "1 / math.sqrt(q.shape[3])", "1 / q.shape[3]", "attention"
+        "attention without the square root",
+        "attention.py",
+        "(q * (1 / math.sqrt(q.shape[3])))",
+        "(q * (1 / q.shape[3]))",
+        "fast_attention",
     ),
     Mistake(
         "the Jacobian of softmax is its diagonal",
         "attention.py",
-        "a * (da_ - xp.sum(a * da_, axis=-1, keepdims=True))",
-        "a * da_",
-        "attention",
+        "a * (da - xp.sum(a * da, axis=-1, keepdims=True))",
+        "a * da",
+        "fast_attention",
     ),
-    Mistake("dq without the scale", "attention.py", "(dz @ k) * scale", "dz @ k", "attention"),
+    Mistake("dq without the scale", "attention.py", "(dz @ k) * scale", "dz @ k", "fast_attention"),
     Mistake(
-        "the gradient of the weights is dropped", "attention.py", "da_ if da is None else da_ + da", "da_", "attention"
+        "attention's second body: a tile that is not the first goes without its mask",
+        "fast/attention.py",
+        "low, high = max(i, diagonal), min(e, diagonal + width)",
+        "low, high = max(i, diagonal), min(e, diagonal + width, len(tile))",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: the queries are those of the first places",
+        "fast/attention.py",
+        "block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j",
+        "block, diagonal = slice(j, min(j + COLUMNS, S)), j",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: the largest score is not in what the backward goes by",
+        "fast/attention.py",
+        "largest + np.log(sums[:, -1])",
+        "np.log(sums[:, -1])",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: the longest key alone decides that scores are small",
+        "fast/attention.py",
+        "math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL",
+        "math.sqrt(np.vecdot(k, k).max()) < SMALL",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: large scores below 0 are taken for small",
+        "fast/attention.py",
+        "small = L > 1 and a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL",
+        "small = L > 1 and a.max(initial=0) < SMALL",
+        "fast_attention",
+    ),
+    Mistake(
+        "attention's second body: all weights are kept",
+        "fast/attention.py",
+        "if L == 1 or L * S <= AT_ONCE else",
+        "if L == 1 or L * S <= AT_ONCE**2 else",
+        "fast_attention",
     ),
     Mistake(
         "keys and values change places",
@@ -449,6 +492,11 @@ MISTAKES = [
         "xp.sqrt(v + eps) * (1 / math.sqrt(1 - b2**n))",
         "optim",
     ),
+    Mistake("rows are put back a place too early", "layers.py", 'side="right"', 'side="left"', "layers"),
+    Mistake("the rows are dropped behind the first block", "model.py", "i == last", "i == 0", "model"),
+    Mistake(
+        "gelu forgets what its derivative adds beside the gate", "fast/gelu.py", "d += ss\n", "d += 0 * ss\n", "fast"
+    ),
     # ---- tasks
     Mistake(
         "copying: <COPY> overwrites the last letter",
@@ -535,7 +583,13 @@ MISTAKES = [
         "tasks",
     ),
     # ---- model, training, comparison
-    Mistake("the residual is forgotten", "model.py", "y + z if self.residual else z", "z", "model"),
+    Mistake(
+        "the residual is forgotten",
+        "model.py",
+        "y + z if self.residual else z\n            if",
+        "z\n            if",
+        "model",
+    ),
     Mistake("the gradient of the residual is forgotten", "model.py", "dy + dx if self.residual else dx", "dx", "model"),
     Mistake(
         "the gradients of the norms come backwards", "model.py", '"norms": dnorms[::-1]', '"norms": dnorms', "model"
@@ -585,8 +639,8 @@ MISTAKES = [
     Mistake(
         "whole sequences are judged where nothing is asked too",
         "train.py",
-        "(answers == batch.targets) | ~counts",
-        "answers == batch.targets",
+        "right = np.ones(counts.shape, bool)",
+        "right = np.zeros(counts.shape, bool)",
         "train",
     ),
     Mistake(
@@ -670,7 +724,7 @@ MISTAKES = [
     Mistake(
         "gradcheck looks at the real parts only",
         "gradcheck.py",
-        "xp.real(x) * xp.real(y) + xp.imag(x) * xp.imag(y)",
+        "xp.real(xp.conj(x) * y)",
         "xp.real(x) * xp.real(y)",
         "gradcheck",
     ),
@@ -847,6 +901,44 @@ MISTAKES = [
         "_sequences(xp, u, B, L), state)",
         "_sequences(xp, u, B, L), None)",
         "stream",
+    ),
+    Mistake(
+        "a step of a model forgets the residual",
+        "model.py",
+        "y = y + z if self.residual else z\n                ",
+        "y = z\n                ",
+        "stream",
+    ),
+    Mistake("a step of a model forgets the norms", "model.py", "step_i(norm(p_norm, y)[0],", "step_i(y,", "stream"),
+    Mistake("an ssm steps without its skip", "ssm.py", 'y = (v + p["skip"] * u) @', "y = v @", "stream"),
+    Mistake(
+        "a step of another batch", "scan/__init__.py", "u.shape != B + channels", "u.shape[1:] != channels", "step"
+    ),
+    Mistake(
+        "plain step: the input decays at once",
+        "scan/modes.py",
+        "lam * h + u[..., None]",
+        "lam * (h + u[..., None])",
+        "step",
+    ),
+    Mistake("a step of taps forgets the last input", "scan/taps.py", "s[:, 1:, :]", "s[:, :-1, :]", "step"),
+    Mistake("fast step: the input is imaginary", "fast/step.py", "[[1], [0]]", "[[0], [1]]", "step"),
+    Mistake(
+        "fast step: c without its conjugate", "fast/step.py", "np.exp(log_lam), c.conj()", "np.exp(log_lam), c", "step"
+    ),
+    Mistake(
+        "fast step: writes into a state that it was given",
+        "fast/step.py",
+        'np.array(h, order="C")',
+        "np.ascontiguousarray(h)",
+        "step",
+    ),
+    Mistake(
+        "fast step: a new state at every step",
+        "fast/step.py",
+        "np.multiply(h, lams, out=h)",
+        "h[...] = h * lams",
+        "step",
     ),
     # ---- the bench
     Mistake(

@@ -50,12 +50,66 @@ def test_token_by_token_is_the_whole(sentence, length, rng):
     net, params, tokens = drawn(sentence, rng)
     y, end, _ = net.run(params, tokens)
     np.testing.assert_array_equal(y, net(params, tokens)[0])
-    state = net.start(params, B, length)
-    for t in range(L):
-        y_t, state = net.step(params, state, tokens[:, t])
-        np.testing.assert_allclose(y_t, y[:, t], rtol=0, atol=1e-11)
-    assert state["position"] == end["position"] == L
-    assert_same(cut(state), cut(end))
+    for step in (net.stepper(params), lambda state, x_t: net.step(params, state, x_t)):
+        state = net.start(params, B, length)
+        for t in range(L):
+            y_t, state = step(state, tokens[:, t])
+            np.testing.assert_allclose(y_t, y[:, t], rtol=0, atol=1e-11)
+        assert state["position"] == end["position"] == L
+        assert_same(cut(state), cut(end))
+
+
+@pytest.mark.parametrize("norm", ["none", "rms", "layer"])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_steps_go_on_behind_a_piece(norm, residual, dtype, rng):
+    net = Model(MODELS[-1], vocab=V, width=D, norm=norm, residual=residual, dtype=dtype)
+    params, tokens, tolerance = net.init(rng), rng.integers(0, V, (B, L)), 1e-4 if dtype == "float32" else 1e-11
+    whole, _, _ = net.run(params, tokens)
+    _, state, backward = net.run(params, tokens[:, :3])
+    before = tree.map(np.copy, backward(whole[:, :3])[0])
+    step = net.stepper(params)
+    for t in range(3, L):
+        y_t, state = step(state, tokens[:, t])
+        assert y_t.dtype == dtype
+        np.testing.assert_allclose(y_t, whole[:, t], rtol=0, atol=tolerance)
+    assert_same(backward(whole[:, :3])[0], before, 0)  # the steps wrote into nothing that it holds
+
+
+@ALL
+def test_a_kept_copy_of_a_state_goes_on_to_the_same_numbers(sentence, rng):
+    net, params, tokens = drawn(sentence, rng)
+    step, state, found = net.stepper(params), net.start(params, B, L), []
+    for t in range(3):
+        _, state = step(state, tokens[:, t])
+    kept = tree.map(lambda a: a.copy() if hasattr(a, "copy") else a, state)
+    for begin in (state, kept):
+        for t in range(3, L):
+            y_t, begin = step(begin, tokens[:, t])
+        found.append(y_t)
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_stepper_is_of_the_parameters_that_it_was_given(rng):
+    """Training makes new ones, and leaves these as they are."""
+    net, params, tokens = drawn("ssm + lstm + attn", rng)
+    step, trained = net.stepper(params), tree.map(lambda a: 1.1 * a, params)
+    for p, one in ((params, step), (trained, net.stepper(trained))):
+        y_t, _ = one(net.start(p, B), tokens[:, 0])
+        np.testing.assert_allclose(y_t, net(p, tokens[:, :1])[0][:, 0], rtol=0, atol=1e-11)
+    with pytest.raises(ValueError, match=r"Model: .* parameters given, but"):
+        net.stepper(params | {"blocks": params["blocks"][:2]})
+
+
+@pytest.mark.parametrize("word", WORDS[:-1])
+def test_the_state_of_more_sequences_is_refused_by_a_step(word, rng):
+    net, params, tokens = drawn(word, rng)
+    step, state = net.stepper(params), net.start(params, B + 1)
+    with pytest.raises(ValueError, match=r"expected .*\(.*\)"):
+        step(state, tokens[:, 0])
+    _, state = step(state, np.concatenate([tokens[:, 0], tokens[:1, 0]]))
+    with pytest.raises(ValueError, match=r"expected .*\(.*\)"):
+        step(state, tokens[:, 0])
 
 
 @ALL
@@ -63,9 +117,9 @@ def test_one_hot_vectors_are_read_token_by_token_too(sentence, rng):
     net, params, tokens = drawn(sentence, rng)
     one_hot = np.eye(V)[tokens]
     y, _, _ = net.run(params, one_hot)
-    state = net.start(params, B)
+    state, step = net.start(params, B), net.stepper(params)
     for t in range(L):
-        y_t, state = net.step(params, state, one_hot[:, t])
+        y_t, state = step(state, one_hot[:, t])
         np.testing.assert_allclose(y_t, y[:, t], rtol=0, atol=1e-11)
 
 

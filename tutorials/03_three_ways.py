@@ -365,6 +365,23 @@ assert ms.scan.pick("auto", (64, 1000, 32), few) is ms.scan.chunked
 assert ms.scan.pick("auto", (64, 1000, 32), many) is ms.scan.fft
 
 # %% [markdown]
+# ## One input at a time
+#
+# Whoever generates does not know the next input yet: it is made from the last output. Neither chunks nor a transform
+# help then; a step of the recurrence does, and its state is all that must be remembered. `scan.stepper` computes
+# exp(log_lam) once and gives the step.
+
+# %%
+step = ms.scan.stepper((log_lam, c), "float64")
+u = rng.normal(size=(2, 50, D))
+y, _, _ = ms.scan.fft(log_lam, c, u)
+state = ms.scan.start((log_lam, c), 2, "float64")
+for t in range(50):
+    y_t, state = step(u[:, t], state)
+    assert abs(y_t - y[:, t]).max() < 1e-10
+print("remembered between two steps:", state.shape, "instead of all inputs so far")
+
+# %% [markdown]
 # ## In a model, and in a debugger
 #
 # A model takes the mode as an argument of the call. Same parameters, same tokens, same function.
@@ -386,8 +403,8 @@ for mode in ("chunked", "fft", "auto"):
 #     pdb.runcall(ms.scan.recurrent, log_lam, c, u)    # stops at the first line of recurrent
 #     # n: next line, s: step into a call, p h.shape: print, w: where am I, c: continue, q: quit
 #
-# `chunked` has two bodies: the plain one in `minissm/scan/modes.py`, and a faster one for NumPy in `minissm/fast/`,
-# which computes all chunks at once and is not made for reading. With `MINISSM_PLAIN=1` in the environment, set before
+# `chunked` and `stepper` have two bodies: the plain one in `minissm/scan/modes.py`, and a faster one for NumPy in
+# `minissm/fast/`, which is not made for reading. With `MINISSM_PLAIN=1` in the environment, set before
 # Python starts, the library never uses a fast body:
 #
 #     MINISSM_PLAIN=1 python tutorials/03_three_ways.py

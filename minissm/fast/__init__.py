@@ -10,9 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import chunked, gelu
+from . import attention, chunked, gelu, step
 
-NUMPY: dict[str, Callable] = {"chunked": chunked.chunked, "gelu": gelu.gelu}
+NUMPY: dict[str, Callable] = {
+    "attention": attention.attention,
+    "chunked": chunked.chunked,
+    "gelu": gelu.gelu,
+    "stepper": step.stepper,
+}
 
 
 def body(name: str, *arrays: Any) -> Callable | None:

@@ -2,7 +2,7 @@
 
 modes.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
 linear.py: `scan.linear`, the recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
-`scan.fft` are those of modes.py.
+`scan.fft` are those of modes.py. `scan.stepper` takes one input at a time, for generation.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from . import modes, taps
 from .linear import linear
 from .modes import chunked, fft, recurrent
 
+Array = Any
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
 __all__ = [
     "MODES",
@@ -28,6 +29,7 @@ __all__ = [
     "pick",
     "recurrent",
     "start",
+    "stepper",
     "taps",
 ]
 
@@ -61,6 +63,29 @@ def start(coefficients: tuple, batch: int, dtype: Any) -> Any:
     if family(coefficients) is taps:
         return xp.zeros((batch, size - 1, D), dtype=dtype, device=where)
     return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=where)
+
+
+def stepper(coefficients: tuple, dtype: Any) -> Callable:
+    """One input at a time: `y, state = step(u, state)`, u and y (B, D) of this dtype, the state as `start` gives it.
+
+    What depends on the coefficients alone is computed here, once. A state that `step` returned is used up by the next
+    call (on NumPy its memory holds the new one, and y is all that is allocated): to come back to it keep a copy. A
+    state from elsewhere is only read.
+    """
+    xp, channels = namespace(*coefficients), coefficients[0].shape[:1]
+    one = xp.zeros(channels, dtype=dtype)
+    step, first = family(coefficients).stepper(*coefficients, one.dtype), start(coefficients, 1, dtype)
+    rest = first.shape[1:]
+
+    def checked(u: Array, state: Array) -> tuple:
+        B = getattr(state, "shape", ())[:1]
+        if u.shape != B + channels or state.shape[1:] != rest or u.dtype != one.dtype or state.dtype != first.dtype:
+            given = (f"{getattr(a, 'dtype', a)} {tuple(getattr(a, 'shape', ()))}" for a in (u, state))
+            expected = f"{one.dtype} (B, {channels[0]}) and {first.dtype} (B, {rest[0]}, {rest[1]})"
+            raise ValueError(f"scan: a step got {' and '.join(given)}; expected {expected}, the same B")
+        return step(u, state)
+
+    return checked
 
 
 def check_mode(who: str, mode: str) -> None:

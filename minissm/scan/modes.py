@@ -18,6 +18,7 @@ Costs, for real multiplications:  recurrent B L D N, in L steps of Python;  chun
 matrices;  fft B D L log L, and the kernel D N L.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import fast
@@ -149,6 +150,21 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
 
     return xp.permute_dims(y, (1, 2, 0)), h_last, backward
+
+
+def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
+    """One step of `recurrent` with nothing kept for a backward: `y, h = step(u, h)`, u, y (B, D), h (B, D, N)."""
+    one = namespace(log_lam).zeros((1, 1, log_lam.shape[0]), dtype=dtype, device=device(log_lam))
+    xp, _, complex_ = _start(log_lam, c, one, None)
+    if second := fast.body("stepper", log_lam, c):
+        return second(log_lam, c, one.dtype)
+    lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
+
+    def step(u: Array, h: Array) -> tuple:
+        h = lam * h + u[..., None]
+        return xp.sum(xp.real(c_ * h), axis=-1), h
+
+    return step
 
 
 def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:

@@ -17,6 +17,7 @@ Recurrent and chunked take nothing but the window: a huge input leaves no trace 
 subtracts what leaves would be wrong for ever). One transform of everything rounds to the largest input of all.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backend import device, fft_of, fft_size, namespace
@@ -88,6 +89,18 @@ def fft(k: Array, u: Array, past: Array = None) -> tuple:
         return _gradients(k, U, dk, ds)
 
     return _outputs(y, s, U, backward)
+
+
+def stepper(k: Array, dtype: Any) -> Callable:
+    """One step of `recurrent` with nothing kept for a backward: `y, past = step(u, past)`, u, y (B, D)."""
+    xp, _, k_ = _start(k, namespace(k).zeros((1, 1, k.shape[0]), dtype=dtype, device=device(k)), None)
+    oldest_first = xp.flip(k_, axis=-1).T
+
+    def step(u: Array, past: Array) -> tuple:
+        s = xp.concat([past, u[:, None, :]], axis=1)  # (B, U + 1, D)
+        return xp.sum(oldest_first * s, axis=1), s[:, 1:, :]
+
+    return step
 
 
 def _start(k: Array, u: Array, past: Array) -> tuple:

@@ -57,8 +57,9 @@ def window(case: Case) -> Named:
 
 
 def step(case: Case) -> Named:
+    """What generation calls for each token."""
     log_lam, c, u = _exact(case, "log_lam", "c", "u")
-    one, h = _stepper((log_lam, c)), scan.start((log_lam, c), u.shape[1], u.dtype)
+    one, h = scan.stepper((log_lam, c), u.dtype), scan.start((log_lam, c), u.shape[1], u.dtype)
 
     def run() -> tuple:
         nonlocal h
@@ -67,16 +68,6 @@ def step(case: Case) -> Named:
         return y, h
 
     yield "step", run
-
-
-def _stepper(coefficients: tuple) -> Callable[[Any, Any], tuple]:
-    """step(u (B, D), h) -> y (B, D), h: what generation calls for each token."""
-
-    def one(u_t: Any, h: Any) -> tuple:
-        y, h, _ = scan.recurrent(coefficients[0], coefficients[1], u_t[:, None, :], h)
-        return y[:, 0, :], h
-
-    return one
 
 
 def attend(case: Case) -> Named:

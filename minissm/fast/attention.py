@@ -1,0 +1,196 @@
+"""attention for NumPy: no weights are kept, so memory grows with the length and not with its square.
+
+Long sequences go head by head, in tiles of scores that stay in the cache; tiles that the mask hides whole are left out.
+Only o and the logarithm of each row's sum are kept; the backward forms the weights again from them (Dao et al. 2022).
+What is subtracted from all numbers of a row comes with the product that forms them: one more column, which meets ones.
+Where no score can be large, exp needs no row maximum. Short sequences go many heads at once, and keep their weights.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache, partial, reduce
+
+import numpy as np
+
+from .parallel import each, halves
+
+AT_ONCE = 1 << 15  # scores of a head up to which all heads go together and the weights are kept
+GROUP = 1 << 18  # scores that go together
+COLUMNS = 64  # of a tile
+PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
+SMALL = 60  # exp of a score between -SMALL and SMALL neither overflows nor vanishes, even in float32
+
+
+def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
+    """o = softmax(q k^T / sqrt(P)) v, masked; shapes and gradients as in minissm/attention.py.
+
+    o and the gradients lie in memory as (B, L, H, P), so that joining the heads copies nothing.
+    """
+    L, S = q.shape[2], k.shape[2]
+    return at_once(q, k, v) if L == 1 or L * S <= AT_ONCE else blocked(q, k, v)
+
+
+def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
+    """Keeps the weights. All heads of a group of batch items go together."""
+    (B, H, L, P), S = q.shape, k.shape[2]
+    scale, o = 1 / math.sqrt(P), _heads((B, H, L, v.shape[3]), np.result_type(q, k, v))
+    size = max(1, GROUP // (H * L * S))
+    groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
+
+    def forward(g: slice) -> np.ndarray:
+        a = _by_transposed(q[g], k[g], scale)
+        rows = a.reshape(-1, S)
+        small = L > 1 and a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL  # one row costs less than the look
+        if L > 1:
+            a.reshape(-1, L * S)[:] += _hidden(L, S, a.dtype).reshape(-1)
+        if not small:
+            rows -= rows.max(axis=1, keepdims=True)
+        np.exp(a, out=a)
+        rows *= 1 / _row_sums(rows)
+        np.matmul(a, v[g], out=o[g])
+        return a
+
+    kept = list(zip(groups, each(forward, groups), strict=True))
+
+    def backward(do: np.ndarray) -> tuple:
+        dq, dk, dv = (_heads(x.shape, x.dtype) for x in (q, k, v))
+
+        def back(part: tuple[slice, np.ndarray]) -> None:
+            g, a = part
+            dz = _by_transposed(do[g], v[g], scale)  # with the factor that dq and dk need
+            dz *= a
+            dz -= a * _row_sums(dz.reshape(-1, S)).reshape(-1, H, L, 1)
+            np.matmul(dz, k[g], out=dq[g])
+            np.matmul(dz.mT, q[g], out=dk[g])
+            np.matmul(a.mT, do[g], out=dv[g])
+
+        each(back, kept)
+        return dq, dk, dv
+
+    return o, backward
+
+
+def _by_transposed(q: np.ndarray, k: np.ndarray, scale: float) -> np.ndarray:
+    """scale q k^T. More rows than one are worth turning k in memory: BLAS is twice as fast for that."""
+    if q.shape[2] == 1:
+        return (q * scale) @ k.mT
+    return q @ np.multiply(k.mT, scale, order="C")
+
+
+def _row_sums(rows: np.ndarray) -> np.ndarray:
+    return rows @ np.ones((rows.shape[1], 1), rows.dtype)
+
+
+@lru_cache(maxsize=8)
+def _hidden(L: int, S: int, dtype: np.dtype) -> np.ndarray:
+    """(L, S): -inf where the key stands behind the query, else 0."""
+    return np.triu(np.full((L, S), -np.inf, dtype), S - L + 1)
+
+
+def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
+    """Keeps o and the logarithm of each row's sum of exp."""
+    (B, H, L, _), S, dtype = q.shape, k.shape[2], np.result_type(q, k, v)
+    heads = [(b, h) for b in range(B) for h in range(H)]
+    parts = halves(len(heads), B * H * L * S)
+    o, log_sums = _heads((B, H, L, v.shape[3]), dtype), np.empty((B, H, L), dtype)
+
+    def forward(part: slice) -> None:
+        for at in heads[part]:
+            o[at], log_sums[at] = _forward(q[at], k[at], v[at])
+
+    each(forward, parts)
+
+    def backward(do: np.ndarray) -> tuple:
+        gradients = tuple(_heads(a.shape, a.dtype) for a in (q, k, v))
+
+        def back(part: slice) -> None:
+            for at in heads[part]:
+                found = _backward(q[at], k[at], v[at], o[at], log_sums[at], do[at])
+                for room, gradient in zip(gradients, found, strict=True):
+                    room[at] = gradient
+
+        each(back, parts)
+        return gradients
+
+    return o, backward
+
+
+def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One head: o (L, P), and the log sums (L,). The rows of a tile are keys, its columns queries."""
+    (L, P), S, scale, dtype = q.shape, len(k), 1 / math.sqrt(q.shape[1]), np.result_type(q, k, v)
+    keys, values, scaled = _with_column(k, 1, dtype), _with_column(v, 1, dtype), q * scale
+    small = math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL  # |q . k| <= |q| |k|
+    tile, mask = _tile(S, P, dtype), _hidden(COLUMNS, COLUMNS, dtype).T.copy()
+    sums, largest = np.zeros((L, values.shape[1]), dtype), np.zeros(L, dtype)
+    for i in range(0, L, COLUMNS):
+        block = slice(i, min(i + COLUMNS, L))
+        queries = _with_row(scaled[block], 0, dtype)
+        scores = partial(_scores, keys, queries, (0, S - L + block.stop), S - L + i, mask, tile)
+        if not small:
+            largest[block] = reduce(np.maximum, (s.max(axis=0) for _, s in scores()))
+            queries[P] = -largest[block]
+        for rows, a in scores():
+            np.exp(a, out=a)
+            sums[block] += a.T @ values[rows]
+    return sums[:, :-1] / sums[:, -1:], largest + np.log(sums[:, -1])
+
+
+def _backward(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray, log_sums: np.ndarray, do: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One head: dq (L, P), dk and dv (S, P). The rows of a tile are queries, its columns keys."""
+    (L, P), S, scale, dtype = q.shape, len(k), 1 / math.sqrt(q.shape[1]), o.dtype
+    queries, cotangents = _with_column(q * scale, -log_sums, dtype), _with_column(do, -np.vecdot(do, o), dtype)
+    tile, other, mask = _tile(L, P, dtype), _tile(L, P, dtype), _hidden(COLUMNS, COLUMNS, dtype)
+    dq, dk, dv = (np.zeros(a.shape, dtype) for a in (q, k, v))
+    for j in range(0, S, COLUMNS):
+        block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j
+        keys, values = _with_row(k[block], 1, dtype), _with_row(v[block], 1, dtype)
+        for rows, a in _scores(queries, keys, (max(0, diagonal), L), diagonal, mask, tile):
+            np.exp(a, out=a)
+            dz = np.matmul(cotangents[rows], values, out=other[: a.shape[0], : a.shape[1]])
+            dz *= a
+            dq[rows] += dz @ k[block]
+            dk[block] += dz.T @ queries[rows, :-1]
+            dv[block] += a.T @ cotangents[rows, :-1]
+    dq *= scale
+    return dq, dk, dv
+
+
+def _scores(
+    rows: np.ndarray, columns: np.ndarray, span: tuple[int, int], diagonal: int, mask: np.ndarray, tile: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """rows[span] @ columns, in tiles: which rows, and their scores. The mask lies on the square from row `diagonal`."""
+    width, end = columns.shape[1], span[1]
+    for i in range(*span, len(tile)):
+        e = min(i + len(tile), end)
+        s = np.matmul(rows[i:e], columns, out=tile[: e - i, :width])
+        low, high = max(i, diagonal), min(e, diagonal + width)
+        if low < high:
+            s[low - i : high - i] += mask[low - diagonal : high - diagonal, :width]
+        yield slice(i, e), s
+
+
+def _heads(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Room for (B, H, L, P) that lies in memory as (B, L, H, P)."""
+    B, H, L, P = shape
+    return np.empty((B, L, H, P), dtype).transpose(0, 2, 1, 3)
+
+
+def _tile(most: int, P: int, dtype: np.dtype) -> np.ndarray:
+    """Room for as many rows of scores as one small product makes."""
+    return np.empty((min(most, max(COLUMNS, PRODUCT // (COLUMNS * (P + 1)))), COLUMNS), dtype)
+
+
+def _with_column(a: np.ndarray, last: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(N, P) -> (N, P + 1)."""
+    wide = np.empty((a.shape[0], a.shape[1] + 1), dtype)
+    wide[:, :-1], wide[:, -1] = a, last
+    return wide
+
+
+def _with_row(a: np.ndarray, last: float, dtype: np.dtype) -> np.ndarray:
+    """(N, P) -> (P + 1, N)."""
+    high = np.empty((a.shape[1] + 1, a.shape[0]), dtype)
+    high[:-1], high[-1] = a.T, last
+    return high
