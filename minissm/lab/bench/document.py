@@ -11,7 +11,7 @@ from typing import Any
 
 from ...files import write_whole
 from .goals import FRAMEWORKS, Verdict, best, cases, ours, ratio, verdicts
-from .table import Rows, growth_rows, judged, limit_rows
+from .table import Rows, growth_rows, in_words, judged, limit_rows, shown
 
 MEASURED = "<!-- measured: from here on written by python -m minissm.lab.bench.document -->"
 NONE = "No measurement has been committed yet."
@@ -39,7 +39,7 @@ def _section(report: dict[str, Any]) -> str:
     lines = [
         f"## {report['processor']}",
         "",
-        f"{report['date']}, {report['cores']} cores; {packages}; {report['blas']}.",
+        f"{report['date']}, {in_words(report['cores'])}; {packages}; {report['blas']}.",
     ]
     lines += ["", f"Not installed, so not measured: {', '.join(report['missing'])}."] if report["missing"] else []
     lines += [f"\nWarning: {warning}." for warning in report["warnings"]]
@@ -53,7 +53,8 @@ def _section(report: dict[str, Any]) -> str:
     several = _several(report)
     if several:
         lines += ["", "All cores, the same cases:", "", *_table([HEAD[:5], *several])]
-    lines += ["", *_table(limit_rows(report)), "", *_table(growth_rows(report)), ""]
+    lines += ["", "What the processor can do:", "", *_table(limit_rows(report))]
+    lines += ["", "Forward and backward of one sequence:", "", *_table(growth_rows(report)), ""]
     return "\n".join(lines)
 
 
@@ -79,10 +80,7 @@ def _times(workload: str, case: str, rows: list[dict]) -> tuple[str, ...]:
 
 
 def _limits(report: dict[str, Any]) -> Rows:
-    def value(v: Verdict) -> str:
-        return "-" if v.value is None else f"{v.value:.3g}"
-
-    return [(v.workload, v.case, v.what, value(v), *judged(v)) for v in verdicts(report) if not _is_ratio_to_peers(v)]
+    return [(v.workload, v.case, v.what, shown(v), *judged(v)) for v in verdicts(report) if not _is_ratio_to_peers(v)]
 
 
 def _is_ratio_to_peers(v: Verdict) -> bool:

@@ -30,8 +30,10 @@ def html(report: dict[str, Any]) -> str:
     found = [v for v in verdicts(report) if v.value is not None]
     body += ["<h2>Goals</h2>", _figure(_ratios, found), _table(table.goal_rows(report))]
     for threads in sorted({r["threads"] for r in report["rows"]}):
-        cores = "one core" if threads == 1 else f"{threads} cores"
-        body += [f"<h2>Times on {cores}: median and quartiles</h2>", _table(table.time_rows(report, threads))]
+        body += [
+            f"<h2>Times on {table.in_words(threads)}: median and quartiles</h2>",
+            _table(table.time_rows(report, threads)),
+        ]
     if report["limits"]:
         body += ["<h2>What this processor can do</h2>", _table(table.limit_rows(report))]
     if report["growth"]:

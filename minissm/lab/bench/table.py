@@ -11,7 +11,7 @@ def text(report: dict[str, Any]) -> str:
     """What `minissm bench` prints."""
     parts = [*heading(report), "", *_lines(goal_rows(report)), ""]
     for threads in sorted({r["threads"] for r in report["rows"]}):
-        parts += [f"Times on {_cores(threads)}, median (quartiles):", *_lines(time_rows(report, threads)), ""]
+        parts += [f"Times on {in_words(threads)}, median (quartiles):", *_lines(time_rows(report, threads)), ""]
     if report["limits"]:
         parts += ["What this processor can do:", *_lines(limit_rows(report)), ""]
     if report["growth"]:
@@ -23,7 +23,7 @@ def heading(report: dict[str, Any]) -> list[str]:
     """When, where, with what; what is missing or not as it should be."""
     packages = ", ".join(f"{name} {v}" for name, v in {**report["packages"], **report["peers"]}.items())
     kind = "quick (few runs, short lengths, one case of each workload on all cores)" if report["quick"] else "full"
-    lines = [f"minissm bench, {kind}, {report['date']}: {report['processor']}, {_cores(report['cores'])}"]
+    lines = [f"minissm bench, {kind}, {report['date']}: {report['processor']}, {in_words(report['cores'])}"]
     lines += [packages, f"BLAS: {report['blas']}"]
     lines += [f"Not installed, so not measured: {', '.join(report['missing'])}"] if report["missing"] else []
     lines += [f"Warning: {warning}" for warning in report["warnings"]]
@@ -40,7 +40,7 @@ def goal_rows(report: dict[str, Any]) -> Rows:
     """A line a goal; the first line names the columns."""
     found = verdicts(report)
     head = ("workload", "case", "what (one core)", "is", "goal", "")
-    return [head, *((v.workload, v.case, v.what, _value(v), *judged(v)) for v in found)]
+    return [head, *((v.workload, v.case, v.what, shown(v), *judged(v)) for v in found)]
 
 
 def judged(v: Verdict) -> tuple[str, str]:
@@ -49,7 +49,8 @@ def judged(v: Verdict) -> tuple[str, str]:
     return goal, {True: "met", False: "MISSED", None: "" if v.goal is None else "not measured"}[v.met]
 
 
-def _value(v: Verdict) -> str:
+def shown(v: Verdict) -> str:
+    """The value: whole bytes, or two places."""
     if v.value is None:
         return "-"
     return f"{v.value:.0f}" if "bytes" in v.what else f"{v.value:.2f}"
@@ -81,7 +82,7 @@ def _times(value: float | None) -> str:
 def limit_rows(report: dict[str, Any]) -> Rows:
     """A line a limit, a column for each number of cores."""
     found = report["limits"]
-    head = ("limit", "unit", *(_cores(r["threads"]) for r in found))
+    head = ("limit", "unit", *(in_words(r["threads"]) for r in found))
     return [head, *((name, unit, *(f"{r[name]:.3g}" for r in found)) for name, unit in UNITS.items())]
 
 
@@ -96,7 +97,8 @@ def growth_rows(report: dict[str, Any]) -> Rows:
     return lines
 
 
-def _cores(n: int) -> str:
+def in_words(n: int) -> str:
+    """How many cores."""
     return "one core" if n == 1 else f"{n} cores"
 
 
