@@ -10,9 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import chunked
+from . import chunked, linear, selective
 
-NUMPY: dict[str, Callable] = {"chunked": chunked.chunked}
+NUMPY: dict[str, Callable] = {
+    "chunked": chunked.chunked,
+    "linear": linear.linear,
+    "selective_scan": selective.selective_scan,
+}
 
 
 def body(name: str, *arrays: Any) -> Callable | None:

@@ -1,0 +1,105 @@
+"""scan.linear for NumPy: steps over contiguous memory, cut so that no array is much longer or shorter than the cache.
+
+A step of Python costs as much as about two thousand numbers, and rows scattered over memory cost more than their copy. So
+the sequence goes in blocks of time, copied to (time, batch, channels) and back, and a step goes in one of two ways:
+
+- wide, from WIDE numbers a step on: one step after the other;
+- narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once
+  from their true initial states. These states are a recurrence of the same kind over the chunks, whose factors are the
+  chunks' products. (Products, never sums of logarithms: a factor may be 0 or negative. But factors far above 1
+  overflow in a product of Q that the step by step way would not form.)
+"""
+
+import numpy as np
+
+from .parallel import each, halves
+
+WIDE = 2048  # numbers a step, batch items times channels
+BLOCK = 1 << 18  # numbers in a block, where a step is narrow
+Q = 32  # steps in a block, where a step is wide, and in a chunk
+
+
+def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
+    """h_t = a_t h_{t-1} + b_t;  shapes and gradients as in scan/linear.py."""
+    shape, start = a.shape, h0.shape
+    B, L = shape[:2]
+    a, b, h0 = a.reshape(B, L, -1), b.reshape(B, L, -1), h0.reshape(B, -1)
+    h = np.empty(a.shape, a.dtype)
+    width = max(1, 2 * WIDE // a.shape[2])  # batch items side by side
+    steps = Q if min(B, width) * a.shape[2] >= WIDE else max(Q, BLOCK // (min(B, width) * a.shape[2]))
+    blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
+
+    def groups(half: slice) -> list[slice]:
+        return [slice(i, min(i + width, half.stop)) for i in range(half.start, half.stop, width)]
+
+    def forward_half(half: slice) -> None:
+        for group in groups(half):
+            last = h0[group]
+            for block in blocks:
+                advance(a[group, block], b[group, block], last, h[group, block])
+                last = h[group, block.stop - 1]
+
+    each(forward_half, halves(B, a.size))
+
+    def backward(dh: np.ndarray, dh_last: np.ndarray) -> tuple:
+        """g_t = dh_t + conj(a_{t+1}) g_{t+1}: the same recurrence, backwards in time."""
+        dh = dh.reshape(a.shape)
+        da, g, dh0 = np.empty_like(h), np.empty_like(h), np.array(dh_last.reshape(h0.shape), h.dtype)
+
+        def backward_half(half: slice) -> None:
+            for group in groups(half):
+                for block in reversed(blocks):
+                    first, final = block.start, block.stop - 1
+                    after, upto = slice(first + 1, block.stop), slice(first, final)
+                    np.add(dh[group, final], dh0[group], out=g[group, final])
+                    a_after, dh_upto, g_upto = (z[:, ::-1] for z in (a[group, after], dh[group, upto], g[group, upto]))
+                    advance(a_after.conj(), dh_upto, g[group, final], g_upto)
+                    dh0[group] = a[group, first].conj() * g[group, first]
+                    np.multiply(g[group, after], h[group, upto].conj(), out=da[group, after])
+                    before = h[group, first - 1] if first else h0[group]
+                    np.multiply(g[group, first], before.conj(), out=da[group, first])
+
+        each(backward_half, halves(B, a.size))
+        return da.reshape(shape), g.reshape(shape), dh0.reshape(start)
+
+    return h.reshape(shape), h[:, -1].copy().reshape(start), backward
+
+
+def advance(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> None:
+    """Fill h (B, T, C) from the state start (B, C) on."""
+    B, T, C = a.shape
+    if T <= Q or B * C >= WIDE:
+        x, y = np.empty((T, B, C), a.dtype), np.empty((T, B, C), a.dtype)
+        items = [slice(i, i + max(1, Q * 8 // C)) for i in range(0, B, max(1, Q * 8 // C))]
+        for i in items:  # so that each is read and written in one long run
+            x[:, i], y[:, i] = a[i].swapaxes(0, 1), b[i].swapaxes(0, 1)
+        in_place(x, y, start)
+        for i in items:
+            h[i] = x[:, i].swapaxes(0, 1)
+        return
+    M = T // Q
+    chunks, rest = slice(0, M * Q), slice(M * Q, T)
+
+    def side_by_side(z: np.ndarray) -> np.ndarray:
+        """(B, M Q, C) -> (Q, B, M, C), a view."""
+        return z[:, chunks].reshape(B, M, Q, C).transpose(2, 0, 1, 3)
+
+    x, y = np.array(side_by_side(a), order="C"), np.array(side_by_side(b), order="C")
+    ends = y[0].copy()
+    for factor, term in zip(x[1:], y[1:], strict=True):
+        ends *= factor
+        ends += term
+    starts = np.empty((B, M + 1, C), h.dtype)
+    starts[:, 0] = start
+    advance(np.multiply.reduce(x, axis=0), ends, start, starts[:, 1:])
+    in_place(x, y, starts[:, :-1])
+    side_by_side(h)[:] = x
+    advance(a[:, rest], b[:, rest], starts[:, -1], h[:, rest])
+
+
+def in_place(factors: np.ndarray, terms: np.ndarray, state: np.ndarray) -> None:
+    """The states take the place of the factors."""
+    for factor, term in zip(factors, terms, strict=True):
+        factor *= state
+        factor += term
+        state = factor

@@ -1,0 +1,112 @@
+"""selective_scan for NumPy: in blocks that stay near the core, whose states are computed again on the way back.
+
+Of all the states, B L E N numbers, those at the starts of blocks are kept. A block is T steps of G batch items in the order
+(T, N, G, E), so that a step is one run of memory. Its sizes follow from the state's alone: as many batch items as make
+a step of STEP numbers, which are worth a call of NumPy, and as many steps as make a block of BLOCK numbers.
+"""
+
+import numpy as np
+
+from .parallel import each, halves
+
+STEP = 1 << 13
+BLOCK = 1 << 18
+
+
+def selective_scan(
+    u: np.ndarray, dt: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, h0: np.ndarray | None
+) -> tuple:
+    """h_t = exp(dt_t A) h_{t-1} + dt_t u_t B_t,  y_t = C_t h_t;  shapes and gradients as in selective.py."""
+    (batch, L, E), N, real = u.shape, A.shape[1], u.dtype
+    parts = halves(batch, u.size * N)
+    width = min(max(1, STEP // (E * N)), parts[-1].stop - parts[-1].start)
+    steps = min(max(1, BLOCK // (width * E * N)), L)
+    blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
+    y, starts = np.empty((batch, L, E), real), np.empty((len(blocks) + 1, N, batch, E), real)
+    starts[0] = 0 if h0 is None else h0.transpose(2, 0, 1)
+
+    def groups(part: slice) -> list[slice]:
+        return [slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)]
+
+    def forward(part: slice) -> None:
+        for group in groups(part):
+            a, h, product, As = _room(steps, A, group)
+            for i, block in enumerate(blocks):
+                dt_, u_, B_, C_ = (_tokens(z[group, block]) for z in (dt, u, B, C))
+                h[0] = starts[i, :, group]
+                h_ = _states(dt_, dt_ * u_, B_, As, a, h, product)
+                y[group, block] = (C_[:, :, None] @ h_.swapaxes(1, 2))[:, :, 0].swapaxes(0, 1)
+                starts[i + 1, :, group] = h_[-1]
+
+    def backward(dy: np.ndarray, dh_last: np.ndarray) -> tuple:
+        du, ddt, dB, dC = (np.empty(z.shape, real) for z in (u, dt, B, C))
+        dh = np.array(dh_last.transpose(2, 0, 1), real, order="C")  # through the steps that have been, the later ones
+
+        def backward_part(part: slice) -> np.ndarray:
+            dA = np.zeros((N, E), real)
+            for group in groups(part):
+                a, h, product, As = _room(steps, A, group)
+                g = np.empty_like(a)
+                for i, block in reversed(list(enumerate(blocks))):
+                    dt_, u_, B_, C_, dy_ = (_tokens(z[group, block]) for z in (dt, u, B, C, dy))
+                    v_, T = dt_ * u_, len(dt_)
+                    h[0] = starts[i, :, group]
+                    h_ = _states(dt_, v_, B_, As, a, h, product)
+                    dC[group, block] = (h_.swapaxes(1, 2) @ dy_[..., None])[..., 0].swapaxes(0, 1)
+                    a_, g_ = a[:T], g[:T]
+                    _outer(C_, dy_, g_)
+                    dh[:, group] = _adjoint(a_, g_, dh[:, group])
+                    g_ = g_.swapaxes(1, 2)
+                    dB[group, block] = (g_ @ v_[..., None])[..., 0].swapaxes(0, 1)
+                    dv = (B_[:, :, None] @ g_)[:, :, 0]
+                    a_ *= h[:T]  # dz of z = dt A, a = exp(z)
+                    dA += np.einsum("tnge,tge->ne", a_, dt_)
+                    ddt[group, block] = (np.einsum("tnge,nge->tge", a_, As) + dv * u_).swapaxes(0, 1)
+                    du[group, block] = (dv * dt_).swapaxes(0, 1)
+            return dA
+
+        dA = sum(each(backward_part, parts))
+        return du, ddt, dA.T, dB, dC, dh.transpose(1, 2, 0)
+
+    each(forward, parts)
+    return y, np.array(starts[-1].transpose(1, 2, 0), order="C"), backward
+
+
+def _room(steps: int, A: np.ndarray, group: slice) -> tuple:
+    """Buffers of a group: factors, states (one more, the first), a product; and A, repeated for each of its items."""
+    state = (A.shape[1], group.stop - group.start, A.shape[0])
+    a, h = np.empty((steps, *state), A.dtype), np.empty((steps + 1, *state), A.dtype)
+    return a, h, np.empty(state, A.dtype), np.array(np.broadcast_to(A.T[:, None], state), order="C")
+
+
+def _tokens(z: np.ndarray) -> np.ndarray:
+    """(G, T, X) -> (T, G, X)."""
+    return np.ascontiguousarray(z.swapaxes(0, 1))
+
+
+def _outer(over_modes: np.ndarray, over_channels: np.ndarray, out: np.ndarray) -> None:
+    """(T, G, N), (T, G, E) -> (T, N, G, E)."""
+    np.multiply(over_modes.swapaxes(1, 2)[..., None], over_channels[:, None], out=out)
+
+
+def _states(
+    dt: np.ndarray, v: np.ndarray, B: np.ndarray, A: np.ndarray, a: np.ndarray, h: np.ndarray, product: np.ndarray
+) -> np.ndarray:
+    """Fill a with exp(dt_t A), and h from h[0] on. -> The states after each of the T steps."""
+    T = len(dt)
+    np.multiply(dt[:, None], A, out=a[:T])
+    np.exp(a[:T], out=a[:T])
+    _outer(B, v, h[1 : T + 1])
+    for a_t, before, h_t in zip(a[:T], h[:T], h[1:], strict=False):
+        np.multiply(a_t, before, out=product)
+        h_t += product
+    return h[1 : T + 1]
+
+
+def _adjoint(a: np.ndarray, g: np.ndarray, dh: np.ndarray) -> np.ndarray:
+    """g_t += a_{t+1} g_{t+1}, where dh is that of the last; a_t becomes a_t g_t. -> What the state before gets."""
+    for a_t, g_t in zip(a[::-1], g[::-1], strict=True):
+        g_t += dh
+        a_t *= g_t
+        dh = a_t
+    return dh
