@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import fast, scan
-from .backend import device, namespace
+from .backend import cotangents, device, namespace
 from .checks import interval, whole
 from .filters import LONG, SHORT, WIDE, between
 from .layers import column_sums, flat, linear_init, linear_size
@@ -32,15 +32,19 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     """
     xp = namespace(u, dt, A, B, C, h0)
     _check(u, dt, A, B, C, h0)
+
+    def given(dy: Array, dh_last: Array) -> list:
+        return cotangents("s6", ("dy", dy, y), ("dh_last", dh_last, h_last))
+
     if second := fast.body("selective_scan", u, dt, A, B, C, h0):
         y, h_last, back = second(u, dt, A, B, C, h0)
-        return y, h_last, lambda dy, dh_last=None: back(*_cotangents(y, h_last, dy, dh_last))
+        return y, h_last, lambda dy, dh_last=None: back(*given(dy, dh_last))
     a, v = xp.exp(dt[..., None] * A), dt * u
     h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
     y = (h @ C[..., None])[..., 0]
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
-        dy, dh_last = _cotangents(y, h_last, dy, dh_last)
+        dy, dh_last = given(dy, dh_last)
         da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
         dz = da * a  # z = dt A, a = exp(z)
         dv = (db @ B[..., None])[..., 0]
@@ -64,15 +68,6 @@ def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None
             raise ValueError(f"s6: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
         if a is not None and a.dtype != A.dtype:
             raise ValueError(f"s6: {name} is {a.dtype}, A is {A.dtype}; expected one dtype, convert it")
-
-
-def _cotangents(y: Array, h_last: Array, dy: Array, dh_last: Array) -> tuple:
-    """Checks at the door of the backward. -> dy, dh_last (zeros for None)."""
-    xp = namespace(y, dy, dh_last)
-    for name, d, z in (("dy", dy, y), ("dh_last", dh_last, h_last)):
-        if d is not None and d.shape != z.shape:
-            raise ValueError(f"s6: {name} has shape {tuple(d.shape)}; expected {tuple(z.shape)}")
-    return xp.zeros_like(y) if dy is None else dy, xp.zeros_like(h_last) if dh_last is None else dh_last
 
 
 def selective(p: dict, x: Array, state: Array = None) -> tuple:

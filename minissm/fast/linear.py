@@ -1,7 +1,7 @@
 """scan.linear for NumPy: steps over contiguous memory, cut so that no array is much longer or shorter than the cache.
 
-A step of Python costs as much as about two thousand numbers, and rows scattered over memory cost more than their copy. So
-the sequence goes in blocks of time, copied to (time, batch, channels) and back, and a step goes in one of two ways:
+A step of Python costs as much as about two thousand numbers, and rows scattered over memory cost more than their
+copy. So the sequence goes in blocks of time, copied to (time, batch, channels) and back, in one of two ways:
 
 - wide, from WIDE numbers a step on: one step after the other;
 - narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once

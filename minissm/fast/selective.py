@@ -1,8 +1,8 @@
 """selective_scan for NumPy: in blocks that stay near the core, whose states are computed again on the way back.
 
-Of all the states, B L E N numbers, those at the starts of blocks are kept. A block is T steps of G batch items in the order
-(T, N, G, E), so that a step is one run of memory. Its sizes follow from the state's alone: as many batch items as make
-a step of STEP numbers, which are worth a call of NumPy, and as many steps as make a block of BLOCK numbers.
+Of all the states, B L E N numbers, those at the starts of blocks are kept. A block is T steps of G batch items in the
+order (T, N, G, E), so that a step is one run of memory. Its sizes follow from the state's alone: as many batch items
+as make a step of STEP numbers, which are worth a call of NumPy, and as many steps as make a block of BLOCK numbers.
 """
 
 import numpy as np
