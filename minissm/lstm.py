@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from . import fast
 from .backend import cotangents, device, namespace
 from .layers import column_sums, flat, linear_init
 
@@ -23,13 +22,6 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
     """
     xp = namespace(x, p["w_x"])
     state = _state(p, x.shape[0], state)
-
-    def given(dy: Array, dstate: dict | None) -> tuple:
-        return *cotangents("lstm", ("dy", dy, y)), _state(p, x.shape[0], dstate)
-
-    if second := fast.body("lstm", x, p["w_x"]):
-        y, last, back = second(p, x, state)
-        return y, last, lambda dy, dstate=None: back(*given(dy, dstate))
     h, c = state["h"], state["c"]
     from_x = xp.reshape(flat(x) @ p["w_x"] + p["b"], (*x.shape[:2], -1))
     steps, hs = [], []
@@ -43,7 +35,7 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
     y = xp.stack(hs, axis=1)
 
     def backward(dy: Array, dstate: dict | None = None) -> tuple:
-        dy, dstate = given(dy, dstate)
+        (dy,), dstate = cotangents("lstm", ("dy", dy, y)), _state(p, x.shape[0], dstate)
         dh, dc, dzs = dstate["h"], dstate["c"], []
         for t, (i, f, o, g, m, _, c) in reversed(list(enumerate(steps))):
             dh = dh + dy[:, t, :]

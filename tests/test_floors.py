@@ -12,7 +12,7 @@ FLOORS = (
     ("tasks",),
     ("layers", "losses", "kernels"),
     ("fast.parallel", "filters"),
-    ("fast.chunked", "fast.linear", "fast.selective", "fast.lstm"),
+    ("fast.chunked", "fast.linear", "fast.selective"),
     ("fast",),
     ("scan.modes", "scan.taps", "scan.linear"),
     ("scan",),

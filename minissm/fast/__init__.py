@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import chunked, linear, lstm, selective
+from . import chunked, linear, selective
 
 NUMPY: dict[str, Callable] = {
     "chunked": chunked.chunked,
     "linear": linear.linear,
-    "lstm": lstm.lstm,
     "selective_scan": selective.selective_scan,
 }
 

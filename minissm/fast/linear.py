@@ -1,7 +1,7 @@
 """scan.linear for NumPy: steps over contiguous memory, cut so that no array is much longer or shorter than the cache.
 
 A step of Python costs as much as about two thousand numbers, and rows scattered over memory cost more than their
-copy. So the sequence goes in blocks of time, copied to (time, batch, channels) and back, in one of two ways:
+copy. So the sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and back, in one of two ways:
 
 - wide, from WIDE numbers a step on: one step after the other;
 - narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once
@@ -14,54 +14,55 @@ import numpy as np
 
 from .parallel import each, halves
 
-WIDE = 2048  # numbers a step, batch items times channels
-BLOCK = 1 << 18  # numbers in a block, where a step is narrow
-Q = 32  # steps in a block, where a step is wide, and in a chunk
+WIDE = 2048  # numbers a step: batch items times channels
+BLOCK = 1 << 18
+Q = 32  # steps in a chunk, and the fewest in a block
 
 
 def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
     """h_t = a_t h_{t-1} + b_t;  shapes and gradients as in scan/linear.py."""
-    shape, start = a.shape, h0.shape
-    B, L = shape[:2]
+    shape, start, (B, L) = a.shape, h0.shape, a.shape[:2]
     a, b, h0 = a.reshape(B, L, -1), b.reshape(B, L, -1), h0.reshape(B, -1)
-    h = np.empty(a.shape, a.dtype)
-    width = max(1, 2 * WIDE // a.shape[2])  # batch items side by side
-    steps = Q if min(B, width) * a.shape[2] >= WIDE else max(Q, BLOCK // (min(B, width) * a.shape[2]))
+    h, C, parts = np.empty(a.shape, a.dtype), a.shape[2], halves(B, a.size)
+    width = min(max(1, 2 * WIDE // C), parts[-1].stop - parts[-1].start)  # batch items side by side
+    steps = max(Q, BLOCK // (width * C))
     blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
 
-    def groups(half: slice) -> list[slice]:
-        return [slice(i, min(i + width, half.stop)) for i in range(half.start, half.stop, width)]
+    def groups(part: slice) -> list[slice]:
+        return [slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)]
 
-    def forward_half(half: slice) -> None:
-        for group in groups(half):
+    def forward(part: slice) -> None:
+        for group in groups(part):
             last = h0[group]
             for block in blocks:
                 advance(a[group, block], b[group, block], last, h[group, block])
                 last = h[group, block.stop - 1]
 
-    each(forward_half, halves(B, a.size))
-
     def backward(dh: np.ndarray, dh_last: np.ndarray) -> tuple:
-        """g_t = dh_t + conj(a_{t+1}) g_{t+1}: the same recurrence, backwards in time."""
         dh = dh.reshape(a.shape)
-        da, g, dh0 = np.empty_like(h), np.empty_like(h), np.array(dh_last.reshape(h0.shape), h.dtype)
+        da, db, dh0 = np.empty_like(h), np.empty_like(h), np.array(dh_last.reshape(h0.shape), h.dtype)
 
-        def backward_half(half: slice) -> None:
-            for group in groups(half):
+        def backward_block(group: slice, block: slice) -> None:
+            """g_t = dh_t + conj(a_{t+1}) g_{t+1}: the same recurrence backwards in time, from the last t = n on."""
+            first, n = block.start, block.stop - 1
+            before, after = slice(first, n), slice(first + 1, n + 1)
+            g = db[group]
+            np.add(dh[group, n], dh0[group], out=g[:, n])
+            advance(a[group, after][:, ::-1].conj(), dh[group, before][:, ::-1], g[:, n], g[:, before][:, ::-1])
+            np.multiply(a[group, first].conj(), g[:, first], out=dh0[group])
+            np.multiply(g[:, after], h[group, before].conj(), out=da[group, after])
+            h_before = h[group, first - 1] if first else h0[group]
+            np.multiply(g[:, first], h_before.conj(), out=da[group, first])
+
+        def backward_part(part: slice) -> None:
+            for group in groups(part):
                 for block in reversed(blocks):
-                    first, final = block.start, block.stop - 1
-                    after, upto = slice(first + 1, block.stop), slice(first, final)
-                    np.add(dh[group, final], dh0[group], out=g[group, final])
-                    a_after, dh_upto, g_upto = (z[:, ::-1] for z in (a[group, after], dh[group, upto], g[group, upto]))
-                    advance(a_after.conj(), dh_upto, g[group, final], g_upto)
-                    dh0[group] = a[group, first].conj() * g[group, first]
-                    np.multiply(g[group, after], h[group, upto].conj(), out=da[group, after])
-                    before = h[group, first - 1] if first else h0[group]
-                    np.multiply(g[group, first], before.conj(), out=da[group, first])
+                    backward_block(group, block)
 
-        each(backward_half, halves(B, a.size))
-        return da.reshape(shape), g.reshape(shape), dh0.reshape(start)
+        each(backward_part, parts)
+        return da.reshape(shape), db.reshape(shape), dh0.reshape(start)
 
+    each(forward, parts)
     return h.reshape(shape), h[:, -1].copy().reshape(start), backward
 
 
