@@ -241,15 +241,15 @@ MISTAKES = [
     Mistake(
         "fast selective: blocks forget on the way back",
         "fast/selective.py",
-        "dh[:, group] = _adjoint(a_, g_, dh[:, group])",
-        "dh[:, group] = _adjoint(a_, g_, 0 * dh[:, group])",
+        "dh[:, group] = _adjoint(a[:T], g[:T], dh[:, group], ag[:T])",
+        "dh[:, group] = _adjoint(a[:T], g[:T], 0 * dh[:, group], ag[:T])",
         "fast_selective",
     ),
     Mistake(
         "fast selective: a block is computed again from the state after it",
         "fast/selective.py",
-        "                    h[0] = starts[i, :, group]",
-        "                    h[0] = starts[i + 1, :, group]",
+        "                        h[0] = starts[i, :, group]",
+        "                        h[0] = starts[i + 1, :, group]",
         "fast_selective",
     ),
     Mistake(

@@ -3,6 +3,7 @@
 Of all the states, B L E N numbers, those at the starts of blocks are kept. A block is T steps of G batch items in the
 order (T, N, G, E), so that a step is one run of memory. Its sizes follow from the state's alone: as many batch items
 as make a step of STEP numbers, which are worth a call of NumPy, and as many steps as make a block of BLOCK numbers.
+Where a block is the whole sequence, and all of them together are KEPT numbers at most, nothing is computed again.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ from .parallel import each, halves
 
 STEP = 1 << 13
 BLOCK = 1 << 18
+KEPT = 1 << 20
 
 
 def selective_scan(
@@ -24,6 +26,8 @@ def selective_scan(
     blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
     y, starts = np.empty((batch, L, E), real), np.empty((len(blocks) + 1, N, batch, E), real)
     starts[0] = 0 if h0 is None else h0.transpose(2, 0, 1)
+    again = len(blocks) > 1 or u.size * N > KEPT
+    kept: dict[int, tuple] = {}  # the first of a group: its factors and states
 
     def groups(part: slice) -> list[slice]:
         return [slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)]
@@ -37,6 +41,8 @@ def selective_scan(
                 h_ = _states(dt_, dt_ * u_, B_, As, a, h, product)
                 y[group, block] = (C_[:, :, None] @ h_.swapaxes(1, 2))[:, :, 0].swapaxes(0, 1)
                 starts[i + 1, :, group] = h_[-1]
+            if not again:
+                kept[group.start] = a, h, product, As
 
     def backward(dy: np.ndarray, dh_last: np.ndarray) -> tuple:
         du, ddt, dB, dC = (np.empty(z.shape, real) for z in (u, dt, B, C))
@@ -45,23 +51,23 @@ def selective_scan(
         def backward_part(part: slice) -> np.ndarray:
             dA = np.zeros((N, E), real)
             for group in groups(part):
-                a, h, product, As = _room(steps, A, group)
-                g = np.empty_like(a)
+                a, h, product, As = _room(steps, A, group) if again else kept[group.start]
+                g, ag = np.empty_like(a), a if again else np.empty_like(a)
                 for i, block in reversed(list(enumerate(blocks))):
                     dt_, u_, B_, C_, dy_ = (_tokens(z[group, block]) for z in (dt, u, B, C, dy))
                     v_, T = dt_ * u_, len(dt_)
-                    h[0] = starts[i, :, group]
-                    h_ = _states(dt_, v_, B_, As, a, h, product)
-                    dC[group, block] = (h_.swapaxes(1, 2) @ dy_[..., None])[..., 0].swapaxes(0, 1)
-                    a_, g_ = a[:T], g[:T]
-                    _outer(C_, dy_, g_)
-                    dh[:, group] = _adjoint(a_, g_, dh[:, group])
-                    g_ = g_.swapaxes(1, 2)
+                    if again:
+                        h[0] = starts[i, :, group]
+                        _states(dt_, v_, B_, As, a, h, product)
+                    dC[group, block] = (h[1 : T + 1].swapaxes(1, 2) @ dy_[..., None])[..., 0].swapaxes(0, 1)
+                    _outer(C_, dy_, g[:T])
+                    dh[:, group] = _adjoint(a[:T], g[:T], dh[:, group], ag[:T])
+                    g_, dz = g[:T].swapaxes(1, 2), ag[:T]
                     dB[group, block] = (g_ @ v_[..., None])[..., 0].swapaxes(0, 1)
                     dv = (B_[:, :, None] @ g_)[:, :, 0]
-                    a_ *= h[:T]  # dz of z = dt A, a = exp(z)
-                    dA += np.einsum("tnge,tge->ne", a_, dt_)
-                    ddt[group, block] = (np.einsum("tnge,nge->tge", a_, As) + dv * u_).swapaxes(0, 1)
+                    dz *= h[:T]  # z = dt A, a = exp(z)
+                    dA += np.einsum("tnge,tge->ne", dz, dt_)
+                    ddt[group, block] = (np.einsum("tnge,nge->tge", dz, As) + dv * u_).swapaxes(0, 1)
                     du[group, block] = (dv * dt_).swapaxes(0, 1)
             return dA
 
@@ -103,10 +109,9 @@ def _states(
     return h[1 : T + 1]
 
 
-def _adjoint(a: np.ndarray, g: np.ndarray, dh: np.ndarray) -> np.ndarray:
-    """g_t += a_{t+1} g_{t+1}, where dh is that of the last; a_t becomes a_t g_t. -> What the state before gets."""
-    for a_t, g_t in zip(a[::-1], g[::-1], strict=True):
+def _adjoint(a: np.ndarray, g: np.ndarray, dh: np.ndarray, ag: np.ndarray) -> np.ndarray:
+    """g_t += a_{t+1} g_{t+1}, and dh for the last; ag may be a. -> a_0 g_0, which the state before gets."""
+    for a_t, g_t, ag_t in zip(a[::-1], g[::-1], ag[::-1], strict=True):
         g_t += dh
-        a_t *= g_t
-        dh = a_t
+        dh = np.multiply(a_t, g_t, out=ag_t)
     return dh
