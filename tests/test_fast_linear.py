@@ -5,7 +5,6 @@ import pytest
 
 from minissm import fast, scan
 from minissm.fast import linear as second
-from minissm.fast import parallel
 from minissm.gradcheck import gradcheck
 
 from .oracles import draw
@@ -78,20 +77,6 @@ def test_gradients_match_differences(dtype, wide, rng, monkeypatch):
     a, b, h0, *_ = problem(rng, (2, 23, 5), dtype)
     gradcheck(scan.linear, a, b, h0, names=("a", "b", "h0"))
     gradcheck(scan.linear, a, b, None, names=("a", "b", "h0"))
-
-
-def test_the_bits_do_not_depend_on_the_threads(rng, monkeypatch):
-    small(monkeypatch)
-    monkeypatch.setattr(parallel, "ENOUGH", 1)
-    monkeypatch.setattr(fast, "PLAIN", False)
-    a, b, h0, dh, dh_last = problem(rng, (5, 40, 3), np.float32)
-    results = []
-    for limit in (1, 2):
-        with parallel.threads(limit):
-            h, last, back = scan.linear(a, b, h0)
-            results.append((h, last, *back(dh, dh_last)))
-    for one, two in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, two)
 
 
 def test_arguments_stay_unwritten_and_backward_may_be_called_again(rng, monkeypatch):

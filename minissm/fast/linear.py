@@ -1,7 +1,7 @@
 """scan.linear for NumPy: steps over contiguous memory, cut so that no array is much longer or shorter than the cache.
 
-A step of Python costs as much as about two thousand numbers, and rows scattered over memory cost more than their
-copy. So the sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and back, in one of two ways:
+A call of NumPy costs as much as many numbers, and rows scattered over memory cost more than their copy. So the
+sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and back, in one of two ways:
 
 - wide, from WIDE numbers a step on: one step after the other;
 - narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once
@@ -12,57 +12,44 @@ copy. So the sequence goes in blocks of BLOCK numbers, copied to (time, batch, c
 
 import numpy as np
 
-from .parallel import each, halves
-
 WIDE = 2048  # numbers a step: batch items times channels
 BLOCK = 1 << 18
 Q = 32  # steps in a chunk, and the fewest in a block
+RUN = 256  # batch items of that many channels are copied one by one, each in one long run of memory
 
 
 def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
     """h_t = a_t h_{t-1} + b_t;  shapes and gradients as in scan/linear.py."""
     shape, start, (B, L) = a.shape, h0.shape, a.shape[:2]
     a, b, h0 = a.reshape(B, L, -1), b.reshape(B, L, -1), h0.reshape(B, -1)
-    h, C, parts = np.empty(a.shape, a.dtype), a.shape[2], halves(B, a.size)
-    width = min(max(1, 2 * WIDE // C), parts[-1].stop - parts[-1].start)  # batch items side by side
+    h, C = np.empty(a.shape, a.dtype), a.shape[2]
+    width = min(max(1, 2 * WIDE // C), B)  # batch items side by side
     steps = max(Q, BLOCK // (width * C))
+    groups = [slice(i, min(i + width, B)) for i in range(0, B, width)]
     blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
-
-    def groups(part: slice) -> list[slice]:
-        return [slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)]
-
-    def forward(part: slice) -> None:
-        for group in groups(part):
-            last = h0[group]
-            for block in blocks:
-                advance(a[group, block], b[group, block], last, h[group, block])
-                last = h[group, block.stop - 1]
+    for group in groups:
+        last = h0[group]
+        for block in blocks:
+            advance(a[group, block], b[group, block], last, h[group, block])
+            last = h[group, block.stop - 1]
 
     def backward(dh: np.ndarray, dh_last: np.ndarray) -> tuple:
+        """g_t = dh_t + conj(a_{t+1}) g_{t+1}: the same recurrence backwards in time, in each block from its last t."""
         dh = dh.reshape(a.shape)
         da, db, dh0 = np.empty_like(h), np.empty_like(h), np.array(dh_last.reshape(h0.shape), h.dtype)
-
-        def backward_block(group: slice, block: slice) -> None:
-            """g_t = dh_t + conj(a_{t+1}) g_{t+1}: the same recurrence backwards in time, from the last t = n on."""
-            first, n = block.start, block.stop - 1
-            before, after = slice(first, n), slice(first + 1, n + 1)
+        for group in groups:
             g = db[group]
-            np.add(dh[group, n], dh0[group], out=g[:, n])
-            advance(a[group, after][:, ::-1].conj(), dh[group, before][:, ::-1], g[:, n], g[:, before][:, ::-1])
-            np.multiply(a[group, first].conj(), g[:, first], out=dh0[group])
-            np.multiply(g[:, after], h[group, before].conj(), out=da[group, after])
-            h_before = h[group, first - 1] if first else h0[group]
-            np.multiply(g[:, first], h_before.conj(), out=da[group, first])
-
-        def backward_part(part: slice) -> None:
-            for group in groups(part):
-                for block in reversed(blocks):
-                    backward_block(group, block)
-
-        each(backward_part, parts)
+            for block in reversed(blocks):
+                first, t = block.start, block.stop - 1
+                before, after = slice(first, t), slice(first + 1, t + 1)
+                np.add(dh[group, t], dh0[group], out=g[:, t])
+                advance(a[group, after][:, ::-1].conj(), dh[group, before][:, ::-1], g[:, t], g[:, before][:, ::-1])
+                np.multiply(a[group, first].conj(), g[:, first], out=dh0[group])
+                np.multiply(g[:, after], h[group, before].conj(), out=da[group, after])
+                h_before = h[group, first - 1] if first else h0[group]
+                np.multiply(g[:, first], h_before.conj(), out=da[group, first])
         return da.reshape(shape), db.reshape(shape), dh0.reshape(start)
 
-    each(forward, parts)
     return h.reshape(shape), h[:, -1].copy().reshape(start), backward
 
 
@@ -70,9 +57,10 @@ def advance(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> N
     """Fill h (B, T, C) from the state start (B, C) on."""
     B, T, C = a.shape
     if T <= Q or B * C >= WIDE:
-        x, y = np.empty((T, B, C), a.dtype), np.empty((T, B, C), a.dtype)
-        items = [slice(i, i + max(1, Q * 8 // C)) for i in range(0, B, max(1, Q * 8 // C))]
-        for i in items:  # so that each is read and written in one long run
+        x, y = np.empty((2, T, B, C), a.dtype)
+        few = max(1, RUN // C)
+        items = [slice(i, i + few) for i in range(0, B, few)]
+        for i in items:
             x[:, i], y[:, i] = a[i].swapaxes(0, 1), b[i].swapaxes(0, 1)
         in_place(x, y, start)
         for i in items:
