@@ -248,8 +248,8 @@ MISTAKES = [
     Mistake(
         "fast selective: a block is computed again from the state after it",
         "fast/selective.py",
-        "                        h[0] = starts[i, :, group]",
-        "                        h[0] = starts[i + 1, :, group]",
+        "                    h[0] = starts[i, :, group]\n",
+        "                    h[0] = starts[i + 1, :, group]\n",
         "fast_selective",
     ),
     Mistake(

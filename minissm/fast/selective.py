@@ -23,58 +23,53 @@ def selective_scan(
     parts = halves(batch, u.size * N)
     width = min(max(1, STEP // (E * N)), parts[-1].stop - parts[-1].start)
     steps = min(max(1, BLOCK // (width * E * N)), L)
+    groups = [[slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)] for part in parts]
     blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
     y, starts = np.empty((batch, L, E), real), np.empty((len(blocks) + 1, N, batch, E), real)
     starts[0] = 0 if h0 is None else h0.transpose(2, 0, 1)
     again = len(blocks) > 1 or u.size * N > KEPT
     kept: dict[int, tuple] = {}  # the first of a group: its factors and states
 
-    def groups(part: slice) -> list[slice]:
-        return [slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)]
-
-    def forward(part: slice) -> None:
-        for group in groups(part):
-            a, h, product, As = _room(steps, A, group)
-            for i, block in enumerate(blocks):
-                dt_, u_, B_, C_ = (_tokens(z[group, block]) for z in (dt, u, B, C))
-                h[0] = starts[i, :, group]
-                h_ = _states(dt_, dt_ * u_, B_, As, a, h, product)
-                y[group, block] = (C_[:, :, None] @ h_.swapaxes(1, 2))[:, :, 0].swapaxes(0, 1)
-                starts[i + 1, :, group] = h_[-1]
-            if not again:
-                kept[group.start] = a, h, product, As
+    def forward(group: slice) -> None:
+        a, h, product, As = _room(steps, A, group)
+        for i, block in enumerate(blocks):
+            dt_, u_, B_, C_ = (_tokens(z[group, block]) for z in (dt, u, B, C))
+            h[0] = starts[i, :, group]
+            h_ = _states(dt_, dt_ * u_, B_, As, a, h, product)
+            y[group, block] = (C_[:, :, None] @ h_.swapaxes(1, 2))[:, :, 0].swapaxes(0, 1)
+            starts[i + 1, :, group] = h_[-1]
+        if not again:
+            kept[group.start] = a, h, product, As
 
     def backward(dy: np.ndarray, dh_last: np.ndarray) -> tuple:
         du, ddt, dB, dC = (np.empty(z.shape, real) for z in (u, dt, B, C))
         dh = np.array(dh_last.transpose(2, 0, 1), real, order="C")  # through the steps that have been, the later ones
 
-        def backward_part(part: slice) -> np.ndarray:
-            dA = np.zeros((N, E), real)
-            for group in groups(part):
-                a, h, product, As = _room(steps, A, group) if again else kept[group.start]
-                g, ag = np.empty_like(a), a if again else np.empty_like(a)
-                for i, block in reversed(list(enumerate(blocks))):
-                    dt_, u_, B_, C_, dy_ = (_tokens(z[group, block]) for z in (dt, u, B, C, dy))
-                    v_, T = dt_ * u_, len(dt_)
-                    if again:
-                        h[0] = starts[i, :, group]
-                        _states(dt_, v_, B_, As, a, h, product)
-                    dC[group, block] = (h[1 : T + 1].swapaxes(1, 2) @ dy_[..., None])[..., 0].swapaxes(0, 1)
-                    _outer(C_, dy_, g[:T])
-                    dh[:, group] = _adjoint(a[:T], g[:T], dh[:, group], ag[:T])
-                    g_, dz = g[:T].swapaxes(1, 2), ag[:T]
-                    dB[group, block] = (g_ @ v_[..., None])[..., 0].swapaxes(0, 1)
-                    dv = (B_[:, :, None] @ g_)[:, :, 0]
-                    dz *= h[:T]  # z = dt A, a = exp(z)
-                    dA += np.einsum("tnge,tge->ne", dz, dt_)
-                    ddt[group, block] = (np.einsum("tnge,nge->tge", dz, As) + dv * u_).swapaxes(0, 1)
-                    du[group, block] = (dv * dt_).swapaxes(0, 1)
+        def backward_group(group: slice) -> np.ndarray:
+            a, h, product, As = _room(steps, A, group) if again else kept[group.start]
+            g, ag, dA = np.empty_like(a), a if again else np.empty_like(a), np.zeros((N, E), real)
+            for i, block in reversed(list(enumerate(blocks))):
+                dt_, u_, B_, C_, dy_ = (_tokens(z[group, block]) for z in (dt, u, B, C, dy))
+                v_, T = dt_ * u_, len(dt_)
+                if again:
+                    h[0] = starts[i, :, group]
+                    _states(dt_, v_, B_, As, a, h, product)
+                dC[group, block] = (h[1 : T + 1].swapaxes(1, 2) @ dy_[..., None])[..., 0].swapaxes(0, 1)
+                _outer(C_, dy_, g[:T])
+                dh[:, group] = _adjoint(a[:T], g[:T], dh[:, group], ag[:T])
+                g_, dz = g[:T].swapaxes(1, 2), ag[:T]
+                dB[group, block] = (g_ @ v_[..., None])[..., 0].swapaxes(0, 1)
+                dv = (B_[:, :, None] @ g_)[:, :, 0]
+                dz *= h[:T]  # z = dt A, a = exp(z)
+                dA += np.einsum("tnge,tge->ne", dz, dt_)
+                ddt[group, block] = (np.einsum("tnge,nge->tge", dz, As) + dv * u_).swapaxes(0, 1)
+                du[group, block] = (dv * dt_).swapaxes(0, 1)
             return dA
 
-        dA = sum(each(backward_part, parts))
+        dA = sum(each(lambda part: sum(map(backward_group, part)), groups))
         return du, ddt, dA.T, dB, dC, dh.transpose(1, 2, 0)
 
-    each(forward, parts)
+    each(lambda part: list(map(forward, part)), groups)
     return y, np.array(starts[-1].transpose(1, 2, 0), order="C"), backward
 
 
