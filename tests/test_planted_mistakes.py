@@ -253,6 +253,13 @@ MISTAKES = [
         "fast_selective",
     ),
     Mistake(
+        "fast selective: the first backward uses up what was kept",
+        "fast/selective.py",
+        "a if again else np.empty_like(a)",
+        "a",
+        "fast_selective",
+    ),
+    Mistake(
         "fast selective: the last group of the batch alone counts",
         "fast/selective.py",
         "dA += np",
