@@ -106,3 +106,11 @@ def like(array: Any, reference: Any) -> Any:
     """The NumPy array `array` where `reference` lives."""
     xp = namespace(reference)
     return array if is_numpy(xp) else xp.asarray(array, device=device(reference))
+
+
+def cotangents(who: str, *given: tuple[str, Any, Any]) -> list:
+    """Checks at the door of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
+    for name, d, y in given:
+        if d is not None and d.shape != y.shape:
+            raise ValueError(f"{who}: {name} has shape {tuple(d.shape)}; expected {tuple(y.shape)}")
+    return [namespace(y, d).zeros_like(y) if d is None else d for _, d, y in given]

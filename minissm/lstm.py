@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import device, namespace
+from .backend import cotangents, device, namespace
 from .layers import column_sums, flat, linear_init
 
 Array = Any
@@ -35,9 +35,7 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
     y = xp.stack(hs, axis=1)
 
     def backward(dy: Array, dstate: dict | None = None) -> tuple:
-        if dy is not None and dy.shape != y.shape:
-            raise ValueError(f"lstm: dy has shape {tuple(dy.shape)}; expected {tuple(y.shape)}")
-        dy, dstate = xp.zeros_like(y) if dy is None else dy, _state(p, x.shape[0], dstate)
+        (dy,), dstate = cotangents("lstm", ("dy", dy, y)), _state(p, x.shape[0], dstate)
         dh, dc, dzs = dstate["h"], dstate["c"], []
         for t, (i, f, o, g, m, _, c) in reversed(list(enumerate(steps))):
             dh = dh + dy[:, t, :]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import scan
-from .backend import device, namespace
+from . import fast, scan
+from .backend import cotangents, device, namespace
 from .checks import interval, whole
 from .filters import LONG, SHORT, WIDE, between
 from .layers import column_sums, flat, linear_init, linear_size
@@ -31,15 +31,20 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     `y, h_last, backward`, and `du, ddt, dA, dB, dC, dh0 = backward(dy, dh_last=None)`.
     """
     xp = namespace(u, dt, A, B, C, h0)
-    _check(u, dt, A, B, C)
+    _check(u, dt, A, B, C, h0)
+
+    def given(dy: Array, dh_last: Array) -> list:
+        return cotangents("s6", ("dy", dy, y), ("dh_last", dh_last, h_last))
+
+    if second := fast.body("selective_scan", u, dt, A, B, C, h0):
+        y, h_last, back = second(u, dt, A, B, C, h0)
+        return y, h_last, lambda dy, dh_last=None: back(*given(dy, dh_last))
     a, v = xp.exp(dt[..., None] * A), dt * u
     h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
     y = (h @ C[..., None])[..., 0]
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
-        if dy is not None and dy.shape != y.shape:
-            raise ValueError(f"s6: dy has shape {tuple(dy.shape)}; expected {tuple(y.shape)}")
-        dy = xp.zeros_like(y) if dy is None else dy
+        dy, dh_last = given(dy, dh_last)
         da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
         dz = da * a  # z = dt A, a = exp(z)
         dv = (db @ B[..., None])[..., 0]
@@ -51,15 +56,18 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     return y, h_last, backward
 
 
-def _check(u: Array, dt: Array, A: Array, B: Array, C: Array) -> None:
+def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None:
     """Checks at the door: what has one place too few would broadcast in silence."""
-    if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2]:
+    if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2] or min(*u.shape, *A.shape) < 1:
         shapes = f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}"
-        raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N)")
-    of_token = (*u.shape[:2], A.shape[1])
-    for name, a, expected in (("dt", dt, u.shape), ("B", B, of_token), ("C", C, of_token)):
-        if a.shape != expected:
+        raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N), each 1 or more")
+    of_token, state = (*u.shape[:2], A.shape[1]), (u.shape[0], *A.shape)
+    arrays = (("u", u, u.shape), ("dt", dt, u.shape), ("B", B, of_token), ("C", C, of_token), ("h0", h0, state))
+    for name, a, expected in arrays:
+        if a is not None and a.shape != expected:
             raise ValueError(f"s6: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
+        if a is not None and a.dtype != A.dtype:
+            raise ValueError(f"s6: {name} is {a.dtype}, A is {A.dtype}; expected one dtype, convert it")
 
 
 def selective(p: dict, x: Array, state: Array = None) -> tuple:

@@ -12,7 +12,7 @@ FLOORS = (
     ("tasks",),
     ("kernels",),
     ("fast.parallel",),
-    ("fast.attention", "fast.chunked", "fast.gelu", "fast.step"),
+    ("fast.attention", "fast.chunked", "fast.gelu", "fast.linear", "fast.selective", "fast.step"),
     ("fast",),
     ("layers", "losses", "filters"),
     ("scan.modes", "scan.taps", "scan.linear"),

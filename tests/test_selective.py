@@ -286,7 +286,7 @@ def test_wrong_options_and_states_are_refused_in_one_sentence(rng):
         with pytest.raises(ValueError, match=f"s6: {next(iter(options))}="):
             S6(**options)
     _, p = layer(rng)
-    with pytest.raises(ValueError, match=r"h0 has shape \(1, 8, 3\), a has \(2, 7, 8, 3\); expected \(2, 8, 3\)"):
+    with pytest.raises(ValueError, match=r"s6: h0 has shape \(1, 8, 3\); expected \(2, 8, 3\)"):
         selective(p, draw(rng, B, L, D), draw(rng, 1, E, N))
 
 
@@ -298,9 +298,13 @@ def test_shapes_that_would_broadcast_are_refused_in_one_sentence(rng):
         ((u, dt, A[:1], B_, B_), r"s6: u has shape \(2, 7, 4\) and A \(1, 3\); expected"),
         ((u, dt, A, B_[:1], B_), r"s6: B has shape \(1, 7, 3\); expected \(2, 7, 3\)"),
         ((u, dt, A, B_, B_[:, :1]), r"s6: C has shape \(2, 1, 3\); expected \(2, 7, 3\)"),
+        ((u[:, :0], dt[:, :0], A, B_, B_), r"s6: u has shape \(2, 0, 4\) and A \(4, 3\); .* each 1 or more"),
+        ((u, dt, A, np.float32(B_), B_), "s6: B is float32, A is float64; expected one dtype"),
     ):
         with pytest.raises(ValueError, match=told):
             selective_scan(*args)
-    y, _, backward = selective_scan(u, dt, A, B_, B_)
+    y, h, backward = selective_scan(u, dt, A, B_, B_)
     with pytest.raises(ValueError, match=r"s6: dy has shape \(1, 7, 4\); expected \(2, 7, 4\)"):
         backward(y[:1])
+    with pytest.raises(ValueError, match=r"s6: dh_last has shape \(1, 4, 3\); expected \(2, 4, 3\)"):
+        backward(y, h[:1])

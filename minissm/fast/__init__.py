@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import attention, chunked, gelu, step
+from . import attention, chunked, gelu, linear, selective, step
 
 NUMPY: dict[str, Callable] = {
     "attention": attention.attention,
     "chunked": chunked.chunked,
     "gelu": gelu.gelu,
+    "linear": linear.linear,
+    "selective_scan": selective.selective_scan,
     "stepper": step.stepper,
 }
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ..backend import device, namespace
+from .. import fast
+from ..backend import cotangents, device, namespace
 
 Array = Any
 
@@ -15,6 +16,13 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
     dh_last what it gets from h_last besides.
     """
     xp, h0 = _start(a, b, h0)
+
+    def given(dh: Array, dh_last: Array) -> list:
+        return cotangents("scan", ("dh", dh, h), ("dh_last", dh_last, last))
+
+    if second := fast.body("linear", a, b, h0):
+        h, last, back = second(a, b, h0)
+        return h, last, lambda dh, dh_last=None: back(*given(dh, dh_last))
     last, states = h0, []
     for t in range(a.shape[1]):
         last = a[:, t, ...] * last + b[:, t, ...]
@@ -22,7 +30,7 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
     h = xp.stack(states, axis=1)
 
     def backward(dh: Array, dh_last: Array = None) -> tuple:
-        dh, g = _cotangents(h, last, dh, dh_last)  # g: dL/dh_t, through all that comes after t
+        dh, g = given(dh, dh_last)  # g: dL/dh_t, through all that comes after t
         dbs = []
         for t in range(a.shape[1] - 1, -1, -1):
             g = g + dh[:, t, ...]
@@ -55,12 +63,3 @@ def _start(a: Array, b: Array, h0: Array) -> tuple:
         if z is not None and z.dtype != a.dtype:
             raise ValueError(f"scan: {name} is {z.dtype}, a is {a.dtype}; expected one dtype, convert it")
     return xp, xp.zeros(state, dtype=a.dtype, device=device(a)) if h0 is None else h0
-
-
-def _cotangents(h: Array, last: Array, dh: Array, dh_last: Array) -> tuple:
-    """Checks at the door of a backward. -> dh, dh_last (zeros for None)."""
-    xp = namespace(h, dh, dh_last)
-    for name, d, z in (("dh", dh, h), ("dh_last", dh_last, last)):
-        if d is not None and d.shape != z.shape:
-            raise ValueError(f"scan: {name} has shape {tuple(d.shape)}; expected {tuple(z.shape)}")
-    return xp.zeros_like(h) if dh is None else dh, xp.zeros_like(last) if dh_last is None else dh_last

@@ -1,0 +1,94 @@
+"""scan.linear for NumPy: steps over contiguous memory, cut so that no array is much longer or shorter than the cache.
+
+A call of NumPy costs as much as many numbers, and rows scattered over memory cost more than their copy. So the
+sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and back, in one of two ways:
+
+- wide, from WIDE numbers a step on: one step after the other;
+- narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once
+  from their true initial states. These states are a recurrence of the same kind over the chunks, whose factors are the
+  chunks' products. (Products, never sums of logarithms: a factor may be 0 or negative. But factors far above 1
+  overflow in a product of Q that the step by step way would not form.)
+"""
+
+import numpy as np
+
+WIDE = 2048  # numbers a step: batch items times channels
+BLOCK = 1 << 18
+Q = 32  # steps in a chunk, and the fewest in a block
+RUN = 256  # batch items of that many channels are copied one by one, each in one long run of memory
+
+
+def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
+    """h_t = a_t h_{t-1} + b_t;  shapes and gradients as in scan/linear.py."""
+    shape, start, (B, L) = a.shape, h0.shape, a.shape[:2]
+    a, b, h0 = a.reshape(B, L, -1), b.reshape(B, L, -1), h0.reshape(B, -1)
+    h, C = np.empty(a.shape, a.dtype), a.shape[2]
+    width = min(max(1, 2 * WIDE // C), B)  # batch items side by side
+    steps = max(Q, BLOCK // (width * C))
+    groups = [slice(i, min(i + width, B)) for i in range(0, B, width)]
+    blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
+    for group in groups:
+        last = h0[group]
+        for block in blocks:
+            advance(a[group, block], b[group, block], last, h[group, block])
+            last = h[group, block.stop - 1]
+
+    def backward(dh: np.ndarray, dh_last: np.ndarray) -> tuple:
+        """g_t = dh_t + conj(a_{t+1}) g_{t+1}: the same recurrence backwards in time, in each block from its last t."""
+        dh = dh.reshape(a.shape)
+        da, db, dh0 = np.empty_like(h), np.empty_like(h), np.array(dh_last.reshape(h0.shape), h.dtype)
+        for group in groups:
+            g = db[group]
+            for block in reversed(blocks):
+                first, t = block.start, block.stop - 1
+                before, after = slice(first, t), slice(first + 1, t + 1)
+                np.add(dh[group, t], dh0[group], out=g[:, t])
+                advance(a[group, after][:, ::-1].conj(), dh[group, before][:, ::-1], g[:, t], g[:, before][:, ::-1])
+                np.multiply(a[group, first].conj(), g[:, first], out=dh0[group])
+                np.multiply(g[:, after], h[group, before].conj(), out=da[group, after])
+                h_before = h[group, first - 1] if first else h0[group]
+                np.multiply(g[:, first], h_before.conj(), out=da[group, first])
+        return da.reshape(shape), db.reshape(shape), dh0.reshape(start)
+
+    return h.reshape(shape), h[:, -1].copy().reshape(start), backward
+
+
+def advance(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> None:
+    """Fill h (B, T, C) from the state start (B, C) on."""
+    B, T, C = a.shape
+    if T <= Q or B * C >= WIDE:
+        x, y = np.empty((2, T, B, C), a.dtype)
+        few = max(1, RUN // C)
+        items = [slice(i, i + few) for i in range(0, B, few)]
+        for i in items:
+            x[:, i], y[:, i] = a[i].swapaxes(0, 1), b[i].swapaxes(0, 1)
+        in_place(x, y, start)
+        for i in items:
+            h[i] = x[:, i].swapaxes(0, 1)
+        return
+    M = T // Q
+    chunks, rest = slice(0, M * Q), slice(M * Q, T)
+
+    def side_by_side(z: np.ndarray) -> np.ndarray:
+        """(B, M Q, C) -> (Q, B, M, C), a view."""
+        return z[:, chunks].reshape(B, M, Q, C).transpose(2, 0, 1, 3)
+
+    x, y = np.array(side_by_side(a), order="C"), np.array(side_by_side(b), order="C")
+    ends = y[0].copy()
+    for factor, term in zip(x[1:], y[1:], strict=True):
+        ends *= factor
+        ends += term
+    starts = np.empty((B, M + 1, C), h.dtype)
+    starts[:, 0] = start
+    advance(np.multiply.reduce(x, axis=0), ends, start, starts[:, 1:])
+    in_place(x, y, starts[:, :-1])
+    side_by_side(h)[:] = x
+    advance(a[:, rest], b[:, rest], starts[:, -1], h[:, rest])
+
+
+def in_place(factors: np.ndarray, terms: np.ndarray, state: np.ndarray) -> None:
+    """The states take the place of the factors."""
+    for factor, term in zip(factors, terms, strict=True):
+        factor *= state
+        factor += term
+        state = factor
