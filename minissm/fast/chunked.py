@@ -1,99 +1,189 @@
-"""scan.chunked for NumPy: all chunks at once, in few large products.
+"""scan.chunked for NumPy: whole chunks in few large products, and what is left of the sequence as one short chunk.
 
-The plain body multiplies chunk by chunk and adds up the gradients of its matrices after each. Here a product takes
-all chunks together, only the states pass from chunk to chunk, and complex numbers are views of real pairs. Long
-sequences go batch item by batch item, so that the buffers stay in the cache.
+A few sequences, or a piece of a long one, are worked on at a time, so that the buffers stay in the cache. In a buffer
+(D, rows, Q) a channel's numbers lie side by side, and its rows are the chunks; results lie in memory as u does. The
+states s (M + 1, g, D, N) of g sequences at the starts of their M chunks, and at the end, are kept for the backward.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import diagonal_sums, edges, kernel_of, powers, toeplitz
+from . import chunk, parallel
+from .chunk import pairs, transposed
+from .short import one_chunk
 
-GROUP = 1 << 19  # numbers in the buffers of one group of batch items
+PIECE = 1 << 18  # numbers of one buffer
+STRIP = 64  # inputs that change their layout at once; with more of them a line of the cache is gone when needed again
+PAD = 16  # unused numbers after each channel: channels that start a power of two apart push each other from the cache
 
 
-def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, chunk: int) -> tuple:
+def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, Q: int) -> tuple:
     """y = T u + out h,  h <- lam^Q h + into u;  shapes and gradients as in scan/modes.py."""
-    (B, L, D), N, Q = u.shape, c.shape[1], chunk
-    M = -(-L // Q)  # chunks, the last with q inputs
-    q = L - (M - 1) * Q
-    real, complex_ = u.dtype, np.result_type(u.dtype, np.complex64)
-    v, back_powers = powers(log_lam, Q + 1, complex_)
-    k, back_kernel = kernel_of(c.astype(complex_), v[..., :Q])
-    into, out, back_edges = edges(c.astype(complex_), v)
-    into_q, T = into[:, Q - q :], toeplitz(k)
-    lam_Q, lam_q = v[:, None, :, Q], v[:, None, :, q]  # (D, 1, N)
-    remembers = M > 1 or h0 is not None
-    size = max(1, GROUP // (D * L))
-    groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
-
-    def gather(a: np.ndarray, group: slice) -> np.ndarray:
-        """(B, L, D) -> (D, g, M, Q) of a group, zeros at the end; a view where the memory lies so already."""
-        a = a[group].transpose(2, 0, 1)
-        if L < M * Q or not a.flags.c_contiguous:
-            a, given = np.zeros((D, a.shape[1], M * Q), real), a
-            a[..., :L] = given
-        return a.reshape(D, -1, M, Q)
-
-    def rows(a: np.ndarray) -> np.ndarray:
-        """(D, g, M, X) -> (D, g M, X)."""
-        return a.reshape(D, -1, a.shape[-1])
-
-    def pairs(s: np.ndarray) -> np.ndarray:
-        """States (M, D, g, N) complex -> (D, g, M, 2N) real."""
-        return np.ascontiguousarray(s.transpose(1, 2, 0, 3)).view(real)
-
-    def states(a: np.ndarray) -> np.ndarray:
-        """The inverse of `pairs`, as a view."""
-        return a.view(complex_).transpose(2, 0, 1, 3)
-
-    y, h_last = np.empty((D, B, L), real), np.empty((B, D, N), complex_)
-    kept = []
-    for group in groups:
-        x = gather(u, group)
-        s = np.zeros((M, D, x.shape[1], N), complex_)  # at the start of every chunk
-        if h0 is not None:
-            s[0] = h0[group].transpose(1, 0, 2)
-        if M > 1:
-            s[1:] = states(x[:, :, :-1] @ into[:, None])
-            for i in range(1, M):
-                s[i] += lam_Q * s[i - 1]
-        ys = rows(x) @ T
-        if remembers:
-            ys += rows(pairs(s)) @ out
-        y[:, group] = ys.reshape(D, -1, M * Q)[..., :L]
-        h_last[group] = (lam_q * s[-1] + (x[:, :, -1, :q] @ into_q).view(complex_)).transpose(1, 0, 2)
-        kept.append(s)
+    L = u.shape[1]
+    if L == Q:
+        return one_chunk(log_lam, c, u, h0)
+    whole = L - L % Q
+    y = np.empty_like(u)
+    h, back_whole = whole_chunks(log_lam, c, u[:, :whole], h0, Q, y[:, :whole])
+    if whole < L:
+        y[:, whole:], h, back_rest = one_chunk(log_lam, c, u[:, whole:], h)
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
-        dT, dinto, dout, dv_lam = (np.zeros_like(a) for a in (T, into, out, v))
-        du, dh0 = np.empty((D, B, L), real), np.empty((B, D, N), complex_)
-        for group, s in zip(groups, kept, strict=True):
-            x, dys = gather(u, group), gather(dy, group)
-            ds = np.ascontiguousarray(states((rows(dys) @ out.transpose(0, 2, 1)).reshape(D, -1, M, 2 * N)))
-            dx = (rows(dys) @ T.transpose(0, 2, 1)).reshape(x.shape)
-            if dh_last is not None:
-                dh = np.ascontiguousarray(dh_last[group].transpose(1, 0, 2), complex_)
-                ds[-1] += lam_q.conj() * dh
-                dv_lam[..., q] += (s[-1].conj() * dh).sum(axis=1)
-                dx[:, :, -1, :q] += dh.view(real) @ into_q.transpose(0, 2, 1)
-                dinto[:, Q - q :] += x[:, :, -1, :q].transpose(0, 2, 1) @ dh.view(real)
-            for i in range(M - 2, -1, -1):
-                ds[i] += lam_Q.conj() * ds[i + 1]
-            if M > 1:
-                dp = pairs(ds[1:])
-                dx[:, :, :-1] += dp @ into[:, None].transpose(0, 1, 3, 2)
-                dinto += (x[:, :, :-1].transpose(0, 1, 3, 2) @ dp).sum(axis=1)
-                dv_lam[..., Q] += (s[:-1].conj() * ds[1:]).sum(axis=(0, 2))
-            dT += rows(x).transpose(0, 2, 1) @ rows(dys)
-            if remembers:
-                dout += rows(pairs(s)).transpose(0, 2, 1) @ rows(dys)
-            du[:, group] = dx.reshape(D, -1, M * Q)[..., :L]
-            dh0[group] = ds[0].transpose(1, 0, 2)
-        dc_k, dv_k = back_kernel(diagonal_sums(dT))
-        dc_e, dv = back_edges(dinto, dout)
-        dv[..., :Q] += dv_k
-        dv += dv_lam
-        return back_powers(dv), (dc_k + dc_e).astype(c.dtype), du.transpose(1, 2, 0), dh0
+        du, dlog_lam, dc = np.empty_like(u), 0, 0
+        if whole < L:
+            dlog_lam, dc, du[:, whole:], dh_last = back_rest(dy[:, whole:], dh_last)
+        dlog_lam_, dc_, dh0 = back_whole(dy[:, :whole], dh_last, du[:, :whole])
+        return dlog_lam_ + dlog_lam, dc_ + dc, du, dh0
 
-    return y.transpose(1, 2, 0), h_last, backward
+    return y, h, backward
+
+
+def whole_chunks(
+    log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, Q: int, y: np.ndarray
+) -> tuple:
+    """u (B, M Q, D); y is written. -> h_last, and `dlog_lam, dc, dh0 = backward(dy, dh_last, du)`, which writes du."""
+    (B, L, D), N = u.shape, c.shape[1]
+    v = chunk.powers(log_lam, Q + 1)
+    k = chunk.kernel_of(c, v[:Q]).astype(u.dtype)
+    m = Matrices(chunk.toeplitz(k), chunk.into_of(v, u.dtype), chunk.out_of(c, v, u.dtype))
+    lam = v[Q].astype(np.result_type(u.dtype, np.complex64))
+    halves = parallel.halves(B, u.size)
+    h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
+    outT = transposed(m.out)
+
+    def forward(half: slice) -> list:
+        return [(g, _forward(u[g], h0[g], y[g], lam, m._replace(out=outT))) for g in _groups(half, L * D)]
+
+    states = parallel.each(forward, halves)
+    h_last = np.concatenate([s[-1] for half in states for _, s in half])
+
+    def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
+        dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(lam.dtype)
+        transposes = Matrices(transposed(m.T), transposed(m.into), m.out)
+
+        def work(half: list) -> list:
+            sums = [np.zeros_like(a) for a in (*m, lam)]
+            for g, s in half:
+                _backward(u[g], s, dy[g], du[g], dh[g], lam.conj(), transposes, sums)
+            return sums
+
+        dT, dinto, dout, dlam = (sum(parts[1:], parts[0]) for parts in zip(*parallel.each(work, states), strict=True))
+        dlog_k, dc_k = chunk.back_kernel(c, v[:Q], chunk.diagonal_sums(dT))
+        dlog_e, dc_e = chunk.back_edges(c, v, dinto, dout, dlam)
+        return (dlog_k + dlog_e).astype(log_lam.dtype), (dc_k + dc_e).astype(c.dtype), dh
+
+    return h_last, backward
+
+
+class Matrices(NamedTuple):
+    """The right factors of the products: see chunk.py."""
+
+    T: np.ndarray
+    into: np.ndarray
+    out: np.ndarray
+
+
+def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> np.ndarray:
+    """The sequences u (g, M Q, D) -> y, which is written, and their states s. m.out (D, 2N, Q) here."""
+    Q = m.T.shape[1]
+    s = np.empty((u.shape[1] // Q + 1, *h0.shape), lam.dtype)
+    s[0] = h0
+    more, buffers = np.empty_like(s[0]), _buffers(3, u, Q)
+    for i, j in _pieces(u, Q):
+        x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
+        _gather(u[:, i * Q : j * Q], x)
+        np.matmul(x, m.into, out=_rows(s[i + 1 : j + 1]))
+        for k in range(i, j):
+            np.multiply(lam, s[k], out=more)
+            s[k + 1] += more
+        np.matmul(x, m.T, out=ys)
+        ys += np.matmul(_rows(s[i:j]), m.out, out=from_states)
+        _scatter(ys, y[:, i * Q : j * Q])
+    return s
+
+
+def _backward(
+    u: np.ndarray,
+    s: np.ndarray,
+    dy: np.ndarray,
+    du: np.ndarray,
+    dh: np.ndarray,
+    lam: np.ndarray,
+    m: Matrices,
+    sums: list,
+) -> None:
+    """du and dh are written, sums (dT, dinto, dout, dlam) added to. m.T, m.into transposed here, lam conjugated."""
+    Q = m.T.shape[1]
+    dT, dinto, dout, dlam = sums
+    buffers = _buffers(4, u, Q)
+    ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), dh.dtype)
+    more = np.empty_like(dh)
+    for i, j in reversed(list(_pieces(u, Q))):
+        x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
+        _gather(u[:, i * Q : j * Q], x)
+        _gather(dy[:, i * Q : j * Q], dys)
+        ds[j - i] = dh
+        np.matmul(dys, m.out, out=_rows(ds[: j - i]))
+        for k in range(j - i - 1, -1, -1):
+            np.multiply(lam, ds[k + 1], out=more)
+            ds[k] += more
+        dh[...] = ds[0]
+        ends = ds[1 : j - i + 1]
+        dT += x.transpose(0, 2, 1) @ dys
+        dinto += x.transpose(0, 2, 1) @ _rows(ends)
+        dout += dys.transpose(0, 2, 1) @ _rows(s[i:j])
+        dlam += (s[i:j].conj() * ends).sum(axis=(0, 1))
+        np.matmul(dys, m.T, out=dx)
+        dx += np.matmul(_rows(ends), m.into, out=from_states)
+        _scatter(dx, du[:, i * Q : j * Q])
+
+
+def _groups(half: slice, size: int) -> Iterator[slice]:
+    """Sequences that are worked on together; each has `size` numbers."""
+    step = max(1, PIECE // size)
+    for b in range(half.start, half.stop, step):
+        yield slice(b, min(b + step, half.stop))
+
+
+def _pieces(u: np.ndarray, Q: int) -> Iterator[tuple[int, int]]:
+    """Chunks i..j that fit into a buffer: all of them, or some of a single long sequence."""
+    M = u.shape[1] // Q
+    step = min(M, max(1, PIECE // (u.shape[0] * u.shape[2] * Q)))
+    for i in range(0, M, step):
+        yield i, min(i + step, M)
+
+
+def _buffers(count: int, u: np.ndarray, Q: int) -> list[np.ndarray]:
+    """(D, rows, Q) each, for the rows of one piece."""
+    _, chunks = next(_pieces(u, Q))
+    rows = chunks * len(u)
+    empty = [np.empty((u.shape[2], rows * Q + PAD), u.dtype) for _ in range(count)]
+    return [a[:, :-PAD].reshape(-1, rows, Q) for a in empty]
+
+
+def _strips(u: np.ndarray, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same numbers in u (g, m Q, D) and in x (D, m g, Q), in pairs of views."""
+    g, length, D = u.shape
+    Q = x.shape[2]
+    chunks, step = x.reshape(D, length // Q, g, Q), max(1, STRIP // Q)
+    for b in range(g):
+        of_u = u[b].reshape(-1, Q, D).transpose(2, 0, 1)
+        for i in range(0, length // Q, step):
+            yield of_u[:, i : i + step], chunks[:, i : i + step, b]
+
+
+def _gather(u: np.ndarray, x: np.ndarray) -> None:
+    for from_, to in _strips(u, x):
+        to[...] = from_
+
+
+def _scatter(x: np.ndarray, u: np.ndarray) -> None:
+    for to, from_ in _strips(u, x):
+        to[...] = from_
+
+
+def _rows(s: np.ndarray) -> np.ndarray:
+    """States (m, g, D, N) -> (D, m g, 2N) real, a view."""
+    return pairs(s.reshape(-1, *s.shape[2:])).transpose(1, 0, 2)
