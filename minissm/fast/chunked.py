@@ -14,7 +14,7 @@ from . import chunk, parallel
 from .chunk import pairs, transposed
 from .short import one_chunk
 
-PIECE = 1 << 18  # numbers of one buffer
+PIECE = 1 << 17  # numbers of one buffer
 STRIP = 64  # inputs that change their layout at once; with more of them a line of the cache is gone when needed again
 PAD = 16  # unused numbers after each channel: channels that start a power of two apart push each other from the cache
 
@@ -54,7 +54,7 @@ def whole_chunks(
     outT = transposed(m.out)
 
     def forward(half: slice) -> list:
-        return [(g, _forward(u[g], h0[g], y[g], lam, m._replace(out=outT))) for g in _groups(half, L * D)]
+        return [(g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT))) for g in _groups(half, L * D)]
 
     states = parallel.each(forward, halves)
     h_last = np.concatenate([s[-1] for half in states for _, s in half])
