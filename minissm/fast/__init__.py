@@ -10,9 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import chunked
+from . import chunked, fft, taps
 
-NUMPY: dict[str, Callable] = {"chunked": chunked.chunked}
+NUMPY: dict[str, Callable] = {
+    "chunked": chunked.chunked,
+    "fft": fft.fft,
+    "taps.chunked": taps.chunked,
+    "taps.fft": taps.fft,
+}
 
 
 def body(name: str, *arrays: Any) -> Callable | None:

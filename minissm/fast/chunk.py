@@ -1,9 +1,9 @@
 """The matrices of a chunk of Q inputs and their adjoints: what kernels.py says, in fewer passes over memory.
 
-    v (Q + 1, D, N) complex128     powers of lam; the power comes first, so that each doubling is one long product
-    k (D, Q), toeplitz (D, Q, Q)   the kernel, and the matrix that convolves with it
-    into, out (D, Q, 2N) real      input s adds into[s] to the state at the end; the state h at the start adds
-                                   <out[t], h> to output t.  Complex numbers are pairs (Re, Im) side by side.
+v (Q + 1, D, N) complex128     powers of lam; the power comes first, so that each doubling is one long product
+k (D, Q), toeplitz (D, Q, Q)   the kernel, and the matrix that convolves with it
+into, out (D, Q, 2N) real      input s adds into[s] to the state at the end; the state h at the start adds
+                               <out[t], h> to output t.  Complex numbers are pairs (Re, Im) side by side.
 """
 
 from functools import lru_cache

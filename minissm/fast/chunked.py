@@ -5,18 +5,13 @@ A few sequences, or a piece of a long one, are worked on at a time, so that the 
 states s (M + 1, g, D, N) of g sequences at the starts of their M chunks, and at the end, are kept for the backward.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from . import chunk, parallel
+from . import chunk, layout, parallel
 from .chunk import pairs, transposed
 from .short import one_chunk
-
-PIECE = 1 << 17  # numbers of one buffer
-STRIP = 64  # inputs that change their layout at once; with more of them a line of the cache is gone when needed again
-PAD = 16  # unused numbers after each channel: channels that start a power of two apart push each other from the cache
 
 
 def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, Q: int) -> tuple:
@@ -54,7 +49,10 @@ def whole_chunks(
     outT = transposed(m.out)
 
     def forward(half: slice) -> list:
-        return [(g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT))) for g in _groups(half, L * D)]
+        return [
+            (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT)))
+            for g in layout.groups(half, L * D)
+        ]
 
     states = parallel.each(forward, halves)
     h_last = np.concatenate([s[-1] for half in states for _, s in half])
@@ -90,17 +88,18 @@ def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: M
     Q = m.T.shape[1]
     s = np.empty((u.shape[1] // Q + 1, *h0.shape), lam.dtype)
     s[0] = h0
-    more, buffers = np.empty_like(s[0]), _buffers(3, u, Q)
-    for i, j in _pieces(u, Q):
+    more = np.empty_like(s[0])
+    pieces, buffers = _buffers(3, u, Q)
+    for i, j in pieces:
         x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
-        _gather(u[:, i * Q : j * Q], x)
+        _gather(u, i, j, x)
         np.matmul(x, m.into, out=_rows(s[i + 1 : j + 1]))
         for k in range(i, j):
             np.multiply(lam, s[k], out=more)
             s[k + 1] += more
         np.matmul(x, m.T, out=ys)
         ys += np.matmul(_rows(s[i:j]), m.out, out=from_states)
-        _scatter(ys, y[:, i * Q : j * Q])
+        _scatter(ys, y, i, j)
     return s
 
 
@@ -117,13 +116,13 @@ def _backward(
     """du and dh are written, sums (dT, dinto, dout, dlam) added to. m.T, m.into transposed here, lam conjugated."""
     Q = m.T.shape[1]
     dT, dinto, dout, dlam = sums
-    buffers = _buffers(4, u, Q)
+    pieces, buffers = _buffers(4, u, Q)
     ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), dh.dtype)
     more = np.empty_like(dh)
-    for i, j in reversed(list(_pieces(u, Q))):
+    for i, j in reversed(pieces):
         x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
-        _gather(u[:, i * Q : j * Q], x)
-        _gather(dy[:, i * Q : j * Q], dys)
+        _gather(u, i, j, x)
+        _gather(dy, i, j, dys)
         ds[j - i] = dh
         np.matmul(dys, m.out, out=_rows(ds[: j - i]))
         for k in range(j - i - 1, -1, -1):
@@ -137,51 +136,33 @@ def _backward(
         dlam += (s[i:j].conj() * ends).sum(axis=(0, 1))
         np.matmul(dys, m.T, out=dx)
         dx += np.matmul(_rows(ends), m.into, out=from_states)
-        _scatter(dx, du[:, i * Q : j * Q])
+        _scatter(dx, du, i, j)
 
 
-def _groups(half: slice, size: int) -> Iterator[slice]:
-    """Sequences that are worked on together; each has `size` numbers."""
-    step = max(1, PIECE // size)
-    for b in range(half.start, half.stop, step):
-        yield slice(b, min(b + step, half.stop))
+def _buffers(count: int, u: np.ndarray, Q: int) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
+    """The pieces that the g sequences of u (g, M Q, D) are cut into, and `count` buffers (D, rows, Q) for one of them."""
+    g, L, D = u.shape
+    pieces = layout.pieces(L // Q, g * D * Q)
+    rows = g * pieces[0][1]
+    return pieces, [layout.channels(D, rows * Q, u.dtype).reshape(D, rows, Q) for _ in range(count)]
 
 
-def _pieces(u: np.ndarray, Q: int) -> Iterator[tuple[int, int]]:
-    """Chunks i..j that fit into a buffer: all of them, or some of a single long sequence."""
-    M = u.shape[1] // Q
-    step = min(M, max(1, PIECE // (u.shape[0] * u.shape[2] * Q)))
-    for i in range(0, M, step):
-        yield i, min(i + step, M)
-
-
-def _buffers(count: int, u: np.ndarray, Q: int) -> list[np.ndarray]:
-    """(D, rows, Q) each, for the rows of one piece."""
-    _, chunks = next(_pieces(u, Q))
-    rows = chunks * len(u)
-    empty = [np.empty((u.shape[2], rows * Q + PAD), u.dtype) for _ in range(count)]
-    return [a[:, :-PAD].reshape(-1, rows, Q) for a in empty]
-
-
-def _strips(u: np.ndarray, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The same numbers in u (g, m Q, D) and in x (D, m g, Q), in pairs of views."""
-    g, length, D = u.shape
+def _views(u: np.ndarray, i: int, j: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chunks i..j of u (g, M Q, D) and the buffer x (D, rows, Q) for them, both as (D, j - i, g, Q)."""
+    g, _, D = u.shape
     Q = x.shape[2]
-    chunks, step = x.reshape(D, length // Q, g, Q), max(1, STRIP // Q)
-    for b in range(g):
-        of_u = u[b].reshape(-1, Q, D).transpose(2, 0, 1)
-        for i in range(0, length // Q, step):
-            yield of_u[:, i : i + step], chunks[:, i : i + step, b]
+    of_u = u[:, i * Q : j * Q].reshape(g, j - i, Q, D)
+    return of_u.transpose(3, 1, 0, 2), x.reshape(D, j - i, g, Q)
 
 
-def _gather(u: np.ndarray, x: np.ndarray) -> None:
-    for from_, to in _strips(u, x):
-        to[...] = from_
+def _gather(u: np.ndarray, i: int, j: int, x: np.ndarray) -> None:
+    source, target = _views(u, i, j, x)
+    layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
 
 
-def _scatter(x: np.ndarray, u: np.ndarray) -> None:
-    for to, from_ in _strips(u, x):
-        to[...] = from_
+def _scatter(x: np.ndarray, u: np.ndarray, i: int, j: int) -> None:
+    target, source = _views(u, i, j, x)
+    layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
 
 
 def _rows(s: np.ndarray) -> np.ndarray:

@@ -10,26 +10,14 @@ from types import ModuleType
 from typing import Any
 
 from ..backend import complex_dtype, device, namespace
-from ..kernels import kernel
+from ..kernels import kernel as kernel
 from . import modes, taps
-from .linear import linear
-from .modes import chunked, fft, recurrent
+from .linear import linear as linear
+from .modes import chunked as chunked
+from .modes import fft as fft
+from .modes import recurrent as recurrent
 
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
-__all__ = [
-    "MODES",
-    "check_mode",
-    "chunked",
-    "family",
-    "fft",
-    "kernel",
-    "linear",
-    "modes",
-    "pick",
-    "recurrent",
-    "start",
-    "taps",
-]
 
 
 def family(coefficients: tuple) -> ModuleType:
