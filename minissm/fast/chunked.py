@@ -140,7 +140,7 @@ def _backward(
 
 
 def _buffers(count: int, u: np.ndarray, Q: int) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
-    """The pieces that the g sequences of u (g, M Q, D) are cut into, and `count` buffers (D, rows, Q) for one of them."""
+    """The pieces that the sequences u (g, M Q, D) are cut into, and `count` buffers (D, rows, Q) for one of them."""
     g, L, D = u.shape
     pieces = layout.pieces(L // Q, g * D * Q)
     rows = g * pieces[0][1]
