@@ -65,7 +65,9 @@ def small_pieces(monkeypatch):
 @LAYOUTS
 @MODES
 @pytest.mark.parametrize(("batch", "length", "chunk_"), SHAPES)
-def test_modes_agree_with_the_plain_body(mode, batch, length, chunk_, channels_first, given, dtype, rng, small_pieces):
+def test_modes_agree_with_the_plain_body(
+    mode, batch, length, chunk_, channels_first, given, dtype, rng, small_pieces, monkeypatch
+):
     log_lam, c, u, h0 = modes_problem(rng, batch, length, dtype, given)
     ours = the_body(mode, chunk_)(log_lam, c, turned(u) if channels_first else u, h0)
     monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
