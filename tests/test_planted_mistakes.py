@@ -222,8 +222,8 @@ MISTAKES = [
     Mistake(
         "one chunk: the initial state says nothing to the powers",
         "fast/short.py",
-        "dlam = (h.conj() * dh).sum(axis=1)",
-        "dlam = 0 * (h.conj() * dh).sum(axis=1)",
+        "dout, (h.conj() * dh).sum(axis=1)",
+        "dout, 0 * (h.conj() * dh).sum(axis=1)",
         "fast fast_scan",
     ),
     Mistake(
