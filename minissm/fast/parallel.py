@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import threadpoolctl
-
 ENOUGH = 1 << 19  # numbers to work on; below that, starting a thread costs what it saves
 _limit: int | None = None  # None: as many as there are cores
 
@@ -21,6 +19,8 @@ _limit: int | None = None  # None: as many as there are cores
 def threads(limit: int | None) -> Iterator[None]:
     """Inside, `each` uses `limit` threads at most (None: one a core), and so does BLAS."""
     global _limit
+    import threadpoolctl  # not with minissm: it looks through all libraries that are loaded
+
     before, _limit = _limit, limit
     try:
         with threadpoolctl.threadpool_limits(limit, "blas"):
@@ -52,4 +52,6 @@ def _pool() -> ThreadPoolExecutor:
 
 @cache
 def _blas() -> Any:
+    import threadpoolctl
+
     return threadpoolctl.ThreadpoolController()
