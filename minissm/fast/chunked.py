@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import chunk, layout, parallel
+from . import chunk, layout
 from .chunk import pairs, transposed
 from .short import one_chunk
 
@@ -44,30 +44,21 @@ def whole_chunks(
     k = chunk.kernel_of(c, v[:Q]).astype(u.dtype)
     m = Matrices(chunk.toeplitz(k), chunk.into_of(v, u.dtype), chunk.out_of(c, v, u.dtype))
     lam = v[Q].astype(np.result_type(u.dtype, np.complex64))
-    halves = parallel.halves(B, u.size)
     h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
     outT = transposed(m.out)
 
-    def forward(half: slice) -> list:
-        return [
-            (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT)))
-            for g in layout.groups(half, L * D)
-        ]
-
-    states = parallel.each(forward, halves)
-    h_last = np.concatenate([s[-1] for half in states for _, s in half])
+    states = [  # not by halves on threads: BLAS takes a lock for each of the many small products, which ate the gain
+        (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT)))
+        for g in layout.groups(slice(0, B), L * D)
+    ]
+    h_last = np.concatenate([s[-1] for _, s in states])
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
         dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(lam.dtype)
         transposes = Matrices(transposed(m.T), transposed(m.into), m.out)
-
-        def work(half: list) -> list:
-            sums = [np.zeros_like(a) for a in (*m, lam)]
-            for g, s in half:
-                _backward(u[g], s, dy[g], du[g], dh[g], lam.conj(), transposes, sums)
-            return sums
-
-        dT, dinto, dout, dlam = (sum(parts[1:], parts[0]) for parts in zip(*parallel.each(work, states), strict=True))
+        sums = dT, dinto, dout, dlam = [np.zeros_like(a) for a in (*m, lam)]
+        for g, s in states:
+            _backward(u[g], s, dy[g], du[g], dh[g], lam.conj(), transposes, sums)
         dlog_k, dc_k = chunk.back_kernel(c, v[:Q], chunk.diagonal_sums(dT))
         dlog_e, dc_e = chunk.back_edges(c, v, dinto, dout, dlam)
         return (dlog_k + dlog_e).astype(log_lam.dtype), (dc_k + dc_e).astype(c.dtype), dh
