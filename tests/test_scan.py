@@ -232,11 +232,10 @@ def test_auto_picks_by_shape():
         return scan.pick(mode, shape, (c, c))
 
     assert picked("auto", (64, 1, 32), 8) is scan.recurrent
-    assert picked("auto", (4, 16, 32), 8) is scan.recurrent
-    assert picked("auto", (4, 17, 32), 8) is scan.chunked
-    assert picked("auto", (5, 16, 32), 8) is scan.chunked
-    assert picked("auto", (2, 5000, 8), 256) is scan.chunked
-    assert picked("auto", (2, 5000, 8), 257) is scan.fft
+    assert picked("auto", (1, 2, 32), 8) is scan.chunked
+    assert picked("auto", (2, 65, 8), 48) is scan.chunked
+    assert picked("auto", (2, 65, 8), 49) is scan.fft
+    assert picked("auto", (2, 64, 8), 300) is scan.chunked
     assert all(picked(mode, (2, 9, 3), 9) is f for mode, f in scan.MODES.items())
     with pytest.raises(ValueError, match="scan: unknown mode 'slow'; expected one of auto, recurrent, chunked, fft"):
         picked("slow", (1, 1, 1), 1)

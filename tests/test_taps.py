@@ -142,8 +142,10 @@ def test_auto_picks_by_shape():
         return scan.pick("auto", shape, (np.zeros((shape[2], U + 1)),))
 
     assert picked((64, 1, 32), 8) is taps.recurrent
-    assert picked((64, 25, 32), 32) is taps.chunked
-    assert picked((2, 5000, 8), 1024) is taps.fft
+    assert picked((64, 64, 32), 95) is taps.chunked
+    assert picked((64, 64, 32), 96) is taps.fft
+    assert picked((2, 65, 8), 47) is taps.chunked
+    assert picked((2, 65, 8), 48) is taps.fft
 
 
 def test_a_state_keeps_no_more_than_the_window_alive(rng):

@@ -10,15 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import attention, chunked, gelu, linear, selective, step
+from . import attention, chunked, fft, gelu, linear, selective, step, taps
 
 NUMPY: dict[str, Callable] = {
     "attention": attention.attention,
     "chunked": chunked.chunked,
+    "fft": fft.fft,
     "gelu": gelu.gelu,
     "linear": linear.linear,
     "selective_scan": selective.selective_scan,
     "stepper": step.stepper,
+    "taps.chunked": taps.chunked,
+    "taps.fft": taps.fft,
 }
 
 

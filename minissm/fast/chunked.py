@@ -1,99 +1,161 @@
-"""scan.chunked for NumPy: all chunks at once, in few large products.
+"""scan.chunked for NumPy: whole chunks in few large products, and what is left of the sequence as one short chunk.
 
-The plain body multiplies chunk by chunk and adds up the gradients of its matrices after each. Here a product takes
-all chunks together, only the states pass from chunk to chunk, and complex numbers are views of real pairs. Long
-sequences go batch item by batch item, so that the buffers stay in the cache.
+A few sequences, or a piece of a long one, are worked on at a time, so that the buffers stay in the cache. In a buffer
+(D, rows, Q) a channel's numbers lie side by side, and its rows are the chunks; results lie in memory as u does. The
+states s (M + 1, g, D, N) of g sequences at the starts of their M chunks, and at the end, are kept for the backward.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import diagonal_sums, edges, kernel_of, powers, toeplitz
+from . import chunk, layout
+from .chunk import pairs, transposed
+from .short import one_chunk
 
-GROUP = 1 << 19  # numbers in the buffers of one group of batch items
 
-
-def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, chunk: int) -> tuple:
+def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, Q: int) -> tuple:
     """y = T u + out h,  h <- lam^Q h + into u;  shapes and gradients as in scan/modes.py."""
-    (B, L, D), N, Q = u.shape, c.shape[1], chunk
-    M = -(-L // Q)  # chunks, the last with q inputs
-    q = L - (M - 1) * Q
-    real, complex_ = u.dtype, np.result_type(u.dtype, np.complex64)
-    v, back_powers = powers(log_lam, Q + 1, complex_)
-    k, back_kernel = kernel_of(c.astype(complex_), v[..., :Q])
-    into, out, back_edges = edges(c.astype(complex_), v)
-    into_q, T = into[:, Q - q :], toeplitz(k)
-    lam_Q, lam_q = v[:, None, :, Q], v[:, None, :, q]  # (D, 1, N)
-    remembers = M > 1 or h0 is not None
-    size = max(1, GROUP // (D * L))
-    groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
-
-    def gather(a: np.ndarray, group: slice) -> np.ndarray:
-        """(B, L, D) -> (D, g, M, Q) of a group, zeros at the end; a view where the memory lies so already."""
-        a = a[group].transpose(2, 0, 1)
-        if L < M * Q or not a.flags.c_contiguous:
-            a, given = np.zeros((D, a.shape[1], M * Q), real), a
-            a[..., :L] = given
-        return a.reshape(D, -1, M, Q)
-
-    def rows(a: np.ndarray) -> np.ndarray:
-        """(D, g, M, X) -> (D, g M, X)."""
-        return a.reshape(D, -1, a.shape[-1])
-
-    def pairs(s: np.ndarray) -> np.ndarray:
-        """States (M, D, g, N) complex -> (D, g, M, 2N) real."""
-        return np.ascontiguousarray(s.transpose(1, 2, 0, 3)).view(real)
-
-    def states(a: np.ndarray) -> np.ndarray:
-        """The inverse of `pairs`, as a view."""
-        return a.view(complex_).transpose(2, 0, 1, 3)
-
-    y, h_last = np.empty((D, B, L), real), np.empty((B, D, N), complex_)
-    kept = []
-    for group in groups:
-        x = gather(u, group)
-        s = np.zeros((M, D, x.shape[1], N), complex_)  # at the start of every chunk
-        if h0 is not None:
-            s[0] = h0[group].transpose(1, 0, 2)
-        if M > 1:
-            s[1:] = states(x[:, :, :-1] @ into[:, None])
-            for i in range(1, M):
-                s[i] += lam_Q * s[i - 1]
-        ys = rows(x) @ T
-        if remembers:
-            ys += rows(pairs(s)) @ out
-        y[:, group] = ys.reshape(D, -1, M * Q)[..., :L]
-        h_last[group] = (lam_q * s[-1] + (x[:, :, -1, :q] @ into_q).view(complex_)).transpose(1, 0, 2)
-        kept.append(s)
+    L = u.shape[1]
+    if L == Q:
+        return one_chunk(log_lam, c, u, h0)
+    whole = L - L % Q
+    y = np.empty_like(u)
+    h, back_whole = whole_chunks(log_lam, c, u[:, :whole], h0, Q, y[:, :whole])
+    if whole < L:
+        y[:, whole:], h, back_rest = one_chunk(log_lam, c, u[:, whole:], h)
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
-        dT, dinto, dout, dv_lam = (np.zeros_like(a) for a in (T, into, out, v))
-        du, dh0 = np.empty((D, B, L), real), np.empty((B, D, N), complex_)
-        for group, s in zip(groups, kept, strict=True):
-            x, dys = gather(u, group), gather(dy, group)
-            ds = np.ascontiguousarray(states((rows(dys) @ out.transpose(0, 2, 1)).reshape(D, -1, M, 2 * N)))
-            dx = (rows(dys) @ T.transpose(0, 2, 1)).reshape(x.shape)
-            if dh_last is not None:
-                dh = np.ascontiguousarray(dh_last[group].transpose(1, 0, 2), complex_)
-                ds[-1] += lam_q.conj() * dh
-                dv_lam[..., q] += (s[-1].conj() * dh).sum(axis=1)
-                dx[:, :, -1, :q] += dh.view(real) @ into_q.transpose(0, 2, 1)
-                dinto[:, Q - q :] += x[:, :, -1, :q].transpose(0, 2, 1) @ dh.view(real)
-            for i in range(M - 2, -1, -1):
-                ds[i] += lam_Q.conj() * ds[i + 1]
-            if M > 1:
-                dp = pairs(ds[1:])
-                dx[:, :, :-1] += dp @ into[:, None].transpose(0, 1, 3, 2)
-                dinto += (x[:, :, :-1].transpose(0, 1, 3, 2) @ dp).sum(axis=1)
-                dv_lam[..., Q] += (s[:-1].conj() * ds[1:]).sum(axis=(0, 2))
-            dT += rows(x).transpose(0, 2, 1) @ rows(dys)
-            if remembers:
-                dout += rows(pairs(s)).transpose(0, 2, 1) @ rows(dys)
-            du[:, group] = dx.reshape(D, -1, M * Q)[..., :L]
-            dh0[group] = ds[0].transpose(1, 0, 2)
-        dc_k, dv_k = back_kernel(diagonal_sums(dT))
-        dc_e, dv = back_edges(dinto, dout)
-        dv[..., :Q] += dv_k
-        dv += dv_lam
-        return back_powers(dv), (dc_k + dc_e).astype(c.dtype), du.transpose(1, 2, 0), dh0
+        du, dlog_lam, dc = np.empty_like(u), 0, 0
+        if whole < L:
+            dlog_lam, dc, du[:, whole:], dh_last = back_rest(dy[:, whole:], dh_last)
+        dlog_lam_, dc_, dh0 = back_whole(dy[:, :whole], dh_last, du[:, :whole])
+        return dlog_lam_ + dlog_lam, dc_ + dc, du, dh0
 
-    return y.transpose(1, 2, 0), h_last, backward
+    return y, h, backward
+
+
+def whole_chunks(
+    log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, Q: int, y: np.ndarray
+) -> tuple:
+    """u (B, M Q, D); y is written. -> h_last, and `dlog_lam, dc, dh0 = backward(dy, dh_last, du)`, which writes du."""
+    (B, L, D), N = u.shape, c.shape[1]
+    v = chunk.powers(log_lam, Q + 1)
+    k = chunk.kernel_of(c, v[:Q]).astype(u.dtype)
+    m = Matrices(chunk.toeplitz(k), chunk.into_of(v, u.dtype), chunk.out_of(c, v, u.dtype))
+    lam = v[Q].astype(np.result_type(u.dtype, np.complex64))
+    h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
+    outT = transposed(m.out)
+
+    states = [  # not by halves on threads: BLAS takes a lock for each of the many small products, which ate the gain
+        (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT)))
+        for g in layout.groups(slice(0, B), L * D)
+    ]
+    h_last = np.concatenate([s[-1] for _, s in states])
+
+    def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
+        dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(lam.dtype)
+        transposes = Matrices(transposed(m.T), transposed(m.into), m.out)
+        sums = dT, dinto, dout, dlam = [np.zeros_like(a) for a in (*m, lam)]
+        for g, s in states:
+            _backward(u[g], s, dy[g], du[g], dh[g], lam.conj(), transposes, sums)
+        dlog_k, dc_k = chunk.back_kernel(c, v[:Q], chunk.diagonal_sums(dT))
+        dlog_e, dc_e = chunk.back_edges(c, v, dinto, dout, dlam)
+        return (dlog_k + dlog_e).astype(log_lam.dtype), (dc_k + dc_e).astype(c.dtype), dh
+
+    return h_last, backward
+
+
+class Matrices(NamedTuple):
+    """The right factors of the products: see chunk.py."""
+
+    T: np.ndarray
+    into: np.ndarray
+    out: np.ndarray
+
+
+def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> np.ndarray:
+    """The sequences u (g, M Q, D) -> y, which is written, and their states s. m.out (D, 2N, Q) here."""
+    Q = m.T.shape[1]
+    s = np.empty((u.shape[1] // Q + 1, *h0.shape), lam.dtype)
+    s[0] = h0
+    more = np.empty_like(s[0])
+    pieces, buffers = _buffers(3, u, Q)
+    for i, j in pieces:
+        x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
+        _gather(u, i, j, x)
+        np.matmul(x, m.into, out=_rows(s[i + 1 : j + 1]))
+        for k in range(i, j):
+            np.multiply(lam, s[k], out=more)
+            s[k + 1] += more
+        np.matmul(x, m.T, out=ys)
+        ys += np.matmul(_rows(s[i:j]), m.out, out=from_states)
+        _scatter(ys, y, i, j)
+    return s
+
+
+def _backward(
+    u: np.ndarray,
+    s: np.ndarray,
+    dy: np.ndarray,
+    du: np.ndarray,
+    dh: np.ndarray,
+    lam: np.ndarray,
+    m: Matrices,
+    sums: list,
+) -> None:
+    """du and dh are written, sums (dT, dinto, dout, dlam) added to. m.T, m.into transposed here, lam conjugated."""
+    Q = m.T.shape[1]
+    dT, dinto, dout, dlam = sums
+    pieces, buffers = _buffers(4, u, Q)
+    ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), dh.dtype)
+    more = np.empty_like(dh)
+    for i, j in reversed(pieces):
+        x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
+        _gather(u, i, j, x)
+        _gather(dy, i, j, dys)
+        ds[j - i] = dh
+        np.matmul(dys, m.out, out=_rows(ds[: j - i]))
+        for k in range(j - i - 1, -1, -1):
+            np.multiply(lam, ds[k + 1], out=more)
+            ds[k] += more
+        dh[...] = ds[0]
+        ends = ds[1 : j - i + 1]
+        dT += x.transpose(0, 2, 1) @ dys
+        dinto += x.transpose(0, 2, 1) @ _rows(ends)
+        dout += dys.transpose(0, 2, 1) @ _rows(s[i:j])
+        dlam += (s[i:j].conj() * ends).sum(axis=(0, 1))
+        np.matmul(dys, m.T, out=dx)
+        dx += np.matmul(_rows(ends), m.into, out=from_states)
+        _scatter(dx, du, i, j)
+
+
+def _buffers(count: int, u: np.ndarray, Q: int) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
+    """The pieces that the sequences u (g, M Q, D) are cut into, and `count` buffers (D, rows, Q) for one of them."""
+    g, L, D = u.shape
+    pieces = layout.pieces(L // Q, g * D * Q)
+    rows = g * pieces[0][1]
+    return pieces, [layout.channels(D, rows * Q, u.dtype).reshape(D, rows, Q) for _ in range(count)]
+
+
+def _views(u: np.ndarray, i: int, j: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chunks i..j of u (g, M Q, D) and the buffer x (D, rows, Q) for them, both as (D, j - i, g, Q)."""
+    g, _, D = u.shape
+    Q = x.shape[2]
+    of_u = u[:, i * Q : j * Q].reshape(g, j - i, Q, D)
+    return of_u.transpose(3, 1, 0, 2), x.reshape(D, j - i, g, Q)
+
+
+def _gather(u: np.ndarray, i: int, j: int, x: np.ndarray) -> None:
+    source, target = _views(u, i, j, x)
+    layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
+
+
+def _scatter(x: np.ndarray, u: np.ndarray, i: int, j: int) -> None:
+    target, source = _views(u, i, j, x)
+    layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
+
+
+def _rows(s: np.ndarray) -> np.ndarray:
+    """States (m, g, D, N) -> (D, m g, 2N) real, a view."""
+    return pairs(s.reshape(-1, *s.shape[2:])).transpose(1, 0, 2)

@@ -10,28 +10,15 @@ from types import ModuleType
 from typing import Any
 
 from ..backend import complex_dtype, device, namespace
-from ..kernels import kernel
+from ..kernels import kernel as kernel
 from . import modes, taps
-from .linear import linear
-from .modes import chunked, fft, recurrent
+from .linear import linear as linear
+from .modes import chunked as chunked
+from .modes import fft as fft
+from .modes import recurrent as recurrent
 
 Array = Any
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
-__all__ = [
-    "MODES",
-    "check_mode",
-    "chunked",
-    "family",
-    "fft",
-    "kernel",
-    "linear",
-    "modes",
-    "pick",
-    "recurrent",
-    "start",
-    "stepper",
-    "taps",
-]
 
 
 def family(coefficients: tuple) -> ModuleType:
@@ -42,17 +29,16 @@ def family(coefficients: tuple) -> ModuleType:
 def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callable:
     """The scan for `mode`: `y, state, backward = pick(mode, (B, L, D), coefficients)(*coefficients, u, state)`.
 
-    "auto" decides by shapes alone. One input, or a few in a few channels, are steps of the recurrence. Else the
-    products of the chunked mode win, until there are so many modes N, or the window is so long, that the FFT costs
-    less. (Measured on CPUs; the borders are soft.)
+    "auto" decides by shapes alone. One input is a step of the recurrence. Else the products of the chunked mode win,
+    until there are so many modes N, or the window is so long, that the FFT costs less; in short sequences, which are
+    one chunk, later or never. (Measured on CPUs; the borders are soft.)
     """
     check_mode("scan", mode)
     found = family(coefficients)
     if mode == "auto":
-        (B, L, D), size = shape, coefficients[0].shape[1]
-        small = 256 if found is modes else 48
-        few = L == 1 or (L <= 16 and B * D <= 128)
-        mode = "recurrent" if few else "chunked" if size <= small else "fft"
+        L, size = shape[1], coefficients[0].shape[1]
+        few = size <= 48 or (L <= 64 and (found is modes or size <= 96))
+        mode = "recurrent" if L == 1 else "chunked" if few else "fft"
     return getattr(found, mode)
 
 

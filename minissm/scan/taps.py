@@ -20,6 +20,7 @@ subtracts what leaves would be wrong for ever). One transform of everything roun
 from collections.abc import Callable
 from typing import Any
 
+from .. import fast
 from ..backend import device, fft_of, fft_size, namespace
 from ..kernels import band, band_sums, transpose
 
@@ -48,11 +49,14 @@ def recurrent(k: Array, u: Array, past: Array = None) -> tuple:
 
 def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) -> tuple:
     """Q outputs at a time, one product with a band of the kernel: y = (the Q inputs and the U before them) M."""
-    xp, s, k_ = _start(k, u, past)
+    _check(k, u, past)
     U, L = k.shape[1] - 1, u.shape[1]
     if chunk is not None and chunk < 1:
         raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
     Q = min(L, chunk or CHUNK)
+    if second := fast.body("taps.chunked", u):
+        return _checked(u, *second(k, u, past, Q))
+    xp, s, k_ = _start(k, u, past)
     M = transpose(band(k_, Q))  # (D, U + Q, Q)
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
     y = [s[..., i : j + U] @ M[:, : j - i + U, : j - i] for i, j in bounds]
@@ -70,6 +74,9 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
 
 def fft(k: Array, u: Array, past: Array = None) -> tuple:
     """One convolution of all inputs with the kernel, by FFT; what wraps around falls on the first U, which are cut."""
+    _check(k, u, past)
+    if second := fast.body("taps.fft", u):
+        return _checked(u, *second(k, u, past))
     xp, s, k_ = _start(k, u, past)
     F, U, n = fft_of(xp), k.shape[1] - 1, fft_size(s.shape[2])
 
@@ -103,8 +110,8 @@ def stepper(k: Array, dtype: Any) -> Callable:
     return step
 
 
-def _start(k: Array, u: Array, past: Array) -> tuple:
-    """Checks at the door. -> namespace, past and inputs one behind the other (D, B, U + L), k in u's precision."""
+def _check(k: Array, u: Array, past: Array) -> None:
+    """Checks at the door."""
     xp = namespace(k, u, past)
     if u.ndim != 3 or min(u.shape) < 1:
         raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
@@ -115,12 +122,34 @@ def _start(k: Array, u: Array, past: Array) -> tuple:
     if k.ndim != 2 or k.shape[0] != D or k.shape[1] < 1:
         raise ValueError(f"scan: u has D={D} channels, k has shape {tuple(k.shape)}; expected (D, U + 1) with D={D}")
     expected = (B, k.shape[1] - 1, D)
-    if past is None:
-        past = xp.zeros(expected, dtype=u.dtype, device=device(u))
-    if past.shape != expected:
+    if past is not None and past.shape != expected:
         raise ValueError(f"scan: past has shape {tuple(past.shape)}; expected (B, U, D) = {expected}")
+
+
+def _start(k: Array, u: Array, past: Array) -> tuple:
+    """-> namespace, past and inputs one behind the other (D, B, U + L), k in u's precision."""
+    _check(k, u, past)
+    xp = namespace(k, u, past)
+    if past is None:
+        past = xp.zeros((u.shape[0], k.shape[1] - 1, u.shape[2]), dtype=u.dtype, device=device(u))
     s = xp.concat([xp.permute_dims(a, (2, 0, 1)) for a in (xp.astype(past, u.dtype), u)], axis=-1)
     return xp, s, xp.astype(k, u.dtype)
+
+
+def _checked(u: Array, y: Array, end: Array, back: Any) -> tuple:
+    """A second body's results, with the checks at the door of its backward, and zeros for None."""
+
+    def backward(dy: Array, dpast: Array = None) -> tuple:
+        _check_cotangents(u.shape, end.shape, dy, dpast)
+        return back(namespace(u).zeros_like(u) if dy is None else dy, dpast)
+
+    return y, end, backward
+
+
+def _check_cotangents(of_y: tuple, of_past: tuple, dy: Array, dpast: Array) -> None:
+    for name, a, expected in (("dy", dy, of_y), ("dpast", dpast, of_past)):
+        if a is not None and a.shape != expected:
+            raise ValueError(f"scan: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
 
 
 def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
@@ -133,9 +162,7 @@ def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
 def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
     """Checks at the door of a backward. -> dy (D, B, L), zeros for None; ds, to be added to, with dpast at its end."""
     xp, (D, B, length) = namespace(s, dy, dpast), s.shape
-    for name, a, expected in (("dy", dy, (B, length - U, D)), ("dpast", dpast, (B, U, D))):
-        if a is not None and a.shape != expected:
-            raise ValueError(f"scan: {name} has shape {tuple(a.shape)}; expected {expected}")
+    _check_cotangents((B, length - U, D), (B, U, D), dy, dpast)
     ds = xp.zeros_like(s)
     if dpast is not None:
         ds[..., length - U :] += xp.permute_dims(xp.astype(dpast, s.dtype), (2, 0, 1))

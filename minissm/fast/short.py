@@ -1,0 +1,59 @@
+"""scan.chunked for NumPy where the whole sequence is one chunk: one Toeplitz product a channel."""
+
+import numpy as np
+
+from .chunk import (
+    back_edges,
+    back_kernel,
+    complexes,
+    diagonal_sums,
+    into_of,
+    kernel_of,
+    out_of,
+    pairs,
+    powers,
+    toeplitz,
+    transposed,
+)
+
+
+def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None) -> tuple:
+    """y = T u + out h0,  h_last = lam^L h0 + into u;  shapes and gradients as in scan/modes.py.
+
+    Free where u is a view of channels (D, B, L): nothing is copied then, and y and du are such views again.
+    """
+    L, real = u.shape[1], u.dtype
+    v = powers(log_lam, L + 1)
+    T, into, out = toeplitz(kernel_of(c, v[:L]).astype(real)), into_of(v, real), out_of(c, v, real)
+    x = channels(u)
+    y, h_last = x @ T, complexes(x @ into)
+    lam = v[L, :, None].astype(h_last.dtype)
+
+    def state(h: np.ndarray | None) -> np.ndarray:
+        """(B, D, N) -> (D, B, N), contiguous; zeros for None."""
+        return np.zeros_like(h_last) if h is None else np.ascontiguousarray(h.transpose(1, 0, 2), lam.dtype)
+
+    if h0 is not None:
+        y += pairs(state(h0)) @ out.transpose(0, 2, 1)
+        h_last += lam * state(h0)
+
+    def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
+        dys = channels(dy)
+        dx, dh0 = dys @ transposed(T), complexes(dys @ out)
+        dlog_lam, dc = back_kernel(c, v[:L], diagonal_sums(x.transpose(0, 2, 1) @ dys))
+        if h0 is not None or dh_last is not None:
+            h, dh = state(h0), state(dh_last)
+            dx += pairs(dh) @ into.transpose(0, 2, 1)
+            dh0 += lam.conj() * dh
+            dinto, dout = x.transpose(0, 2, 1) @ pairs(dh), dys.transpose(0, 2, 1) @ pairs(h)
+            dlog_e, dc_e = back_edges(c, v, dinto, dout, (h.conj() * dh).sum(axis=1))
+            dlog_lam, dc = dlog_lam + dlog_e, dc + dc_e
+        du = dx.transpose(1, 2, 0)
+        return dlog_lam.astype(log_lam.dtype), dc.astype(c.dtype), du, dh0.transpose(1, 0, 2)
+
+    return y.transpose(1, 2, 0), h_last.transpose(1, 0, 2), backward
+
+
+def channels(u: np.ndarray) -> np.ndarray:
+    """(B, L, D) -> (D, B, L), contiguous."""
+    return np.ascontiguousarray(u.transpose(2, 0, 1))
