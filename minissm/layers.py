@@ -59,8 +59,6 @@ def relu(x: Array) -> tuple:
 
 def gelu(x: Array) -> tuple:
     """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2  (Hendrycks & Gimpel 2016, the tanh form).  Any shape."""
-    if (second := fast.body("gelu", x)) and x.size >= 1 << 14:  # below, more calls cost more than fewer passes save
-        return second(x)
     xp = namespace(x)
     a = math.sqrt(2 / math.pi)
     b = a * 0.044715
@@ -78,6 +76,8 @@ ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu}
 
 def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     """linear, then (activation, linear) for each further p: len(p) - 1 hidden layers.  x (..., D) -> y (..., D)."""
+    if activation == "gelu" and x.size >= 1 << 12 and (second := fast.body("fnn", x)):  # a few tokens: calls cost most
+        return second(p, x)
     act = ACTIVATIONS[activation]
     y, back = linear(p[0], x)
     steps = [back]

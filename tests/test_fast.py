@@ -5,9 +5,9 @@ import importlib
 import numpy as np
 import pytest
 
-from minissm import fast, gradcheck, layers
+from minissm import fast, gradcheck, layers, tree
 from minissm.backend import PLAIN
-from minissm.fast import chunked, gelu
+from minissm.fast import chunked, fnn
 
 from .oracles import draw
 
@@ -29,15 +29,24 @@ def test_other_arrays_get_the_plain_body(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(1,), (2, 3, 5), (7, 11)])
-def test_gelu_agrees_with_the_plain_body(shape, dtype, rng, monkeypatch):
-    monkeypatch.setattr(gelu, "BLOCK", 10)  # blocks, the last one smaller
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("shape", [(1, 3), (2, 5, 3), (13, 3)])
+def test_fnn_agrees_with_the_plain_body(shape, depth, dtype, rng, monkeypatch):
+    monkeypatch.setattr(fnn, "FEWEST", 4)  # blocks of rows, the last one smaller
+    monkeypatch.setattr(fnn, "PRODUCT", 0)
+    p = tree.map(lambda a: (a + 0.1 * draw(rng, *a.shape)).astype(dtype), layers.Fnn(depth).init(rng, 3))
     x, dy = 3 * draw(rng, *shape, dtype=dtype), draw(rng, *shape, dtype=dtype)
-    y, back = gelu.gelu(x)
-    gradcheck(gelu.gelu, x.astype(np.float64))
+    given = [a.copy() for a in (x, dy, *tree.leaves(p))]
+    y, back = fnn.fnn(p, x)
+    if dtype == np.float64:
+        gradcheck(fnn.fnn, p, x)
     monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
-    y_plain, back_plain = layers.gelu(x)
-    tolerance = 1e-6 if dtype == np.float32 else 1e-14
-    for a, b in ((y, y_plain), (back(dy), back_plain(dy))):
+    y_plain, back_plain = layers.fnn(p, x)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    ours, plain, again = (tree.leaves(t) for t in ((y, back(dy)), (y_plain, back_plain(dy)), (y, back(dy))))
+    for a, b, c in zip(ours, plain, again, strict=True):
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, abs(b).max()))
+        np.testing.assert_array_equal(a, c)
+    for a, b in zip((x, dy, *tree.leaves(p)), given, strict=True):
+        np.testing.assert_array_equal(a, b)

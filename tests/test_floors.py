@@ -17,7 +17,7 @@ FLOORS = (
         "fast.attention",
         "fast.chunked",
         "fast.fft",
-        "fast.gelu",
+        "fast.fnn",
         "fast.linear",
         "fast.selective",
         "fast.step",

@@ -629,9 +629,8 @@ MISTAKES = [
     ),
     Mistake("rows are put back a place too early", "layers.py", 'side="right"', 'side="left"', "layers"),
     Mistake("the rows are dropped behind the first block", "model.py", "i == last", "i == 0", "model"),
-    Mistake(
-        "gelu forgets what its derivative adds beside the gate", "fast/gelu.py", "d += ss\n", "d += 0 * ss\n", "fast"
-    ),
+    Mistake("fnn's slope forgets the gate", "fast/fnn.py", "    a += s\n", "    a += 0 * s\n", "fast"),
+    Mistake("fnn: a bias gets the gradient of the last rows", "fast/fnn.py", 'dp["b"] +=', 'dp["b"][:] =', "fast"),
     # ---- tasks
     Mistake(
         "copying: <COPY> overwrites the last letter",

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import PLAIN, is_numpy, namespace
-from . import attention, chunked, fft, gelu, linear, selective, step, taps
+from . import attention, chunked, fft, fnn, linear, selective, step, taps
 
 NUMPY: dict[str, Callable] = {
     "attention": attention.attention,
     "chunked": chunked.chunked,
     "fft": fft.fft,
-    "gelu": gelu.gelu,
+    "fnn": fnn.fnn,
     "linear": linear.linear,
     "selective_scan": selective.selective_scan,
     "stepper": step.stepper,

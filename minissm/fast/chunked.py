@@ -83,7 +83,7 @@ def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: M
     pieces, buffers = _buffers(3, u, Q)
     for i, j in pieces:
         x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
-        _gather(u, i, j, x)
+        x, ys = _gather(u, i, j, x), _room(y, i, j, ys)
         np.matmul(x, m.into, out=_rows(s[i + 1 : j + 1]))
         for k in range(i, j):
             np.multiply(lam, s[k], out=more)
@@ -112,8 +112,7 @@ def _backward(
     more = np.empty_like(dh)
     for i, j in reversed(pieces):
         x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
-        _gather(u, i, j, x)
-        _gather(dy, i, j, dys)
+        x, dys, dx = _gather(u, i, j, x), _gather(dy, i, j, dys), _room(du, i, j, dx)
         ds[j - i] = dh
         np.matmul(dys, m.out, out=_rows(ds[: j - i]))
         for k in range(j - i - 1, -1, -1):
@@ -146,14 +145,28 @@ def _views(u: np.ndarray, i: int, j: int, x: np.ndarray) -> tuple[np.ndarray, np
     return of_u.transpose(3, 1, 0, 2), x.reshape(D, j - i, g, Q)
 
 
-def _gather(u: np.ndarray, i: int, j: int, x: np.ndarray) -> None:
-    source, target = _views(u, i, j, x)
-    layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
+def _room(u: np.ndarray, i: int, j: int, buffer: np.ndarray) -> np.ndarray:
+    """Where chunks i..j of u (g, M Q, D) are to be written as (D, rows, Q): in u itself, if its channels lie so."""
+    if len(u) > 1 or u.strides[1] != u.itemsize:
+        return buffer
+    Q = buffer.shape[2]
+    return u[0, i * Q : j * Q].T.reshape(u.shape[2], j - i, Q)
+
+
+def _gather(u: np.ndarray, i: int, j: int, buffer: np.ndarray) -> np.ndarray:
+    """Chunks i..j of u as (D, rows, Q)."""
+    x = _room(u, i, j, buffer)
+    if x is buffer:
+        source, target = _views(u, i, j, x)
+        layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
+    return x
 
 
 def _scatter(x: np.ndarray, u: np.ndarray, i: int, j: int) -> None:
-    target, source = _views(u, i, j, x)
-    layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
+    """What was computed in `_room`, to u."""
+    if not np.may_share_memory(x, u):
+        target, source = _views(u, i, j, x)
+        layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
 
 
 def _rows(s: np.ndarray) -> np.ndarray:
