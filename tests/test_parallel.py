@@ -1,8 +1,15 @@
 """The halves of a batch: cut by shapes alone, each done once, in order."""
 
+import contextvars
+import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from minissm.fast import parallel
 
@@ -32,3 +39,72 @@ def test_one_thread_means_this_thread():
 def test_an_error_in_a_part_comes_out():
     with pytest.raises(ZeroDivisionError):
         parallel.each(lambda n: 1 / n, [1, 0])
+
+
+def blas_threads():
+    return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+
+def test_the_limit_is_that_of_blas_too_and_of_one_that_is_loaded_later():
+    code = """
+from minissm.fast import parallel
+with parallel.threads(1):
+    import scipy.linalg.blas
+    from threadpoolctl import threadpool_info
+    assert {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"} == {1}
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_limits_that_overlap_leave_nothing_behind():
+    before = blas_threads()
+    first, second = parallel.threads(1), parallel.threads(1)
+    first.__enter__()
+    other = contextvars.copy_context()  # another thread's
+    other.run(second.__enter__)
+    first.__exit__(None, None, None)
+    assert blas_threads() == {1}
+    other.run(second.__exit__, None, None, None)
+    assert blas_threads() == before
+    assert parallel.each(lambda _: threading.current_thread().name[:7], [0, 1]) == ["minissm"] * 2
+
+
+def test_none_inside_a_limit_lifts_it():
+    with parallel.threads(1), parallel.threads(None):
+        assert blas_threads() == {parallel._cores()}
+
+
+@pytest.mark.parametrize("nested", [lambda: parallel.each(abs, [1, -2]), lambda: parallel.each(abs, [-3])])
+def test_a_part_may_call_each_again(nested):
+    outer = threading.Thread(target=lambda: results.append(parallel.each(lambda _: nested(), [0, 1])), daemon=True)
+    results = []
+    outer.start()
+    outer.join(20)
+    assert results == [[nested(), nested()]]
+
+
+def test_a_part_sees_the_errstate_of_its_caller():
+    zero = np.zeros(1)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        parallel.each(lambda n: 1 / zero, [0, 1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_made_by_fork_has_threads_of_its_own():
+    parallel.each(abs, [1, 2])
+    child = multiprocessing.get_context("fork").Process(target=parallel.each, args=(abs, [1, 2]))
+    child.start()
+    child.join(20)
+    assert child.exitcode == 0
+
+
+def test_at_the_end_of_python_the_parts_come_one_by_one():
+    code = """
+import atexit
+from minissm.fast import parallel
+atexit.register(lambda: print(parallel.each(abs, [1, -2])))
+parallel.each(abs, [3, 4])
+    """
+    done = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout == "[1, 2]\n"
