@@ -17,15 +17,16 @@ from ... import backend
 from ...progress import Progress
 from ...train import keep_freed_memory
 from .. import machine
-from . import cores, floor, memory, ours, peers, training, workloads
+from . import cores, floor, floor_training, memory, ours, peers, training, workloads
 from .case import Case, Method, errors
 from .growth import growth
 from .limits import limits
 from .timing import Rounds, interleave, spread
 
 CASES = {**workloads.CASES, "W7": training.CASES}
+FLOORS = {**floor.METHODS, **floor_training.METHODS}
 PARTS = (*CASES, "growth")
-FULL, QUICK = Rounds(5, 25, 3.0), Rounds(1, 15, 1.5)
+FULL, QUICK = Rounds(5, 25, 2.5), Rounds(1, 12, 1.2)
 LONGEST = {True: 8 * 1024, False: 64 * 1024}  # of growth; True: quick
 FORCING = {
     "OPENBLAS_CORETYPE": "NumPy's products run by another kernel than this processor would get",
@@ -154,17 +155,16 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
 
 
 def methods_of(case: Case, place: str, found: Sequence[ModuleType]) -> list[Method]:
-    """Ours, the default first; then the peers'; then the floor that no method can pass."""
+    """Ours, the default first; then the peers'; then the floor, of which only the time is asked."""
     here = replace(case, arrays=backend.to(case.arrays, place), more=_moved(case.more, place))
     if case.workload == "W7":
-        return training.ours(here) + [m for peer in found if hasattr(peer, "TRAINING") for m in peer.TRAINING(case)]
-    makers = [("minissm", ours.METHODS, here)]
-    makers += [(peer.__name__.split(".")[-1].strip("_"), peer.METHODS, case) for peer in found]
-    methods = [Method(n, o, r, r) for o, table, c in makers for n, r in table.get(case.workload, _none)(c)]
-    if place == "numpy":
-        bare = floor.METHODS.get(case.workload, _none)(case)
-        methods += [Method(name, "limit", run, tuple) for name, run in bare]
-    return methods
+        methods = training.ours(here) + [m for peer in found if hasattr(peer, "TRAINING") for m in peer.TRAINING(case)]
+    else:
+        makers = [("minissm", ours.METHODS, here)]
+        makers += [(peer.__name__.split(".")[-1].strip("_"), peer.METHODS, case) for peer in found]
+        methods = [Method(n, o, r, r) for o, table, c in makers for n, r in table.get(case.workload, _none)(c)]
+    floors = FLOORS.get(case.workload, _none)(case) if place == "numpy" else ()
+    return methods + [Method(name, "limit", run, tuple) for name, run in floors]
 
 
 def _none(case: Case) -> Iterator[Any]:

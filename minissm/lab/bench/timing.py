@@ -1,10 +1,17 @@
-"""Times of methods that are run in turn, so that what disturbs the machine disturbs all of them."""
+"""Times of methods that are run in turn, so that what disturbs the machine disturbs all of them.
 
+Some give their memory back only after they have returned (XLA does, on threads of its own): before each call there is
+a pause, and each round has an order of its own, so that nobody always follows the same one.
+"""
+
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
+
+PAUSE = 0.1  # seconds, after calls four times as long or longer
 
 
 @dataclass(frozen=True)
@@ -21,19 +28,23 @@ def interleave(
     rounds: Rounds,
     clock: Callable[[], float] = time.perf_counter,
     finish: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Any, list[float]]:
     """Seconds of every run of every method, round by round. finish() returns when the device has nothing left to do."""
     times: dict[Any, list[float]] = {name: [] for name in runs}
+    orders, last = random.Random(0), 0.0
     for i in range(rounds.most):
-        for name, run in runs.items():
+        for name in orders.sample(list(runs), len(runs)):
             mine = times[name]
             if i >= rounds.least and sum(mine) * (len(mine) + 1) / len(mine) > rounds.seconds:
                 continue
             finish()
+            sleep(min(PAUSE, last / 4))
             start = clock()
-            result = run()
+            result = runs[name]()
             finish()
-            mine.append(clock() - start)
+            last = clock() - start
+            mine.append(last)
             del result  # freeing it belongs to nobody's time
     return times
 
