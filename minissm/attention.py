@@ -78,7 +78,7 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
     y, back_out = linear(p["out"], join_heads(o))
 
     def backward(dy: Array, dstate: dict | None = None) -> tuple:
-        dout, do = back_out(xp.zeros_like(y) if dy is None else dy)
+        dout, do = back_out(xp.zeros_like(x) if dy is None else dy)
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
             dk, dv = (d if dstate[name] is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))

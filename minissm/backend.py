@@ -108,9 +108,14 @@ def like(array: Any, reference: Any) -> Any:
     return array if is_numpy(xp) else xp.asarray(array, device=device(reference))
 
 
+def check_shapes(who: str, *given: tuple[str, Any, tuple]) -> None:
+    """Each is (name, array or None, the shape that it must have)."""
+    for name, a, shape in given:
+        if a is not None and a.shape != shape:
+            raise ValueError(f"{who}: {name} has shape {tuple(a.shape)}; expected {tuple(shape)}")
+
+
 def cotangents(who: str, *given: tuple[str, Any, Any]) -> list:
     """Checks at the door of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
-    for name, d, y in given:
-        if d is not None and d.shape != y.shape:
-            raise ValueError(f"{who}: {name} has shape {tuple(d.shape)}; expected {tuple(y.shape)}")
+    check_shapes(who, *((name, d, y.shape) for name, d, y in given))
     return [namespace(y, d).zeros_like(y) if d is None else d for _, d, y in given]

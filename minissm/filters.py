@@ -12,7 +12,7 @@ Model.memory).
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -106,7 +106,31 @@ def s4d(p: dict) -> tuple:
 
 
 @dataclass(frozen=True)
-class Trig:
+class Window:
+    """The options of a filter with a window. word: how the errors call it."""
+
+    word: ClassVar[str] = "window"
+    window: int | None = None
+    slow: float | None = None
+
+    def __post_init__(self) -> None:
+        whole(self, self.word, "window", least=1, optional=True)
+        share(self, self.word, "slow")
+
+    def at(self, place: float | None) -> Any:
+        """Short windows first, long ones last, where half of the channels begin as sums over the past."""
+        if place is None:
+            return self
+        window = self.window or round(NARROW * (BROAD / NARROW) ** place)
+        return replace(self, window=window, slow=place / 2 if self.slow is None else self.slow)
+
+    def state_size(self, channels: int) -> int:
+        """Real numbers of memory."""
+        return channels * (self.window or BROAD)
+
+
+@dataclass(frozen=True)
+class Trig(Window):
     """k_j = c1 cos(2 pi a1 j / (U+1)) + c2 sin(2 pi a2 j / (U+1)), 0 <= j <= U: the filter of arXiv 2405.19036.
 
     window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
@@ -114,18 +138,10 @@ class Trig:
     (None: 0 in the first layer to .5 in the last.) Without a place both are as in the last.
     """
 
-    window: int | None = None
-    slow: float | None = None
-
-    def __post_init__(self) -> None:
-        whole(self, "trig", "window", least=1, optional=True)
-        share(self, "trig", "slow")
+    word: ClassVar[str] = "trig"
 
     def __call__(self, p: dict) -> tuple:
         return trig(p, self.window or BROAD)
-
-    def at(self, place: float | None) -> "Trig":
-        return _in_place(self, place)
 
     def init(self, rng: np.random.Generator, channels: int) -> dict:
         U = self.window or BROAD
@@ -136,10 +152,6 @@ class Trig:
 
     def size(self, channels: int) -> int:
         return 4 * channels
-
-    def state_size(self, channels: int) -> int:
-        """Real numbers of memory."""
-        return channels * (self.window or BROAD)
 
 
 def trig(p: dict, U: int) -> tuple:
@@ -160,7 +172,7 @@ def trig(p: dict, U: int) -> tuple:
 
 
 @dataclass(frozen=True)
-class Fir:
+class Fir(Window):
     """k_j = any numbers, 0 <= j <= U: a finite impulse response with free taps.
 
     window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
@@ -168,19 +180,11 @@ class Fir:
     the first layer to .5 in the last.) Without a place both are as in the last.
     """
 
-    window: int | None = None
-    slow: float | None = None
-
-    def __post_init__(self) -> None:
-        whole(self, "fir", "window", least=1, optional=True)
-        share(self, "fir", "slow")
+    word: ClassVar[str] = "fir"
 
     def __call__(self, p: dict) -> tuple:
         k = p["k"]
         return k, lambda dk: {"k": namespace(k).astype(dk, k.dtype)}
-
-    def at(self, place: float | None) -> "Fir":
-        return _in_place(self, place)
 
     def init(self, rng: np.random.Generator, channels: int) -> dict:
         U = self.window or BROAD
@@ -193,18 +197,6 @@ class Fir:
 
     def size(self, channels: int) -> int:
         return channels * ((self.window or BROAD) + 1)
-
-    def state_size(self, channels: int) -> int:
-        """Real numbers of memory."""
-        return channels * (self.window or BROAD)
-
-
-def _in_place(f: Any, place: float | None) -> Any:
-    """Short windows first, long ones last, where half of the channels begin as sums over the past."""
-    if place is None:
-        return f
-    window = f.window or round(NARROW * (BROAD / NARROW) ** place)
-    return replace(f, window=window, slow=place / 2 if f.slow is None else f.slow)
 
 
 def _spread(channels: int, part: float) -> np.ndarray:

@@ -95,7 +95,7 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     y = sequences(v @ p["w_out"] + p["b_out"])
 
     def backward(dy: Array, dstate: Array = None) -> tuple:
-        dys = flat(xp.zeros_like(y) if dy is None else dy)
+        dys = flat(xp.zeros_like(x) if dy is None else dy)
         dv = dys @ p["w_out"].T
         du, ddt, dA, dB, dC, dstate = back_scan(sequences(dv), dstate)
         dB, dC, dz = flat(dB), flat(dC), back_softplus(flat(ddt))

@@ -40,7 +40,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     y = xp.reshape(y, x.shape)
 
     def backward(dy: Array, dstate: Array = None) -> tuple:
-        dys = flat(xp.zeros_like(y) if dy is None else dy)
+        dys = flat(xp.zeros_like(x) if dy is None else dy)
         dv = p["w_out"] @ dys.T
         *dcoefficients, du, dstate = back_scan(_sequences(xp, dv, B, L), dstate)
         du = _channels(xp, du)

@@ -945,8 +945,8 @@ MISTAKES = [
     Mistake(
         "windows do not follow the place",
         "filters.py",
-        "if place is None:\n        return f",
-        "if True:\n        return f",
+        "if place is None:\n            return self",
+        "if True:\n            return self",
         "filters",
     ),
     # ---- the selective layer and the LSTM

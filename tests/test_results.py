@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from minissm.files import alone_in
 from minissm.lab import compare, results
 from minissm.lab.compare import Config, resume, run
+from minissm.lab.lock import alone_in
 
 CONFIG = Config("copying", ("ssm", "fnn0"), seeds=2, steps=30, budget=600)
 

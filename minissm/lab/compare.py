@@ -23,7 +23,6 @@ import numpy as np
 
 from ..backend import cupy, like, to
 from ..checks import whole
-from ..files import alone_in, remove_parts
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import check_mode
@@ -32,6 +31,7 @@ from ..tasks import TASKS
 from ..train import EVERY, LR, evaluate, fit
 from . import results
 from .budget import at_budget, model_for
+from .lock import alone_in, remove_parts
 from .machine import processor
 from .workers import Terminated, in_process, in_processes, stop_signals
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import load, save
-from ..files import alone_in, write_whole
+from ..files import write_whole
 from ..model import Model
 from ..train import Scores, look_steps
+from .lock import alone_in
 
 KEY = ("task", "model", "seed", "lr")  # what tells one run from another; beside it and what was known before
 NUMBER = int | float | None

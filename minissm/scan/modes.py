@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import complex_dtype, device, fft_of, fft_size, namespace
+from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace
 from ..kernels import diagonal_sums, edges, kernel_of, pair, powers, toeplitz, transpose, unpair
 
 CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to twice as many is one chunk
@@ -195,9 +195,7 @@ def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
 def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
     """Checks at the door of a backward. -> dy (zeros for None), dh_last in the precision of h (None stays None)."""
     xp = namespace(h, dy, dh_last)
-    for name, a, expected in (("dy", dy, shape), ("dh_last", dh_last, h.shape)):
-        if a is not None and a.shape != expected:
-            raise ValueError(f"scan: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
+    check_shapes("scan", ("dy", dy, shape), ("dh_last", dh_last, h.shape))
     if dy is None:
         dy = xp.zeros(shape, dtype=xp.real(h).dtype, device=device(h))
     return dy, None if dh_last is None else xp.astype(dh_last, h.dtype)

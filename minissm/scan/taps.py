@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import device, fft_of, fft_size, namespace
+from ..backend import check_shapes, device, fft_of, fft_size, namespace
 from ..kernels import band, band_sums, transpose
 
 CHUNK = 32  # outputs of one product
@@ -140,16 +140,10 @@ def _checked(u: Array, y: Array, end: Array, back: Any) -> tuple:
     """A second body's results, with the checks at the door of its backward, and zeros for None."""
 
     def backward(dy: Array, dpast: Array = None) -> tuple:
-        _check_cotangents(u.shape, end.shape, dy, dpast)
+        check_shapes("scan", ("dy", dy, u.shape), ("dpast", dpast, end.shape))
         return back(namespace(u).zeros_like(u) if dy is None else dy, dpast)
 
     return y, end, backward
-
-
-def _check_cotangents(of_y: tuple, of_past: tuple, dy: Array, dpast: Array) -> None:
-    for name, a, expected in (("dy", dy, of_y), ("dpast", dpast, of_past)):
-        if a is not None and a.shape != expected:
-            raise ValueError(f"scan: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
 
 
 def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
@@ -162,7 +156,7 @@ def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
 def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
     """Checks at the door of a backward. -> dy (D, B, L), zeros for None; ds, to be added to, with dpast at its end."""
     xp, (D, B, length) = namespace(s, dy, dpast), s.shape
-    _check_cotangents((B, length - U, D), (B, U, D), dy, dpast)
+    check_shapes("scan", ("dy", dy, (B, length - U, D)), ("dpast", dpast, (B, U, D)))
     ds = xp.zeros_like(s)
     if dpast is not None:
         ds[..., length - U :] += xp.permute_dims(xp.astype(dpast, s.dtype), (2, 0, 1))
