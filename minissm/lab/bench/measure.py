@@ -26,7 +26,7 @@ from .timing import Rounds, interleave, spread
 CASES = {**workloads.CASES, "W7": training.CASES}
 FLOORS = {**floor.METHODS, **floor_training.METHODS}
 PARTS = (*CASES, "growth")
-FULL, QUICK = Rounds(5, 25, 2.5), Rounds(1, 12, 1.2)
+FULL, QUICK = Rounds(5, 25, 3.0), Rounds(1, 12, 1.2)
 LONGEST = {True: 8 * 1024, False: 64 * 1024}  # of growth; True: quick
 FORCING = {
     "OPENBLAS_CORETYPE": "NumPy's products run by another kernel than this processor would get",
