@@ -32,14 +32,6 @@ def measured(found: Sequence[dict[str, Any]]) -> str:
 
 
 def _section(report: dict[str, Any]) -> str:
-    packages = ", ".join(f"{name} {v}" for name, v in {**report["packages"], **report["peers"]}.items())
-    lines = [
-        f"## {report['processor']}",
-        "",
-        f"{report['date']}, {table.in_words(report['cores'])}; {packages}; {report['blas']}.",
-    ]
-    lines += ["", f"Not installed, so not measured: {', '.join(report['missing'])}."] if report["missing"] else []
-    lines += [f"\nWarning: {warning}." for warning in report["warnings"]]
     most = max((r["threads"] for r in report["rows"]), default=1)
     parts = [
         ("\n".join([table.tally(report), "", *(f"- {line}" for line in table.READING)]), table.ratio_rows(report)),
@@ -48,15 +40,14 @@ def _section(report: dict[str, Any]) -> str:
         ("What the processor can do:", table.limit_rows(report)),
         (table.GROWTH, table.growth_rows(report)),
     ]
-    for said, rows in parts:
-        lines += ["", said, "", *_table(rows)]
-    return "\n".join([*lines, ""])
+    lines = [f"## {report['processor']}", *table.heading(report)]
+    return "\n\n".join([*lines, *(f"{said}\n\n{_table(rows)}" for said, rows in parts)]) + "\n"
 
 
-def _table(rows: table.Rows) -> list[str]:
+def _table(rows: table.Rows) -> str:
     """In Markdown."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def page(text: str, folder: Path) -> str:

@@ -11,8 +11,6 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from ... import backend
 from ...progress import Progress
 from ...train import keep_freed_memory
@@ -134,7 +132,7 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
     checked = {}
     for m in methods:  # the first call, in which a compiler compiles
         outputs = m.check()
-        checked[m] = errors(_numpy(outputs), reference) if first and outputs else (None, None)
+        checked[m] = errors(outputs, reference) if first and outputs else (None, None)
         if m.check is not m.run:
             m.run()
     most = 2.0 if request.quick else math.inf  # seconds; quick repeats no longer ones for their memory
@@ -175,16 +173,14 @@ def _moved(more: dict, place: str) -> dict:
     return more | {"params": backend.to(more["params"], place)} if "params" in more else more
 
 
-def _numpy(outputs: tuple) -> tuple:
-    return tuple(a.get() if hasattr(a, "get") else np.asarray(a) for a in outputs)
-
-
 def _beside_y(case: Case, m: Method) -> int:
     """Bytes that a run of steps takes, without the y of this step and of the last, which the caller holds."""
     return max(0, memory.of_numpy(m.run) - 2 * case.arrays["u"][0].nbytes)
 
 
 def _bytes(m: Method) -> int | None:
-    """By the process's high-water mark; without one, only NumPy's own memory can be told."""
+    """By the process's high-water mark; without one, only NumPy's own memory can be told. A floor takes none."""
+    if m.owner == "limit":
+        return None
     measured = memory.of_process(m.run)
     return memory.of_numpy(m.run) if measured is None and m.owner == "minissm" else measured

@@ -85,9 +85,9 @@ def goal_rows(report: dict[str, Any]) -> Rows:
 
 
 def judged(v: Verdict) -> tuple[str, str]:
-    """The goal, and met or missed."""
+    """The goal, if there is one, and met or missed."""
     if v.goal is None:
-        return "none", ""
+        return "", ""
     said = {True: "met", False: "MISSED", None: "not measured"}[v.met]
     return f"{'<=' if v.at_most else '>='} {v.goal:g}", said
 
