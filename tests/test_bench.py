@@ -13,7 +13,7 @@ from minissm.cli import main
 from minissm.lab import machine
 from minissm.lab.bench import command, cores, goals, growth, limits, measure, memory, page, peers, table, workloads
 from minissm.lab.bench.case import error, errors
-from minissm.lab.bench.timing import PAUSE, Rounds, interleave, spread
+from minissm.lab.bench.timing import PAUSE, TURN, Rounds, interleave, spread
 
 
 @pytest.fixture
@@ -51,7 +51,8 @@ def test_methods_run_in_turn_and_slow_ones_less_often():
 
 def test_nobody_always_follows_the_same_one():
     order = []
-    interleave({name: lambda name=name: order.append(name) for name in "abc"}, Rounds(12, 12, 0.0))
+    runs = {name: lambda name=name: order.append(name) for name in "abc"}
+    interleave(runs, Rounds(12, 12, 0.0), clock=lambda: len(order))
     assert {name: order.count(name) for name in "abc"} == dict.fromkeys("abc", 12)
     for name in "abc":
         before = [order[i - 1] for i in range(1, len(order)) if order[i] == name]
@@ -77,6 +78,16 @@ def test_what_a_method_leaves_behind_has_ended_before_the_next_begins():
         assert times["a"] == pytest.approx([seconds] * 3)
         assert pauses == pytest.approx([0.0, pause, pause])
         pauses.clear()
+
+
+def test_short_calls_are_repeated_in_their_turn():
+    now = [0.0]
+
+    def run():
+        now[0] += TURN / 4.5
+
+    times = interleave({"a": run}, Rounds(3, 3, 0.0), lambda: now[0], sleep=lambda seconds: None)
+    assert times["a"] == pytest.approx([TURN / 4.5] * (1 + 4 + 4), rel=1e-6)
 
 
 def test_a_time_ends_when_the_device_has_finished():

@@ -1089,8 +1089,8 @@ MISTAKES = [
     Mistake(
         "bench: the clock stops before the device does",
         "lab/bench/timing.py",
-        "            finish()\n            last = clock()",
-        "            last = clock()",
+        "                finish()\n                last = clock()",
+        "                last = clock()",
         "bench",
     ),
     Mistake(
@@ -1117,8 +1117,8 @@ MISTAKES = [
     Mistake(
         "bench: the pause counts as time of the next method",
         "lab/bench/timing.py",
-        "            sleep(min(PAUSE, last / 4))\n            start = clock()",
-        "            start = clock()\n            sleep(min(PAUSE, last / 4))",
+        "                start = clock()\n",
+        "                start = clock()\n                sleep(min(PAUSE, last / 4))\n",
         "bench",
     ),
     Mistake(
