@@ -32,7 +32,7 @@ def interleave(
     finish: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Any, list[float]]:
-    """Seconds of every call of every method, in their order. finish() returns when the device has nothing left to do."""
+    """Seconds of every call, by method, in their order. finish() returns when the device has nothing left to do."""
     times: dict[Any, list[float]] = {name: [] for name in runs}
     orders, last = random.Random(0), 0.0
     for i in range(rounds.most):
