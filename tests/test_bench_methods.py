@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minissm import losses, scan
-from minissm.lab.bench import floor, measure, ours, peers, training, workloads
+from minissm.lab.bench import floor, floor_training, measure, ours, peers, training, workloads
 from minissm.lab.bench.case import errors
 from minissm.lab.budget import model_for
 from minissm.tasks import copying
@@ -114,13 +114,67 @@ def test_the_loss_that_is_compared_is_that_of_the_task():
     assert float(training.scored(net, params, case.arrays)[0]) == pytest.approx(float(loss))
 
 
-def test_the_floor_of_attention_leaves_its_inputs_alone():
-    case = CASES["W6"]()
-    before = {n: a.copy() for n, a in case.arrays.items()}
-    ((_, run),) = floor.attend(case)
+def calls(case):
+    """Of a floor, as it is run."""
+    ((_, run),) = measure.FLOORS[case.workload](case)
     run()
-    for n, a in case.arrays.items():
-        np.testing.assert_array_equal(a, before[n])
+    return run.args[0]
+
+
+def multiplications(case):
+    """Of all products of a floor."""
+    products = [c for c in calls(case) if c.func is np.matmul]
+    return sum(c.args[0].size * c.args[1].shape[-1] for c in products)
+
+
+def test_the_floor_of_a_filter_is_its_transforms():
+    B, L, D, U = 2, 11, 3, 5
+    found = calls(workloads.window(B, L, D, U))
+    assert len(found) == 4 * B + 2  # u, y, dy, du; k, dk
+    assert [c().shape for c in found[:3]] == [(D, 9), (D, 9), (D, 16)]
+
+
+@pytest.mark.parametrize("L", [1, 64, 65, 700])
+def test_the_floor_of_attention_has_all_scores_that_are_seen(L):
+    H, P, Q = 2, 4, floor.COLUMNS
+    found = calls(workloads.attend(1, H, L, P))
+    exps = sum(c.args[0].size for c in found if c.func is np.exp)
+    assert H * L * (L + 1) <= exps <= H * (L + Q) * (L + Q)
+    assert multiplications(workloads.attend(1, H, L, P)) >= 7 * H * P * L * (L + 1) / 2
+    assert all(np.isfinite(c.args[0]).all() for c in found)
+
+
+def test_the_floor_of_a_step_is_the_products_of_its_blocks():
+    """By hand; two mixers, so that an FNN sees all rows and one sees those alone that have a loss."""
+    task, B, L, D, H = copying(2, 5), 5, 10, 6, 2
+    net = model_for("ssm(modes=3) + fnn1 + attn + fnn1(width=7)", task, D)
+    case = training.case("a", net, task, B, L)
+    R, wanted, E, V = B * L, np.count_nonzero(case.arrays["weights"]), 2 * D, task.vocab
+    assert wanted < R
+    scan, attn = 3 * E * B * L * L, 6 * B * H * L * L * (D // H)
+    projections = 3 * R * D * (2 * E + 3 * D + D)
+    fnns = 3 * 2 * D * (R * 4 * D + wanted * 7)
+    expected = R * V * D + scan + attn + projections + fnns + 3 * wanted * D * V
+    assert multiplications(case) == expected
+    assert sum(c.args[0].size for c in calls(case) if c.func is np.tanh) == R * 4 * D + wanted * 7
+
+
+def test_the_floor_of_long_sequences_goes_by_chunks():
+    """Three products of a chunk forward and six back, two thirds of them with the 2 N numbers of a state."""
+    E, Q, N, B, M = 3, floor_training.CHUNK, 2, 2, 3
+    views = [floor.room(E, B * M * Q) for _ in range(4)]
+    products = floor_training.chunks(B, M * Q, N, *views)
+    count = sum(c.args[0].size * c.args[1].shape[-1] for c in products)
+    assert count == B * M * E * (3 * Q * Q + 6 * Q * 2 * N)
+    floor.run(products)
+
+
+def test_floors_write_nothing_that_a_case_holds():
+    for case in (CASES[name]() for name in ("W4", "W6", "W7 ssm", "W7 attn")):
+        before = {n: a.copy() for n, a in case.arrays.items()}
+        calls(case)
+        for n, a in case.arrays.items():
+            np.testing.assert_array_equal(a, before[n])
 
 
 def test_steps_go_on_from_the_state_before():

@@ -56,12 +56,14 @@ def test_a_report_becomes_a_section(tmp_path):
     ]
     (tmp_path / "bench-a-cpu.json").write_text(json.dumps(report(rows, limits=limits, growth=grown)))
     text = document.page(f"by hand\n{document.MEASURED}\nold\n", tmp_path)
-    assert text.startswith(f"by hand\n{document.MEASURED}\n\n## A CPU\n\n2026-11-25, 2 cores")
+    assert text.startswith(
+        f"by hand\n{document.MEASURED}\n\n## A CPU\n\nminissm bench, full, 2026-11-25: A CPU, 2 cores\n\n"
+    )
     assert "old" not in text
-    assert "| W1 | B 8, L 4096 | 10 | 44 (torch, m) | 4.40 | >= 5 | MISSED |" in text
-    assert "| W1 | B 8, L 4096 | 8 | 16 (jax, m) | 2.00 |" in text
-    assert "| W1 | ssm, chunked | exponent in L of time | 1.20 | <= 1.1 | MISSED |" in text
-    assert "Not installed, so not measured: jax." in text
+    assert "| W1 state space scan | B 8, L 4096 | 10 | 44 (torch m) | 4.40 | >= 5 | MISSED |  |" in text
+    assert "| W1 state space scan | B 8, L 4096 | 8 | 16 (jax m) | 2.00 |" in text
+    assert "| W1 state space scan | ssm, chunked | exponent in L of time | 1.20 | <= 1.1 | MISSED |" in text
+    assert "Not installed, so not measured: jax\n" in text
 
 
 def test_a_page_without_the_line_is_refused(tmp_path):

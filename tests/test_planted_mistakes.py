@@ -1089,8 +1089,8 @@ MISTAKES = [
     Mistake(
         "bench: the clock stops before the device does",
         "lab/bench/timing.py",
-        "            finish()\n            mine.append",
-        "            mine.append",
+        "                finish()\n                last = clock()",
+        "                last = clock()",
         "bench",
     ),
     Mistake(
@@ -1106,6 +1106,41 @@ MISTAKES = [
         "np.polyfit(x, y, 1)[0]",
         "np.polyfit(x, y, 1)[0] / 2",
         "bench",
+    ),
+    Mistake(
+        "bench: the exponent is that of the shortest sequences",
+        "lab/bench/growth.py",
+        "points[min(len(points) // 2, len(points) - 2) :]",
+        "points",
+        "bench",
+    ),
+    Mistake(
+        "bench: the pause counts as time of the next method",
+        "lab/bench/timing.py",
+        "                start = clock()\n",
+        "                start = clock()\n                sleep(min(PAUSE, last / 4))\n",
+        "bench",
+    ),
+    Mistake(
+        "bench: every round has the same order",
+        "lab/bench/timing.py",
+        "orders.sample(list(runs), len(runs))",
+        "list(runs)",
+        "bench",
+    ),
+    Mistake(
+        "bench: what a floor allows is what was measured",
+        "lab/bench/goals.py",
+        "most=ratio(peer, floor)",
+        "most=ratio(peer, ours(rows))",
+        "bench",
+    ),
+    Mistake(
+        "bench: the floor of a step has rows without a loss behind the last mixer",
+        "lab/bench/floor_training.py",
+        "fnn(R if i < last else wanted",
+        "fnn(R if i else wanted",
+        "bench_methods",
     ),
 ]
 

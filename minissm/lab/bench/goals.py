@@ -1,7 +1,8 @@
 """What the library promises of its speed, by the kind of processor, and whether a report keeps it.
 
 Ratios are of medians on one core. Against a peer: the time of the fastest method of torch and jax, over that of
-minissm's default method. A peer whose result is wrong (an error above WRONG) doesn't count.
+minissm's default method. A peer whose result is wrong (an error above WRONG) doesn't count. Where there is a floor
+(floor.py), its time says how high that ratio could be at most.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from typing import Any
 FRAMEWORKS = ("torch", "jax")
 WRONG = 1e-2
 LARGE = "(8, 4096, 512) forward"
+BEST = "best of torch, jax / minissm"
+FLOORS = {"W6": 0.6}  # floor / minissm; of the others only the time is told
 SMALL = 4096  # bytes that Python's own objects may take in a step that allocates no array
 
 PEERS = {  # (workload, case): at least so many times as fast as the best peer, on AMD and on Intel
@@ -35,7 +38,10 @@ PEERS = {  # (workload, case): at least so many times as fast as the best peer, 
 
 @dataclass(frozen=True)
 class Verdict:
-    """value against goal (None: no goal for this kind of processor); met is None where one of the two is missing."""
+    """value against goal (None: no goal for this kind of processor); met is None where one of the two is missing.
+
+    most: what the value would be, did minissm take no longer than the floor `by` (None where there is no floor).
+    """
 
     workload: str
     case: str
@@ -43,6 +49,8 @@ class Verdict:
     value: float | None
     goal: float | None
     at_most: bool = False
+    most: float | None = None
+    by: dict | None = None
 
     @property
     def met(self) -> bool | None:
@@ -90,8 +98,8 @@ def _against_peers(report: dict[str, Any]) -> Iterator[Verdict]:
     for (workload, case), rows in cases(report).items():
         if (workload, case) in PEERS:
             goal = None if column is None else PEERS[workload, case][column]
-            value = ratio(best(rows, FRAMEWORKS), ours(rows))
-            yield Verdict(workload, case, "best of torch, jax / minissm", value, goal)
+            peer, floor = best(rows, FRAMEWORKS), best(rows, ("limit",))
+            yield Verdict(workload, case, BEST, ratio(peer, ours(rows)), goal, most=ratio(peer, floor), by=floor)
 
 
 def _against_limits(report: dict[str, Any]) -> Iterator[Verdict]:
@@ -121,13 +129,17 @@ def _allocating(report: dict, case: str, rows: list[dict], mine: dict) -> Iterat
     yield Verdict("W5", case, "bytes allocated by steps beside y", mine["allocated"], SMALL, at_most=True)
 
 
-def _products(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[Verdict]:
-    yield Verdict("W6", case, "products and exp alone / minissm", ratio(best(rows, ("limit",)), mine), 0.6)
+def _floor(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[Verdict]:
+    if floor := best(rows, ("limit",)):
+        workload = floor["workload"]
+        yield Verdict(workload, case, f"{floor['method']} / minissm", ratio(floor, mine), FLOORS.get(workload))
 
 
 ON_LIMITS: dict[str, Callable[[dict, str, list[dict], dict], Iterator[Verdict]]] = {
     "W1": _compiled,
     "W3": _copying,
     "W5": _allocating,
-    "W6": _products,
+    "W4": _floor,
+    "W6": _floor,
+    "W7": _floor,
 }

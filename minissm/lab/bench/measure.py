@@ -11,21 +11,20 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from ... import backend
 from ...progress import Progress
 from ...train import keep_freed_memory
 from .. import machine
-from . import cores, floor, memory, ours, peers, training, workloads
+from . import cores, floor, floor_training, memory, ours, peers, training, workloads
 from .case import Case, Method, errors
 from .growth import growth
 from .limits import limits
 from .timing import Rounds, interleave, spread
 
 CASES = {**workloads.CASES, "W7": training.CASES}
+FLOORS = {**floor.METHODS, **floor_training.METHODS}
 PARTS = (*CASES, "growth")
-FULL, QUICK = Rounds(5, 25, 3.0), Rounds(1, 15, 1.5)
+FULL, QUICK = Rounds(5, 25, 3.0), Rounds(1, 12, 1.2)
 LONGEST = {True: 8 * 1024, False: 64 * 1024}  # of growth; True: quick
 FORCING = {
     "OPENBLAS_CORETYPE": "NumPy's products run by another kernel than this processor would get",
@@ -133,7 +132,7 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
     checked = {}
     for m in methods:  # the first call, in which a compiler compiles
         outputs = m.check()
-        checked[m] = errors(_numpy(outputs), reference) if first and outputs else (None, None)
+        checked[m] = errors(outputs, reference) if first and outputs else (None, None)
         if m.check is not m.run:
             m.run()
     most = 2.0 if request.quick else math.inf  # seconds; quick repeats no longer ones for their memory
@@ -154,17 +153,16 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
 
 
 def methods_of(case: Case, place: str, found: Sequence[ModuleType]) -> list[Method]:
-    """Ours, the default first; then the peers'; then the floor that no method can pass."""
+    """Ours, the default first; then the peers'; then the floor, of which only the time is asked."""
     here = replace(case, arrays=backend.to(case.arrays, place), more=_moved(case.more, place))
     if case.workload == "W7":
-        return training.ours(here) + [m for peer in found if hasattr(peer, "TRAINING") for m in peer.TRAINING(case)]
-    makers = [("minissm", ours.METHODS, here)]
-    makers += [(peer.__name__.split(".")[-1].strip("_"), peer.METHODS, case) for peer in found]
-    methods = [Method(n, o, r, r) for o, table, c in makers for n, r in table.get(case.workload, _none)(c)]
-    if place == "numpy":
-        bare = floor.METHODS.get(case.workload, _none)(case)
-        methods += [Method(name, "limit", run, tuple) for name, run in bare]
-    return methods
+        methods = training.ours(here) + [m for peer in found if hasattr(peer, "TRAINING") for m in peer.TRAINING(case)]
+    else:
+        makers = [("minissm", ours.METHODS, here)]
+        makers += [(peer.__name__.split(".")[-1].strip("_"), peer.METHODS, case) for peer in found]
+        methods = [Method(n, o, r, r) for o, table, c in makers for n, r in table.get(case.workload, _none)(c)]
+    floors = FLOORS.get(case.workload, _none)(case) if place == "numpy" else ()
+    return methods + [Method(name, "limit", run, tuple) for name, run in floors]
 
 
 def _none(case: Case) -> Iterator[Any]:
@@ -175,16 +173,14 @@ def _moved(more: dict, place: str) -> dict:
     return more | {"params": backend.to(more["params"], place)} if "params" in more else more
 
 
-def _numpy(outputs: tuple) -> tuple:
-    return tuple(a.get() if hasattr(a, "get") else np.asarray(a) for a in outputs)
-
-
 def _beside_y(case: Case, m: Method) -> int:
     """Bytes that a run of steps takes, without the y of this step and of the last, which the caller holds."""
     return max(0, memory.of_numpy(m.run) - 2 * case.arrays["u"][0].nbytes)
 
 
 def _bytes(m: Method) -> int | None:
-    """By the process's high-water mark; without one, only NumPy's own memory can be told."""
+    """By the process's high-water mark; without one, only NumPy's own memory can be told. A floor takes none."""
+    if m.owner == "limit":
+        return None
     measured = memory.of_process(m.run)
     return memory.of_numpy(m.run) if measured is None and m.owner == "minissm" else measured

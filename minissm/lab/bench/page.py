@@ -9,13 +9,14 @@ from typing import Any
 
 from ..plots import COLOURS, DASHES, MARKS
 from . import table
-from .goals import Verdict, verdicts
+from .goals import BEST, Verdict, verdicts
 
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-size: 13px; }
 th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #ccc; vertical-align: top; }
+td:nth-child(-n+2), td:nth-child(n+5) { white-space: nowrap; }
 th { border-bottom: 1px solid #111; }
 .missed { font-weight: bold; }
 figure { margin: 1rem 0; break-inside: avoid; }
@@ -27,8 +28,11 @@ def html(report: dict[str, Any]) -> str:
     """The whole page."""
     head = table.heading(report)
     body = [f"<h1>minissm bench: {escape(report['processor'])}</h1>", *(f"<p>{escape(line)}</p>" for line in head)]
-    found = [v for v in verdicts(report) if v.value is not None]
-    body += ["<h2>Goals</h2>", _figure(_ratios, found), _table(table.goal_rows(report))]
+    found = [v for v in verdicts(report) if v.what == BEST and v.value is not None]
+    body += ["<h2>Beside torch and JAX</h2>", f"<p><b>{table.tally(report)}</b></p>"]
+    body += ["<ul>", *(f"<li>{escape(line)}</li>" for line in table.READING), "</ul>"]
+    body += [_figure(_ratios, found), _table(table.ratio_rows(report))]
+    body += [f"<p>{table.LIMITS}</p>", _table(table.goal_rows(report))]
     for threads in sorted({r["threads"] for r in report["rows"]}):
         body += [
             f"<h2>Times on {table.in_words(threads)}: median and quartiles</h2>",
@@ -38,7 +42,7 @@ def html(report: dict[str, Any]) -> str:
         body += ["<h2>What this processor can do</h2>", _table(table.limit_rows(report))]
     if report["growth"]:
         body += ["<h2>How time and memory grow with the length</h2>", _figure(_growth, report["growth"])]
-        body += [_table(table.growth_rows(report))]
+        body += [f"<p>{table.GROWTH}</p>", _table(table.growth_rows(report))]
     title = f"minissm bench, {report['processor']}, {report['date']}"
     top = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{top}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
@@ -69,9 +73,8 @@ def _figure(draw: Any, shown: list) -> str:
     return f"<figure>{svg[svg.index('<svg') :]}</figure>"
 
 
-def _ratios(figure: Any, found: list[Verdict]) -> None:
-    """A bar from 1 to each ratio, and a black line at its goal: what ends before the line has missed it."""
-    shown = [v for v in found if not v.at_most]
+def _ratios(figure: Any, shown: list[Verdict]) -> None:
+    """A bar from 1 to each ratio, a black line at its goal (what ends before it has missed it), a ring at its most."""
     figure.set_size_inches(9, 1 + 0.28 * len(shown))
     axes = figure.subplots()
     for i, v in enumerate(shown):
@@ -79,16 +82,17 @@ def _ratios(figure: Any, found: list[Verdict]) -> None:
         axes.barh(i, value - 1, left=1, color=colour, edgecolor="0.2", hatch="////" if v.met is False else None)
         if v.goal is not None:
             axes.plot([v.goal, v.goal], [i - 0.45, i + 0.45], color="black", linewidth=2.5)
-        place = {"xytext": (5, 0), "ha": "left"} if value > 1 else {"xytext": (-5, 0), "ha": "right"}
-        axes.annotate(f"{value:.2f}", (value, i), textcoords="offset points", va="center", fontsize=9, **place)
-    axes.set_yticks(range(len(shown)), [f"{v.workload} {v.case}: {v.what}" for v in shown])
+        if v.most is not None:
+            axes.plot(v.most, i, marker="o", markersize=7, color="white", markeredgecolor="black")
+        axes.text(1.01, i, f"{value:.2f}", transform=axes.get_yaxis_transform(), va="center")
+    axes.set_yticks(range(len(shown)), [f"{v.workload} {table.NAMES[v.workload]}, {v.case}" for v in shown])
     axes.set(ylim=(len(shown) - 0.4, -0.6), xscale="log")
-    axes.set_xlabel("ratio, above 1 minissm is the faster; black line: the goal; hatched: missed")
+    axes.set_xlabel("ratio; black line: the goal; hatched: missed;\nring: at most, by its products or transforms alone")
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.set_xticks([], minor=True)
     axes.axvline(1, color="0.2", linewidth=1)
     axes.spines[["top", "right"]].set_visible(False)
-    ends = [1.0, *(e for v in shown for e in (v.value, v.goal) if e)]
+    ends = [1.0, *(e for v in shown for e in (v.value, v.goal, v.most) if e)]
     axes.set_xlim(min(ends) / 1.5, max(ends) * 1.5)
 
 

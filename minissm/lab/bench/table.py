@@ -1,21 +1,44 @@
-"""A report as text: what was asked of it, the goals, every method's time, error and memory, the limits, the growth."""
+"""A report as tables: the ratios and goals, every method's time, error and memory, the limits, the growth.
+
+Rows are the same for the text (here), the HTML page (page.py) and the Markdown page (document.py).
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .goals import Verdict, cases, is_wrong, ours, ratio, verdicts
+from .goals import BEST, FRAMEWORKS, Verdict, best, cases, is_wrong, ours, ratio, verdicts
 from .limits import UNITS
+
+Rows = list[Sequence[str]]
+NAMES = {
+    "W1": "state space scan",
+    "W2": "selective scan",
+    "W3": "linear recurrence",
+    "W4": "filter of 1024 taps",
+    "W5": "one step of W1",
+    "W6": "causal attention",
+    "W7": "training step",
+}
+READING = (
+    "On one core, in float32, forward and backward unless said; W5 is forward only.",
+    "Ratio: how many times as long as minissm the fastest way of torch and JAX takes. Above 1 minissm is faster.",
+    "Cases: B sequences of length L; (B, L, channels); in W7 what mixes the tokens, and how many parameters or tokens.",
+    "At most: the ratio if minissm did nothing but the products or transforms that its way needs, timed alone.",
+)
+LIMITS = "Beside compiled loops (Numba) and what this processor allows; a / b is the time of a over that of b:"
+GROWTH = "Forward and backward of one sequence, 16 numbers wide; exponents over the upper half of the lengths:"
 
 
 def text(report: dict[str, Any]) -> str:
     """What `minissm bench` prints."""
-    parts = [*heading(report), "", *_lines(goal_rows(report)), ""]
+    parts = [*heading(report), "", tally(report), *READING, "", *_lines(ratio_rows(report)), ""]
+    parts += [LIMITS, *_lines(goal_rows(report)), ""]
     for threads in sorted({r["threads"] for r in report["rows"]}):
         parts += [f"Times on {in_words(threads)}, median (quartiles):", *_lines(time_rows(report, threads)), ""]
     if report["limits"]:
         parts += ["What this processor can do:", *_lines(limit_rows(report)), ""]
     if report["growth"]:
-        parts += ["Forward and backward of one sequence:", *_lines(growth_rows(report)), ""]
+        parts += [GROWTH, *_lines(growth_rows(report)), ""]
     return "\n".join(parts).rstrip()
 
 
@@ -33,27 +56,52 @@ def heading(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-Rows = list[Sequence[str]]
+def tally(report: dict[str, Any]) -> str:
+    """How many goals were met."""
+    met = [v.met for v in verdicts(report) if v.met is not None]
+    return f"{sum(met)} of {len(met)} goals met." if met else "No goal was measured."
+
+
+def ratio_rows(report: dict[str, Any], threads: int = 1) -> Rows:
+    """A line a case: minissm beside the best of the frameworks; on one core its goal, and the floor if missed."""
+    one = threads == 1
+    found = {(v.workload, v.case): v for v in verdicts(report) if v.what == BEST}
+    head = ("workload", "case", "minissm, ms", "best of torch and JAX, ms", "ratio")
+    lines: Rows = [(*head, "goal", "", "if missed") if one else head]
+    for (workload, case), rows in cases(report, threads).items():
+        mine, other, v = ours(rows), best(rows, FRAMEWORKS), found.get((workload, case))
+        named = f"{_ms(other)} ({other['owner']} {other['method']})" if other else "-"
+        line = _name(workload), case, _ms(mine), named, _times(ratio(other, mine))
+        judgement = (*judged(v), held(v)) if v else ("", "", "")
+        lines.append((*line, *judgement) if one else line)
+    return lines
 
 
 def goal_rows(report: dict[str, Any]) -> Rows:
-    """A line a goal; the first line names the columns."""
-    found = verdicts(report)
-    head = ("workload", "case", "what (one core)", "is", "goal", "")
-    return [head, *((v.workload, v.case, v.what, shown(v), *judged(v)) for v in found)]
+    """A line a comparison with a limit."""
+    found = [v for v in verdicts(report) if v.what != BEST]
+    head = ("workload", "case", "what, on one core", "is", "goal", "")
+    return [head, *((_name(v.workload), v.case, v.what, shown(v), *judged(v)) for v in found)]
 
 
 def judged(v: Verdict) -> tuple[str, str]:
-    """The goal, and met or missed."""
-    goal = "none" if v.goal is None else f"{'<=' if v.at_most else '>='} {v.goal:g}"
-    return goal, {True: "met", False: "MISSED", None: "" if v.goal is None else "not measured"}[v.met]
+    """The goal, if there is one, and met or missed."""
+    if v.goal is None:
+        return "", ""
+    said = {True: "met", False: "MISSED", None: "not measured"}[v.met]
+    return f"{'<=' if v.at_most else '>='} {v.goal:g}", said
+
+
+def held(v: Verdict) -> str:
+    """Of a missed ratio, what no program that goes by the same products or transforms can pass on this processor."""
+    if v.met is not False or v.by is None:
+        return ""
+    return f"at most {v.most:.2f} here: {v.by['method']} take {_ms(v.by)} ms"
 
 
 def shown(v: Verdict) -> str:
     """The value: whole bytes, or two places."""
-    if v.value is None:
-        return "-"
-    return f"{v.value:.0f}" if "bytes" in v.what else f"{v.value:.2f}"
+    return f"{v.value:.0f}" if v.value is not None and "bytes" in v.what else _times(v.value)
 
 
 def time_rows(report: dict[str, Any], threads: int) -> Rows:
@@ -62,17 +110,21 @@ def time_rows(report: dict[str, Any], threads: int) -> Rows:
     for (workload, case), rows in cases(report, threads).items():
         for r in rows:
             name = {"limit": r["method"]}.get(r["owner"], f"{r['owner']} {r['method']}")
-            t, times = r["seconds"], ratio(r, ours(rows))
+            times = _times(ratio(r, ours(rows)))
             wrong = "  WRONG" if is_wrong(r) else ""
             errors = [f"{e:.0e}" if e is not None else "-" for e in r["error"].values()]
             size = "-" if r["bytes"] is None else f"{r['bytes'] / 1e6:.1f}"
-            spread = f"({_ms(t['q1'])} to {_ms(t['q3'])})"
-            lines.append((workload, case, name, _ms(t["median"]), spread, _times(times), *errors, size + wrong))
+            spread = f"({_ms(r, 'q1')} to {_ms(r, 'q3')})"
+            lines.append((workload, case, name, _ms(r), spread, times, *errors, size + wrong))
     return lines
 
 
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.4g}"
+def _name(workload: str) -> str:
+    return f"{workload} {NAMES[workload]}"
+
+
+def _ms(row: dict | None, of: str = "median") -> str:
+    return f"{1e3 * row['seconds'][of]:.4g}" if row else "-"
 
 
 def _times(value: float | None) -> str:
@@ -92,7 +144,7 @@ def growth_rows(report: dict[str, Any]) -> Rows:
     for r in report["growth"]:
         first, last = r["points"][0], r["points"][-1]
         powers = [_times(r[f"{of} exponent"]) for of in ("seconds", "bytes")]
-        end = _ms(last["seconds"]), f"{last['bytes'] / 1e6:.1f}"
+        end = f"{1e3 * last['seconds']:.4g}", f"{last['bytes'] / 1e6:.1f}"
         lines.append((r["mixer"], str(first["L"]), str(last["L"]), *powers, *end, r["stopped"]))
     return lines
 

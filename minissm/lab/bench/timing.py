@@ -1,15 +1,24 @@
-"""Times of methods that are run in turn, so that what disturbs the machine disturbs all of them."""
+"""Times of methods that are run in turn, so that what disturbs the machine disturbs all of them.
 
+Some give their memory back only after they have returned (XLA does, on threads of its own): before each call there is
+a pause, and each round has an order of its own, so that nobody always follows the same one. Short calls are repeated in
+their turn, or much of their time would be that of a cache which others have filled.
+"""
+
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
+PAUSE = 0.1  # seconds, after calls four times as long or longer
+TURN = 0.01  # seconds that calls are repeated for
+
 
 @dataclass(frozen=True)
 class Rounds:
-    """Each method runs `least` times, and then while the next run fits into `seconds`, `most` times in the end."""
+    """Each method has `least` turns, and then while the next call fits into `seconds`, `most` turns in the end."""
 
     least: int
     most: int
@@ -21,20 +30,25 @@ def interleave(
     rounds: Rounds,
     clock: Callable[[], float] = time.perf_counter,
     finish: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Any, list[float]]:
-    """Seconds of every run of every method, round by round. finish() returns when the device has nothing left to do."""
+    """Seconds of every call, by method, in their order. finish() returns when the device has nothing left to do."""
     times: dict[Any, list[float]] = {name: [] for name in runs}
+    orders, last = random.Random(0), 0.0
     for i in range(rounds.most):
-        for name, run in runs.items():
+        for name in orders.sample(list(runs), len(runs)):
             mine = times[name]
             if i >= rounds.least and sum(mine) * (len(mine) + 1) / len(mine) > rounds.seconds:
                 continue
-            finish()
-            start = clock()
-            result = run()
-            finish()
-            mine.append(clock() - start)
-            del result  # freeing it belongs to nobody's time
+            sleep(min(PAUSE, last / 4))
+            for _ in range(max(1, int(TURN / min(mine))) if mine else 1):
+                finish()
+                start = clock()
+                result = runs[name]()
+                finish()
+                last = clock() - start
+                mine.append(last)
+                del result  # freeing it belongs to nobody's time
     return times
 
 
