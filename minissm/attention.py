@@ -21,6 +21,7 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
     q (B, H, L, P); k, v (B, H, S, P), S >= L: the queries are those of the last L of S places.
     -> o (B, H, L, P) and `dq, dk, dv = backward(do)`. The weights are B H L S numbers; the second body keeps none.
     """
+    _check(q, k, v)
     if second := fast.body("attention", q, k, v):
         return second(q, k, v)
     xp = namespace(q, k, v)
@@ -34,6 +35,15 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
         return (dz @ k) * scale, xp.matrix_transpose(dz) @ (q * scale), dv
 
     return o, backward
+
+
+def _check(q: Array, k: Array, v: Array) -> None:
+    """Checks at the door: fewer heads, or a longer v, would broadcast or be cut in silence."""
+    B, H, L, P = q.shape if q.ndim == 4 else (0, 0, 0, 0)
+    S = k.shape[2] if k.ndim == 4 else 0
+    if k.shape != (B, H, S, P) or v.shape[:-1] != (B, H, S) or not S >= L > 0 or min(B, H, P, v.shape[3]) < 1:
+        shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in (("q", q), ("k", k), ("v", v)))
+        raise ValueError(f"attention: {shapes}; expected (B, H, L, P) and (B, H, S, P) twice, S at least L")
 
 
 def attention_weights(q: Array, k: Array) -> Array:

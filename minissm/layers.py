@@ -76,7 +76,7 @@ ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu}
 
 def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     """linear, then (activation, linear) for each further p: len(p) - 1 hidden layers.  x (..., D) -> y (..., D)."""
-    if activation == "gelu" and x.size >= 1 << 12 and (second := fast.body("fnn", x)):  # a few tokens: calls cost most
+    if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (second := fast.body("fnn", x)):
         return second(p, x)
     act = ACTIVATIONS[activation]
     y, back = linear(p[0], x)
@@ -180,6 +180,7 @@ def take_rows(x: Array, rows: Array) -> tuple:
     rows are whole numbers below B L, each greater than the one before.
     """
     xp, tokens = namespace(x, rows), flat(x)
+    rows = xp.astype(rows, xp.int64)  # 300 tokens can't be counted in uint8
 
     def backward(dy: Array) -> Array:
         place = xp.arange(tokens.shape[0], dtype=rows.dtype, device=device(rows))

@@ -314,6 +314,8 @@ class Model:
 
 
 def _check_rows(rows: Array, x: Array) -> None:
+    if not hasattr(rows, "dtype"):
+        raise ValueError(f"Model: rows is {type(rows).__name__}; expected an array like np.flatnonzero(weights)")
     xp, n = namespace(rows, x), x.shape[0] * x.shape[1]
     fits = rows.ndim == 1 and 1 <= rows.shape[0] <= n and xp.isdtype(rows.dtype, "integral")
     if not fits or (is_numpy(xp) and not (rows[0] >= 0 and rows[-1] < n and (rows[1:] > rows[:-1]).all())):

@@ -72,7 +72,9 @@ def step(
 
 def _loss(net: Model, params: dict, batch: Batch, mode: str) -> tuple:
     """Of the answers that count; the others are not even computed. -> loss, logits (R, V), their backwards."""
-    rows = np.flatnonzero(batch.weights)
+    rows = np.flatnonzero(batch.weights > 0)
+    if not rows.size:
+        raise ValueError("train: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
     answers = rows, batch.targets.reshape(-1)[rows], batch.weights.reshape(-1)[rows]
     tokens, rows, targets, weights = (like(a, params["embed"]["w"]) for a in (batch.tokens, *answers))
     logits, backward = net(params, tokens, mode, rows)

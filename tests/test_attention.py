@@ -180,3 +180,19 @@ def test_wrong_requests_are_refused_in_one_sentence(rng):
 
 def test_positions_are_drawn_small(rng):
     assert Attn(max_len=500).init(rng, 20)["position"].std() == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("q", "k", "v"),
+    [
+        ((2, 3, 5, 4), (2, 3, 4, 4), (2, 3, 4, 4)),  # more queries than places
+        ((2, 3, 5, 4), (2, 3, 5, 4), (2, 3, 6, 4)),
+        ((2, 3, 5, 4), (2, 1, 5, 4), (2, 1, 5, 4)),
+        ((2, 3, 5, 4), (2, 3, 5, 3), (2, 3, 5, 3)),
+        ((2, 0, 5, 4), (2, 0, 5, 4), (2, 0, 5, 4)),
+        ((2, 5, 4), (2, 5, 4), (2, 5, 4)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_in_one_sentence(q, k, v):
+    with pytest.raises(ValueError, match=r"^attention: q \(.*expected \(B, H, L, P\) and \(B, H, S, P\) twice"):
+        attention(*(np.ones(shape) for shape in (q, k, v)))

@@ -147,3 +147,10 @@ def test_memory_grows_with_the_length_and_not_with_its_square(rng, monkeypatch):
         tracemalloc.stop()
     assert peaks[2048] < 4.5 * peaks[512]
     assert peaks[2048] < 2048 * 2048 * 4 / 4  # a quarter of the scores of one head
+
+
+def test_scores_that_are_not_small_meet_large_values(monkeypatch):
+    monkeypatch.undo()
+    q = np.full((1, 1, 300, 1), 59.0, np.float32)
+    k, v = np.ones_like(q), np.full_like(q, 1e13)
+    np.testing.assert_allclose(body.attention(q, k, v)[0], v, rtol=1e-5)

@@ -105,3 +105,21 @@ def test_arrays_that_are_views_are_as_good(rng, monkeypatch):
 
     monkeypatch.setattr(fast, "PLAIN", False)
     assert_close(run(*views), run(a, b, h0, dh, dh_last), 1e-13)
+
+
+@pytest.mark.parametrize("length", [64, 257, 2048])
+@pytest.mark.parametrize("factor", [1.1, 20.0])
+@pytest.mark.parametrize("start", [0.0, 1e-30])
+def test_where_a_product_of_factors_overflows_the_states_are_still_right(length, factor, start):
+    a = np.full((1, length, 1), factor, np.float32)
+    a[:, 32 if factor > 2 else length :] = 0.5
+    zero, h, expected = np.zeros_like(a), np.full((1, 1), start, np.float32), []
+    with np.errstate(over="ignore"):
+        found, last, back = second.linear(a, zero, h)
+        for t in range(length):
+            h = a[:, t] * h
+            expected.append(h)
+    np.testing.assert_allclose(found[0, :, 0], np.ravel(expected), rtol=1e-5)
+    np.testing.assert_array_equal(last, found[:, -1])
+    if np.isfinite(found).all():
+        assert all((d == 0).all() for d in back(zero, np.zeros_like(h)))

@@ -158,3 +158,12 @@ def test_rows_are_taken_and_put_back(rows, rng):
     y, _ = layers.take_rows(x, np.array(rows))
     np.testing.assert_array_equal(y, x.reshape(-1, D)[rows])
     gradcheck(lambda x: layers.take_rows(x, np.array(rows)), x)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int64"])
+def test_rows_may_be_counted_in_small_whole_numbers(dtype, rng):
+    x, rows = draw(rng, 3, 100, D), np.array([0, 5, 100, 120], dtype)
+    y, back = layers.take_rows(x, rows)
+    dx = back(np.ones_like(y)).reshape(-1, D)
+    assert np.flatnonzero(dx[:, 0]).tolist() == [0, 5, 100, 120]
+    assert dx.sum() == 4 * D

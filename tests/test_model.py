@@ -253,6 +253,12 @@ def test_rows_behind_a_state_give_the_state_of_all_tokens(rng):
     assert back(np.ones((1, V)))[2]["blocks"][0].shape == state["blocks"][0].shape
 
 
+def test_rows_must_be_an_array(rng):
+    net = small("ssm")
+    with pytest.raises(ValueError, match=r"Model: rows is list; expected an array like np.flatnonzero"):
+        net(net.init(rng), rng.integers(0, V, (B, L)), rows=[0, 1])
+
+
 @pytest.mark.parametrize("rows", [[], [3, 1], [2, 2], [-1, 2], [0, 10], [0.0, 1.0], [[0, 1]]])
 def test_wrong_rows_are_refused_in_one_sentence(rows, rng):
     net = small("ssm")

@@ -121,3 +121,17 @@ def test_rates_as_numpy_scalars_leave_single_precision_single(rng):
     clipped, _ = optim.clip(g, one)
     for found in (new, state.m, state.v, clipped, optim.sgd(p, g, one)):
         assert {a.dtype for a in tree.leaves(found)} == {np.dtype(np.float32)}
+
+
+def test_the_gradient_may_be_a_vector_of_the_right_length_and_dtype(rng):
+    p, g = tree_of(rng), tree_of(rng)
+    new, _ = optim.adamw(p, g, lr=0.1)
+    tree.map(np.testing.assert_array_equal, optim.adamw(p, optim.gradient_vector(p, g), lr=0.1)[0], new)
+    for wrong in (np.ones(1), np.ones(tree.size(p), np.float32), np.ones((1, tree.size(p)))):
+        with pytest.raises(ValueError, match=r"adamw: the gradient is float.*; expected float64 \(24,\), or a tree"):
+            optim.adamw(p, wrong, lr=0.1)
+
+
+def test_trees_may_be_lists(rng):
+    p, g = [draw(rng, 3), draw(rng, 2)], [draw(rng, 3), draw(rng, 2)]
+    assert [a.shape for a in optim.adamw(p, g, lr=0.1)[0]] == [(3,), (2,)]

@@ -288,3 +288,14 @@ def test_a_chunk_of_no_inputs_is_refused(rng):
     np.testing.assert_allclose(
         scan.chunked(log_lam, c, u, chunk=10**6)[0], scan.recurrent(log_lam, c, u)[0], atol=1e-12
     )
+
+
+@pytest.mark.parametrize("length", [5, 70])
+@pytest.mark.parametrize("f", scan.MODES.values(), ids=scan.MODES)
+def test_coefficients_may_lie_in_memory_column_by_column(f, length, rng):
+    log_lam, c = -np.abs(draw(rng, 3, 4)) + 1j * draw(rng, 3, 4), draw(rng, 3, 4, dtype=complex)
+    u = draw(rng, 2, length, 3)
+    y, h, back = f(log_lam, c, u)
+    turned = f(np.asfortranarray(log_lam), np.asfortranarray(c), u)
+    for a, b in zip((y, h, *back(y, h)), (*turned[:2], *turned[2](y, h)), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12)

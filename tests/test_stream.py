@@ -306,3 +306,18 @@ def test_a_filter_without_time_scales_takes_no_place(rng):
 
     net = Model((Ssm(Plain(S4d(dt=(1, 1)))), Ssm(), Ssm()), vocab=V, width=D)
     assert [block.filter.dt for block in net.placed[1:]] == [pytest.approx((0.1, 1)), pytest.approx((0.01, 0.1))]
+
+
+@pytest.mark.parametrize("sentence", ["ssm", "ssm + fnn1 + attn", "trig", "s6", "lstm"])
+@pytest.mark.parametrize("length", [1, 8, 50])
+@pytest.mark.parametrize("mode", ["auto", "chunked", "fft", "recurrent"])
+def test_a_step_that_uses_a_state_up_changes_no_gradient_of_a_run_that_had_it(sentence, length, mode, rng):
+    net = Model(sentence, vocab=5, width=4)
+    params, tokens, more = net.init(rng), rng.integers(0, 5, (2, 3)), rng.integers(0, 5, (2, length))
+    step, state = net.stepper(params), net.start(params, batch=2)
+    for t in range(3):
+        _, state = step(state, tokens[:, t])
+    y, _, backward = net.run(params, more, state, mode=mode)
+    before = backward(y)[0]
+    step(state, tokens[:, 0])
+    tree.map(np.testing.assert_array_equal, backward(y)[0], before)

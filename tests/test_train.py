@@ -352,3 +352,10 @@ def test_rates_and_places_that_can_not_be_are_refused_before_the_first_step(tmp_
     with pytest.raises(FileNotFoundError, match=r"x\.npz"):
         fit(net, net.init(rng), TASK, 3, rng, checkpoint=tmp_path / "no" / "x.npz", on_step=steps.append)
     assert steps == []
+
+
+def test_a_batch_without_an_answer_is_refused_in_one_sentence():
+    net, params, rng = setting()
+    batch = TASK.batch(rng, 2)
+    with pytest.raises(ValueError, match="train: no answer of the batch counts"):
+        train.step(net, params, batch._replace(weights=0 * batch.weights), None, 0.01)

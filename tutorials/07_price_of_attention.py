@@ -17,15 +17,16 @@ import tracemalloc
 
 import matplotlib.pyplot as plt
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import minissm as ms
 from minissm.attention import attention, attention_weights
 from minissm.backend import PLAIN  # True where MINISSM_PLAIN=1 switches the fast versions off
+from minissm.fast.parallel import threads
 from minissm.lab import machine
 from minissm.lab.plots import COLOURS, DASHES, MARKS  # told apart by every reader, and in grey print
 
-threadpool_limits(1, "blas")  # one core: the counts below know of no second one
+one_core = threads(1)  # the counts below know of no second one
+one_core.__enter__()
 rng = np.random.default_rng(0)
 print(machine.processor(), "·", machine.blas())
 

@@ -29,7 +29,7 @@ def powers(log_lam: np.ndarray, n: int) -> np.ndarray:
 
 def kernel_of(c: np.ndarray, v: np.ndarray) -> np.ndarray:
     """k_j = Re sum_n c_n v_{j,n}: (D, N), (Q, D, N) -> (D, Q) in double precision."""
-    return (pairs(v).transpose(1, 0, 2) @ pairs(c.conj().astype(v.dtype))[:, :, None])[..., 0]
+    return (pairs(v).transpose(1, 0, 2) @ pairs(np.ascontiguousarray(c.conj(), v.dtype))[:, :, None])[..., 0]
 
 
 def back_kernel(c: np.ndarray, v: np.ndarray, dk: np.ndarray) -> tuple:

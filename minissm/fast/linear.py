@@ -6,8 +6,8 @@ sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and 
 - wide, from WIDE numbers a step on: one step after the other;
 - narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once
   from their true initial states. These states are a recurrence of the same kind over the chunks, whose factors are the
-  chunks' products. (Products, never sums of logarithms: a factor may be 0 or negative. But factors far above 1
-  overflow in a product of Q that the step by step way would not form.)
+  chunks' products. (Products, never sums of logarithms: a factor may be 0 or negative. Where a product
+  is not finite the steps come one after the other.)
 """
 
 import numpy as np
@@ -57,14 +57,7 @@ def advance(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> N
     """Fill h (B, T, C) from the state start (B, C) on."""
     B, T, C = a.shape
     if T <= Q or B * C >= WIDE:
-        x, y = np.empty((2, T, B, C), a.dtype)
-        few = max(1, RUN // C)
-        items = [slice(i, i + few) for i in range(0, B, few)]
-        for i in items:
-            x[:, i], y[:, i] = a[i].swapaxes(0, 1), b[i].swapaxes(0, 1)
-        in_place(x, y, start)
-        for i in items:
-            h[i] = x[:, i].swapaxes(0, 1)
+        one_by_one(a, b, start, h)
         return
     M = T // Q
     chunks, rest = slice(0, M * Q), slice(M * Q, T)
@@ -74,16 +67,34 @@ def advance(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> N
         return z[:, chunks].reshape(B, M, Q, C).transpose(2, 0, 1, 3)
 
     x, y = np.array(side_by_side(a), order="C"), np.array(side_by_side(b), order="C")
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = np.multiply.reduce(x, axis=0)
+    if not np.isfinite(product).all():
+        one_by_one(a, b, start, h)
+        return
     ends = y[0].copy()
     for factor, term in zip(x[1:], y[1:], strict=True):
         ends *= factor
         ends += term
     starts = np.empty((B, M + 1, C), h.dtype)
     starts[:, 0] = start
-    advance(np.multiply.reduce(x, axis=0), ends, start, starts[:, 1:])
+    advance(product, ends, start, starts[:, 1:])
     in_place(x, y, starts[:, :-1])
     side_by_side(h)[:] = x
     advance(a[:, rest], b[:, rest], starts[:, -1], h[:, rest])
+
+
+def one_by_one(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> None:
+    """Fill h (B, T, C), step after step, in memory that is sorted by time."""
+    B, T, C = a.shape
+    x, y = np.empty((2, T, B, C), a.dtype)
+    few = max(1, RUN // C)
+    items = [slice(i, i + few) for i in range(0, B, few)]
+    for i in items:
+        x[:, i], y[:, i] = a[i].swapaxes(0, 1), b[i].swapaxes(0, 1)
+    in_place(x, y, start)
+    for i in items:
+        h[i] = x[:, i].swapaxes(0, 1)
 
 
 def in_place(factors: np.ndarray, terms: np.ndarray, state: np.ndarray) -> None:

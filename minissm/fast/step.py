@@ -3,7 +3,8 @@
 Two things are slow when NumPy has to stretch an array over others: it copies it into buffers first (lam over the
 sequences of a batch), or works on N numbers at a time (an input over the modes of its channel). So lam is kept once
 for each sequence, and the inputs are added by a product of BLAS that adds to its result, C <- a b + C with
-a = (1, 0, 1, 0, ...): 1 for the real parts, 0 for the imaginary ones.
+a = (1, 0, 1, 0, ...): 1 for the real parts, 0 for the imaginary ones. (An input that is not finite makes the state
+of its channel nan, for 0 times inf is.)
 """
 
 from collections.abc import Callable

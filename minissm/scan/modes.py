@@ -65,7 +65,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     whole = max(CHUNK, min(B, 2 * CHUNK))  # one larger product pays if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if second := fast.body("chunked", u):
-        y, h_last, back = second(log_lam, c, u, h0, Q)
+        y, h_last, back = second(log_lam, c, u, None if h0 is None else h, Q)  # h: a step may use h0 up
         return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)
@@ -117,7 +117,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     F, shape = fft_of(xp), u.shape
     B, L, D = shape
     if second := fast.body("fft", u):
-        y, h_last, back = second(log_lam, c, u, h0)
+        y, h_last, back = second(log_lam, c, u, None if h0 is None else h)
         return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
     pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
     x = xp.permute_dims(u, (2, 0, 1))
