@@ -318,3 +318,13 @@ def test_without_a_name_each_run_has_a_new_dated_folder(tmp_path, monkeypatch):
     names = {str(run(Config("copying", ("ssm",), 1, 1, budget=600))[0]) for _ in range(3)}
     assert len(names) == 3
     assert all(re.fullmatch(r"runs.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_copying(_\d)?", name) for name in names)
+
+
+@pytest.mark.parametrize("before", [None, "glibc.malloc.check=0"])
+def test_workers_ask_for_huge_pages_and_nobody_else(before, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if before:
+        monkeypatch.setenv("GLIBC_TUNABLES", before)
+    with workers._workers_in_huge_pages():
+        assert os.environ["GLIBC_TUNABLES"] == (f"{before}:" if before else "") + "glibc.malloc.hugetlb=1"
+    assert os.environ.get("GLIBC_TUNABLES") == before

@@ -18,6 +18,21 @@ def test_the_page_is_what_its_reports_say():
     assert text == document.page(text, DOCS / "results")
 
 
+def test_readme_shows_what_the_reports_say():
+    text = (DOCS.parent / "README.md").read_text()
+    assert text == document.readme(text, DOCS / "results")
+    with pytest.raises(ValueError, match=r"README\.md has no lines"):
+        document.readme("nothing", DOCS / "results")
+
+
+def test_the_summary_names_the_best_peer_and_what_is_missing():
+    rows = [row("minissm", 10), row("torch", 44), row("jax", 60), row("minissm", 8, threads=2)]
+    lines = document.summary([report(rows)]).splitlines()
+    assert lines[0] == "| forward and backward | A CPU, one core | A CPU, 2 cores |"
+    assert lines[2].endswith("| 4.4 (torch m) | not measured |")
+    assert lines[3].endswith("| not measured | not measured |")
+
+
 def test_reports_are_named_after_their_processor_and_are_whole():
     for path in (DOCS / "results").glob("bench-*.json"):
         held = json.loads(path.read_text())

@@ -492,8 +492,8 @@ MISTAKES = [
     Mistake(
         "attention's second body: the queries are those of the first places",
         "fast/attention.py",
-        "block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j",
-        "block, diagonal = slice(j, min(j + COLUMNS, S)), j",
+        "diagonal = L - S + block.start",
+        "diagonal = block.start",
         "fast_attention",
     ),
     Mistake(

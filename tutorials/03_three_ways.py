@@ -403,13 +403,13 @@ for mode in ("chunked", "fft", "auto"):
 #     pdb.runcall(ms.scan.recurrent, log_lam, c, u)    # stops at the first line of recurrent
 #     # n: next line, s: step into a call, p h.shape: print, w: where am I, c: continue, q: quit
 #
-# `chunked` and `stepper` have two bodies: the plain one in `minissm/scan/modes.py`, and a faster one for NumPy in
-# `minissm/fast/`, which is not made for reading. With `MINISSM_PLAIN=1` in the environment, set before
+# `chunked`, `fft` and `stepper` have two bodies: the plain one in `minissm/scan/modes.py`, and a faster one for NumPy
+# in `minissm/fast/`, which is harder to read. With `MINISSM_PLAIN=1` in the environment, set before
 # Python starts, the library never uses a fast body:
 #
 #     MINISSM_PLAIN=1 python tutorials/03_three_ways.py
 #
-# This tutorial gives the same checks either way; only the times of `chunked` change.
+# This tutorial gives the same checks either way; only the times change.
 
 # %%
 print("plain bodies only:", ms.backend.PLAIN)

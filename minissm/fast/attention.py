@@ -13,12 +13,12 @@ from functools import lru_cache, partial, reduce
 
 import numpy as np
 
+from .layout import PRODUCT, cuts
 from .parallel import each, halves
 
 AT_ONCE = 1 << 15  # scores of a head up to which all heads go together and the weights are kept
 GROUP = 1 << 18  # scores that go together
 COLUMNS = 64  # of a tile
-PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
 SMALL = 30  # exp of a score between -SMALL and SMALL neither overflows nor vanishes in float32, times a v up to 1e20
 
 
@@ -36,7 +36,7 @@ def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     (B, H, L, P), S = q.shape, k.shape[2]
     scale, o = 1 / math.sqrt(P), _heads((B, H, L, v.shape[3]), np.result_type(q, k, v))
     size = max(1, GROUP // (H * L * S))
-    groups = [slice(b, min(b + size, B)) for b in range(0, B, size)]
+    groups = cuts(0, B, size)
 
     def forward(g: slice) -> np.ndarray:
         a = _by_transposed(q[g], k[g], scale)
@@ -123,10 +123,9 @@ def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, n
     small = math.sqrt(np.vecdot(scaled, scaled).max() * np.vecdot(k, k).max()) < SMALL  # |q . k| <= |q| |k|
     tile, mask = _tile(S, P, dtype), _hidden(COLUMNS, COLUMNS, dtype).T.copy()
     sums, largest = np.zeros((L, values.shape[1]), dtype), np.zeros(L, dtype)
-    for i in range(0, L, COLUMNS):
-        block = slice(i, min(i + COLUMNS, L))
+    for block in cuts(0, L, COLUMNS):
         queries = _with_row(scaled[block], 0, dtype)
-        scores = partial(_scores, keys, queries, (0, S - L + block.stop), S - L + i, mask, tile)
+        scores = partial(_scores, keys, queries, (0, S - L + block.stop), S - L + block.start, mask, tile)
         if not small:
             largest[block] = reduce(np.maximum, (s.max(axis=0) for _, s in scores()))
             queries[P] = -largest[block]
@@ -144,8 +143,8 @@ def _backward(
     queries, cotangents = _with_column(q * scale, -log_sums, dtype), _with_column(do, -np.vecdot(do, o), dtype)
     tile, other, mask = _tile(L, P, dtype), _tile(L, P, dtype), _hidden(COLUMNS, COLUMNS, dtype)
     dq, dk, dv = (np.zeros(a.shape, dtype) for a in (q, k, v))
-    for j in range(0, S, COLUMNS):
-        block, diagonal = slice(j, min(j + COLUMNS, S)), L - S + j
+    for block in cuts(0, S, COLUMNS):
+        diagonal = L - S + block.start
         keys, values = _with_row(k[block], 1, dtype), _with_row(v[block], 1, dtype)
         for rows, a in _scores(queries, keys, (max(0, diagonal), L), diagonal, mask, tile):
             np.exp(a, out=a)

@@ -1,18 +1,19 @@
 """layers.fnn with gelu for NumPy: some rows at a time through all layers, so that what is hidden stays in the cache.
 
-OpenBLAS, where it has AVX-512, multiplies without copying first up to 10^6 multiplications, a third faster: as many
-rows go together as make a product of that size. On the way back what gelu gave is multiplied again, not kept.
+As many rows go together as make a product that OpenBLAS likes. On the way back what gelu gave is multiplied again, not
+kept.
 """
 
 import math
 
 import numpy as np
 
+from .layout import PRODUCT, cuts
+
 ENOUGH = 1 << 12  # numbers of x; with fewer, the calls cost more than the passes saved
-PRODUCT = 10**6
 FEWEST = 128  # rows that are worth the calls
-A = math.sqrt(2 / math.pi)
-B = A * 0.044715
+ONCE = math.sqrt(2 / math.pi)  # gelu(h) = h (1 + tanh(ONCE h + CUBED h^3)) / 2
+CUBED = ONCE * 0.044715
 
 
 def fnn(p: list, x: np.ndarray) -> tuple:
@@ -20,7 +21,7 @@ def fnn(p: list, x: np.ndarray) -> tuple:
     rows = x.reshape(-1, x.shape[-1])
     R, *inner, last = len(rows), *(q["w"].shape[1] for q in p)
     size = max(FEWEST, PRODUCT // max(q["w"].size for q in p))
-    blocks = [slice(i, min(i + size, R)) for i in range(0, R, size)]
+    blocks = cuts(0, R, size)
     hidden = [np.empty((2, R, n), x.dtype) for n in inner]  # h, and the s that lets it through: gelu(h) = h s
     y = np.empty((R, last), x.dtype)
     for block in blocks:
@@ -62,10 +63,10 @@ def _add_gradients(dp: dict, x: np.ndarray, dy: np.ndarray) -> None:
 
 
 def _gate(h: np.ndarray, s: np.ndarray) -> None:
-    """s = (1 + tanh(h (A + B h^2))) / 2."""
+    """s = (1 + tanh(h (ONCE + CUBED h^2))) / 2."""
     np.multiply(h, h, out=s)
-    s *= B
-    s += A
+    s *= CUBED
+    s += ONCE
     s *= h
     np.tanh(s, out=s)
     s *= 0.5
@@ -73,10 +74,10 @@ def _gate(h: np.ndarray, s: np.ndarray) -> None:
 
 
 def _slope(h: np.ndarray, s: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """d (h s) / dh = s + a (1 - s) (2 A + 6 B h^2), in the memory of a = h s."""
+    """d (h s) / dh = s + a (1 - s) (2 ONCE + 6 CUBED h^2), in the memory of a = h s."""
     rest = h * h
-    rest *= 6 * B
-    rest += 2 * A
+    rest *= 6 * CUBED
+    rest += 2 * ONCE
     a *= rest
     np.subtract(1, s, out=rest)
     a *= rest

@@ -1,11 +1,13 @@
-"""From sequences, whose channels lie side by side, to channels, whose inputs do: products and FFTs want the second."""
+"""How arrays are cut and laid out so that products, FFTs and caches like it.
 
-from collections.abc import Iterator
+Sequences have their channels side by side; products and FFTs want the inputs of a channel side by side.
+"""
 
 import numpy as np
 
 STRIP = 64  # inputs that change their layout at once; with more of them a line of the cache is gone when needed again
 PAD = 16  # unused numbers after each channel: channels that start a power of two apart push each other from the cache
+PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
 PIECE = 1 << 17  # numbers that are worked on at a time, so that what is made of them is still in the cache when used
 
 
@@ -20,10 +22,14 @@ def move(source: np.ndarray, target: np.ndarray, step: int = STRIP) -> None:
         target[:, i : i + step] = source[:, i : i + step]
 
 
-def groups(items: slice, size: int) -> Iterator[slice]:
+def groups(items: slice, size: int) -> list[slice]:
     """Sequences that are worked on together; each has `size` numbers."""
-    step = max(1, PIECE // size)
-    return (slice(b, min(b + step, items.stop)) for b in range(items.start, items.stop, step))
+    return cuts(items.start, items.stop, max(1, PIECE // size))
+
+
+def cuts(start: int, stop: int, step: int) -> list[slice]:
+    """start .. stop in slices of `step`, the last one shorter."""
+    return [slice(i, min(i + step, stop)) for i in range(start, stop, step)]
 
 
 def pieces(chunks: int, size: int) -> list[tuple[int, int]]:

@@ -12,6 +12,8 @@ sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and 
 
 import numpy as np
 
+from .layout import cuts
+
 WIDE = 2048  # numbers a step: batch items times channels
 BLOCK = 1 << 18
 Q = 32  # steps in a chunk, and the fewest in a block
@@ -25,8 +27,8 @@ def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
     h, C = np.empty(a.shape, a.dtype), a.shape[2]
     width = min(max(1, 2 * WIDE // C), B)  # batch items side by side
     steps = max(Q, BLOCK // (width * C))
-    groups = [slice(i, min(i + width, B)) for i in range(0, B, width)]
-    blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
+    groups = cuts(0, B, width)
+    blocks = cuts(0, L, steps)
     for group in groups:
         last = h0[group]
         for block in blocks:
@@ -89,7 +91,7 @@ def one_by_one(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -
     B, T, C = a.shape
     x, y = np.empty((2, T, B, C), a.dtype)
     few = max(1, RUN // C)
-    items = [slice(i, i + few) for i in range(0, B, few)]
+    items = cuts(0, B, few)
     for i in items:
         x[:, i], y[:, i] = a[i].swapaxes(0, 1), b[i].swapaxes(0, 1)
     in_place(x, y, start)

@@ -8,6 +8,7 @@ Where a block is the whole sequence, and all of them together are KEPT numbers a
 
 import numpy as np
 
+from .layout import cuts
 from .parallel import each, halves
 
 STEP = 1 << 13
@@ -23,8 +24,8 @@ def selective_scan(
     parts = halves(batch, u.size * N)
     width = min(max(1, STEP // (E * N)), parts[-1].stop - parts[-1].start)
     steps = min(max(1, BLOCK // (width * E * N)), L)
-    groups = [[slice(i, min(i + width, part.stop)) for i in range(part.start, part.stop, width)] for part in parts]
-    blocks = [slice(i, min(i + steps, L)) for i in range(0, L, steps)]
+    groups = [cuts(part.start, part.stop, width) for part in parts]
+    blocks = cuts(0, L, steps)
     y, starts = np.empty((batch, L, E), real), np.empty((len(blocks) + 1, N, batch, E), real)
     starts[0] = 0 if h0 is None else h0.transpose(2, 0, 1)
     again = len(blocks) > 1 or u.size * N > KEPT

@@ -25,7 +25,7 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
     L, real = u.shape[1], u.dtype
     v = powers(log_lam, L + 1)
     T, into, out = toeplitz(kernel_of(c, v[:L]).astype(real)), into_of(v, real), out_of(c, v, real)
-    x = channels(u)
+    x = by_channel(u)
     y, h_last = x @ T, complexes(x @ into)
     lam = v[L, :, None].astype(h_last.dtype)
 
@@ -38,7 +38,7 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
         h_last += lam * state(h0)
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
-        dys = channels(dy)
+        dys = by_channel(dy)
         dx, dh0 = dys @ transposed(T), complexes(dys @ out)
         dlog_lam, dc = back_kernel(c, v[:L], diagonal_sums(x.transpose(0, 2, 1) @ dys))
         if h0 is not None or dh_last is not None:
@@ -54,6 +54,6 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
     return y.transpose(1, 2, 0), h_last.transpose(1, 0, 2), backward
 
 
-def channels(u: np.ndarray) -> np.ndarray:
+def by_channel(u: np.ndarray) -> np.ndarray:
     """(B, L, D) -> (D, B, L), contiguous."""
     return np.ascontiguousarray(u.transpose(2, 0, 1))

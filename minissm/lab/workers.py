@@ -39,7 +39,7 @@ def in_processes(run: Run, work: list, bar: Progress, jobs: int, pressed: list[i
     steps, stop = context.SimpleQueue(), context.Event()
     with ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
         try:
-            with _workers_deaf_to_ctrl_c():
+            with _workers_deaf_to_ctrl_c(), _workers_in_huge_pages():
                 waiting: set[Future] = {pool.submit(_work, run, job) for job in work}
             while waiting:
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -109,6 +109,21 @@ def _workers_deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         mask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _workers_in_huge_pages() -> Iterator[None]:
+    """Processes that start inside have glibc ask for huge pages: their trainings take a twentieth less time."""
+    name = "GLIBC_TUNABLES"
+    before = os.environ.get(name)
+    os.environ[name] = f"{before}:glibc.malloc.hugetlb=1" if before else "glibc.malloc.hugetlb=1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 _worker: dict[str, Any] = {}  # what a worker process was started with

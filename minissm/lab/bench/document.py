@@ -1,6 +1,7 @@
-"""docs/performance.md from the reports under docs/results/: `python -m minissm.lab.bench.document` writes it anew.
+"""docs/performance.md and README's figures of speed, from the reports under docs/results/.
 
-What stands above the line MEASURED is written by hand, what stands below it comes from the reports.
+`python -m minissm.lab.bench.document` writes them anew. What stands above the line MEASURED, and in README outside of
+START and END, is written by hand; the rest comes from the reports.
 """
 
 import json
@@ -9,11 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...files import write_whole
-from . import table
+from . import goals, table
+from .command import write_text
 
 MEASURED = "<!-- measured: from here on written by python -m minissm.lab.bench.document -->"
 NONE = "No measurement has been committed yet."
+START, END = "<!-- speed: written by python -m minissm.lab.bench.document -->", "<!-- end of speed -->"
+SUMMARY = {  # what README shows
+    ("W1", "B 8, L 4096"): "the scan of a state space layer, 8 sequences of 4,096 tokens, 128 channels",
+    (
+        "W7",
+        "ssm, 30k",
+    ): "a training step of `ssm + fnn1 + ssm + fnn1` as above: 64 sequences of 26 tokens, 30,000 parameters",
+    ("W7", "ssm, L 1024"): "the same on 16 sequences of 1,024 tokens, width 64",
+    ("W6", "8 x 4 heads, L 1024"): "causal attention, 8 sequences of 1,024 tokens, 4 heads of 32",
+}
 
 
 def slug(processor: str) -> str:
@@ -58,11 +69,35 @@ def page(text: str, folder: Path) -> str:
     return f"{by_hand}{MEASURED}\n\n{measured(reports(folder))}"
 
 
+def summary(found: Sequence[dict[str, Any]]) -> str:
+    """README's table: the time of the best of torch and JAX over minissm's, on one core and on all."""
+    header, lines = ["forward and backward"], [[said] for said in SUMMARY.values()]
+    for report in found:
+        for threads in sorted({r["threads"] for r in report["rows"]}):
+            header.append(f"{report['processor']}, {table.in_words(threads)}")
+            held = goals.cases(report, threads)
+            for line, case in zip(lines, SUMMARY, strict=True):
+                rows = held.get(case, [])
+                peer = goals.best(rows, goals.FRAMEWORKS)
+                ratio = goals.ratio(peer, goals.ours(rows))
+                line.append(f"{ratio:.1f} ({peer['owner']} {peer['method']})" if ratio and peer else "not measured")
+    return _table([header, *lines])
+
+
+def readme(text: str, folder: Path) -> str:
+    """README with its figures of speed written anew."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ValueError(f"bench: README.md has no lines {START!r} and {END!r}; put them around the figures of speed")
+    return f"{before}{START}\n\n{summary(reports(folder))}\n\n{END}{after}"
+
+
 def main() -> None:
     """In a clone, from its top."""
-    path = Path("docs", "performance.md")
-    written = page(path.read_text(), path.parent / "results")
-    write_whole(path, lambda file: file.write(written.encode()))
+    results = Path("docs", "results")
+    for path, write in ((Path("docs", "performance.md"), page), (Path("README.md"), readme)):
+        write_text(path, write(path.read_text(), results))
 
 
 if __name__ == "__main__":
