@@ -68,7 +68,7 @@ def cupy() -> Any:
     except ImportError:
         raise RuntimeError(
             "backend 'cupy': CuPy is not installed; install the extra for the CUDA version that nvidia-smi shows "
-            "(top right): pip install 'minissm[cuda12]' or 'minissm[cuda13]'"
+            "(top right): pip install -e '.[cuda12]' or '.[cuda13]' in the clone"
         ) from None
     try:
         float(module.sum(module.arange(3, dtype=module.float32)))  # a tiny real kernel: is_available() alone can lie

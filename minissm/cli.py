@@ -100,7 +100,9 @@ def _parser() -> Parser:
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure speed, beside other libraries", allow_abbrev=False)
     bench.set_defaults(command=_bench)
-    bench.add_argument("--quick", action="store_true", help="fewer runs, shorter lengths: within four minutes")
+    bench.add_argument(
+        "--quick", action="store_true", help="fewer runs, growth over shorter lengths: within four minutes"
+    )
     bench.add_argument("--only", metavar="PARTS", help="some of W1 to W7 and growth, joined by , (default all)")
     bench.add_argument("--backend", default="numpy", help="numpy (the default) or cupy")
     bench.add_argument("--peers", help="some of torch, jax, numba, joined by , (default: those that are installed)")

@@ -319,5 +319,6 @@ def _check_rows(rows: Array, x: Array) -> None:
     xp, n = namespace(rows, x), x.shape[0] * x.shape[1]
     fits = rows.ndim == 1 and 1 <= rows.shape[0] <= n and xp.isdtype(rows.dtype, "integral")
     if not fits or (is_numpy(xp) and not (rows[0] >= 0 and rows[-1] < n and (rows[1:] > rows[:-1]).all())):
-        given = f"rows has shape {tuple(rows.shape)} and dtype {rows.dtype}"
+        values = f" from {rows.min()} to {rows.max()}" if is_numpy(xp) and rows.size else ""
+        given = f"rows has shape {tuple(rows.shape)} and dtype {rows.dtype}{values}"
         raise ValueError(f"Model: {given}; expected ascending whole numbers below B L = {n}, like flatnonzero(weights)")

@@ -132,7 +132,7 @@ def test_to_numpy_keeps_dtypes_and_trees(rng):
 
 def test_no_cupy_is_told_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # import cupy raises ImportError
-    with pytest.raises(RuntimeError, match=r"CuPy is not installed; install the extra .*minissm\[cuda12\]"):
+    with pytest.raises(RuntimeError, match=r"CuPy is not installed; install the extra .*'\.\[cuda12\]'"):
         to(np.zeros(2), "cupy")
 
 

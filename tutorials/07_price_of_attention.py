@@ -83,6 +83,8 @@ MODELS = {
 }
 PARAMS = {name: net.init(rng) for name, net in MODELS.items()}
 LENGTHS = 2 ** np.arange(5, 11 if PLAIN else 13)
+if PLAIN:
+    print("plain bodies only, so shorter lengths: compare with the first lines of a run without MINISSM_PLAIN")
 
 
 def forward_backward(name, tokens):
@@ -259,8 +261,9 @@ plt.show()
 #
 # By the count, attention should cost more from L = 128 on. The measured crossing is elsewhere, because a
 # multiplication isn't always worth the same. Products of large matrices run near the processor's peak; short sums,
-# exponentials and copies don't, and below some length both models mostly wait for Python. The slopes are what the
-# counts predict, and the slopes win: however cheap a pair of tokens is, there are L^2 / 2 of them.
+# exponentials and copies don't, and below some length both models mostly wait for Python. The slopes come nearer to the
+# counts' 1 and 2 the longer the sequences are (those printed above are still below: fixed costs weigh), and the slopes
+# win: however cheap a pair of tokens is, there are L^2 / 2 of them.
 #
 # What is the price paid for? Attention can look back at any single token, exactly, whenever it turns out to matter. An
 # ssm must decide what to keep while it reads. The paper behind this library shows that nonlinear layers between the
@@ -269,4 +272,4 @@ plt.show()
 #
 # **Try it:** (1) give the ssm 64 modes: where should the curves cross by the count, and where do they? (2) Time a batch
 # of 16 sequences instead of one. Which model gains more, and why at small L? (3) Set `MINISSM_PLAIN=1` and run this
-# again: which of the curves change their slope, and which only move up?
+# again, up to the generation: at equal lengths, which of the curves have another slope, and which only lie higher?

@@ -33,8 +33,15 @@ def slug(processor: str) -> str:
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
-    """Those of docs/results/, by the names of their files."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("bench-*.json"))]
+    """Those of docs/results/, by the names of their files; ValueError where one is not whole or named otherwise."""
+    found = []
+    for path in sorted(folder.glob("bench-*.json")):
+        report = json.loads(path.read_text())
+        if report["quick"] or report["interrupted"] or path.name != f"bench-{slug(report['processor'])}.json":
+            whole = f"a full run in bench-{slug(report['processor'])}.json"
+            raise ValueError(f"bench: {path} is of a part, or another processor; expected {whole}, move it away")
+        found.append(report)
+    return found
 
 
 def measured(found: Sequence[dict[str, Any]]) -> str:
@@ -80,8 +87,13 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
                 rows = held.get(case, [])
                 peer = goals.best(rows, goals.FRAMEWORKS)
                 ratio = goals.ratio(peer, goals.ours(rows))
-                line.append(f"{ratio:.1f} ({peer['owner']} {peer['method']})" if ratio and peer else "not measured")
+                line.append(f"**{ratio:.1f}** ({_against(rows, peer)})" if ratio and peer else "not measured")
     return _table([header, *lines])
+
+
+def _against(rows: list[dict], peer: dict[str, Any]) -> str:
+    mine, theirs = (f"{1e3 * r['seconds']['median']:.3g}" for r in (goals.ours(rows) or {}, peer))
+    return f"{peer['owner']} {peer['method']}: {theirs} ms, minissm: {mine} ms"
 
 
 def readme(text: str, folder: Path) -> str:
@@ -95,9 +107,13 @@ def readme(text: str, folder: Path) -> str:
 
 def main() -> None:
     """In a clone, from its top."""
-    results = Path("docs", "results")
-    for path, write in ((Path("docs", "performance.md"), page), (Path("README.md"), readme)):
-        write_text(path, write(path.read_text(), results))
+    results, pages = Path("docs", "results"), ((Path("docs", "performance.md"), page), (Path("README.md"), readme))
+    try:
+        written = [write(path.read_text(), results) for path, write in pages]
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"minissm {error}") from None
+    for (path, _), text in zip(pages, written, strict=True):
+        write_text(path, text)
 
 
 if __name__ == "__main__":

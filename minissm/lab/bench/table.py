@@ -45,10 +45,16 @@ def text(report: dict[str, Any]) -> str:
 def heading(report: dict[str, Any]) -> list[str]:
     """When, where, with what; what is missing or not as it should be."""
     packages = ", ".join(f"{name} {v}" for name, v in {**report["packages"], **report["peers"]}.items())
-    kind = "quick (few runs, short lengths, one case of each workload on all cores)" if report["quick"] else "full"
+    kind = (
+        "quick (few runs, growth over short lengths, one case of each workload on all cores)"
+        if report["quick"]
+        else "full"
+    )
     lines = [f"minissm bench, {kind}, {report['date']}: {report['processor']}, {in_words(report['cores'])}"]
     lines += [packages, f"BLAS: {report['blas']}"]
-    lines += [f"Not installed, so not measured: {', '.join(report['missing'])}"] if report["missing"] else []
+    if report["missing"]:
+        remedy = "pip install -e '.[bench]' in the clone installs them"
+        lines += [f"Not installed, so not measured: {', '.join(report['missing'])}; {remedy}"]
     lines += [f"Warning: {warning}" for warning in report["warnings"]]
     if not report["vendor"]:
         lines += ["Goals against peers are set for AMD and Intel; for this kind of processor there are none."]
@@ -58,8 +64,9 @@ def heading(report: dict[str, Any]) -> list[str]:
 
 def tally(report: dict[str, Any]) -> str:
     """How many goals were met."""
-    met = [v.met for v in verdicts(report) if v.met is not None]
-    return f"{sum(met)} of {len(met)} goals met." if met else "No goal was measured."
+    met = [v.met for v in verdicts(report) if v.goal is not None]
+    unknown = f", {met.count(None)} not measured" if None in met else ""
+    return f"{met.count(True)} of {len(met)} goals met{unknown}." if set(met) - {None} else "No goal was measured."
 
 
 def ratio_rows(report: dict[str, Any], threads: int = 1) -> Rows:
@@ -67,7 +74,7 @@ def ratio_rows(report: dict[str, Any], threads: int = 1) -> Rows:
     one = threads == 1
     found = {(v.workload, v.case): v for v in verdicts(report) if v.what == BEST}
     head = ("workload", "case", "minissm, ms", "best of torch and JAX, ms", "ratio")
-    lines: Rows = [(*head, "goal", "", "if missed") if one else head]
+    lines: Rows = [(*head, "goal", "result", "if missed") if one else head]
     for (workload, case), rows in cases(report, threads).items():
         mine, other, v = ours(rows), best(rows, FRAMEWORKS), found.get((workload, case))
         named = f"{_ms(other)} ({other['owner']} {other['method']})" if other else "-"
@@ -80,7 +87,7 @@ def ratio_rows(report: dict[str, Any], threads: int = 1) -> Rows:
 def goal_rows(report: dict[str, Any]) -> Rows:
     """A line a comparison with a limit."""
     found = [v for v in verdicts(report) if v.what != BEST]
-    head = ("workload", "case", "what, on one core", "is", "goal", "")
+    head = ("workload", "case", "what, on one core", "is", "goal", "result")
     return [head, *((_name(v.workload), v.case, v.what, shown(v), *judged(v)) for v in found)]
 
 
@@ -140,7 +147,7 @@ def limit_rows(report: dict[str, Any]) -> Rows:
 
 def growth_rows(report: dict[str, Any]) -> Rows:
     """A line a mixer: the exponents, and what the longest sequence took."""
-    lines: Rows = [("mixer", "L from", "to", "time ~ L^", "memory ~ L^", "ms at the end", "MB", "")]
+    lines: Rows = [("mixer", "L from", "to", "time ~ L^", "memory ~ L^", "ms at the end", "MB", "stopped")]
     for r in report["growth"]:
         first, last = r["points"][0], r["points"][-1]
         powers = [_times(r[f"{of} exponent"]) for of in ("seconds", "bytes")]
