@@ -16,7 +16,7 @@ STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-size: 13px; }
 th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #ccc; vertical-align: top; }
-td:nth-child(-n+2), td:nth-child(n+5) { white-space: nowrap; }
+td:nth-child(-n+2), td:nth-child(n+5):not(:nth-child(8)) { white-space: nowrap; }
 th { border-bottom: 1px solid #111; }
 .missed { font-weight: bold; }
 figure { margin: 1rem 0; break-inside: avoid; }
