@@ -1,5 +1,7 @@
 """scan.fft for NumPy: sequence by sequence, channels contiguous, and with no more powers of lam than 2 sqrt(L)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..backend import fft_of, fft_size, namespace
@@ -17,6 +19,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
     levels = Levels(log_lam, L, u.dtype)
     complex_ = levels.high.dtype
     c_, lam, lam_L = (a.astype(complex_) for a in (c, np.exp(log_lam), np.exp(L * log_lam)))
+    ends = Ends(levels, c_, lam, lam_L)
     fk = F.rfft(levels.kernel(c_), n)
     y, h_last, spectra = np.empty_like(u), np.empty((B, D, N), complex_), [fk] * B
     halves = parallel.halves(B, u.size)
@@ -30,7 +33,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
             np.multiply(spectra[b], fk, out=product)
             x[:, :L] = F.irfft(product, n, overwrite_x=True)[:, :L]  # back into rows with room between them
             if h0 is not None:
-                x[:, :L] += levels.kernel(c_ * lam * h0[b])
+                x[:, :L] += ends.of_start(h0[b])
                 h_last[b] += lam_L * h0[b]
             layout.move(x[:, :L], y[b].T)
 
@@ -42,7 +45,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
             x, product = layout.channels(D, n, u.dtype), np.empty_like(fk)
             for b in range(half.start, half.stop):
                 layout.move(dy[b].T, x[:, :L])
-                dh0[b], dlog_b, dc_b = from_start(b, x[:, :L])
+                dh0[b], dlog_b, dc_b = ends.back_start(x[:, :L], None if h0 is None else h0[b])
                 dlog_lam += dlog_b
                 dc += dc_b
                 fdy = F.rfft(x)
@@ -50,7 +53,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
                 fdy *= np.conjugate(fk, out=product)
                 x[:, :L] = F.irfft(fdy, n, overwrite_x=True)[:, :L]
                 if dh_last is not None:
-                    du_b, dlog_b = from_end(b, dh_last[b])
+                    du_b, dlog_b = ends.back_end(u[b], dh_last[b], None if h0 is None else h0[b])
                     x[:, :L] += du_b
                     dh0[b] += lam_L.conj() * dh_last[b]
                     dlog_lam += dlog_b
@@ -62,20 +65,34 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
         dlog_lam, dc = (c_ * dz).conj() + dlog_h, z.conj() + dc_h
         return dlog_lam.astype(log_lam.dtype), dc.astype(c.dtype), du, dh0
 
-    def from_start(b: int, dy: np.ndarray) -> tuple:
-        """What y says to h0, log_lam and c by way of h0: the adjoint of kernel(c lam h0)."""
-        if h0 is None:
-            return (c_ * lam * levels.sums(dy)).conj(), 0, 0
-        z, dz = levels.both_sums(dy)
-        return (c_ * lam * z).conj(), (c_ * lam * h0[b] * (z + dz)).conj(), (lam * h0[b] * z).conj()
-
-    def from_end(b: int, dh: np.ndarray) -> tuple:
-        """What h_last says to u and log_lam."""
-        _, dz = levels.both_sums(u[b, ::-1].T)
-        dlog_lam = dz.conj() * dh
-        if h0 is not None:
-            dlog_lam += L * (lam_L * h0[b]).conj() * dh
-        return levels.kernel(dh.conj())[:, ::-1], dlog_lam
-
     parallel.each(forward, halves)
     return y, h_last, backward
+
+
+class Ends(NamedTuple):
+    """What the state before a sequence does to its outputs, and its inputs to the state behind it. h (D, N)."""
+
+    levels: Levels
+    c: np.ndarray
+    lam: np.ndarray
+    decay: np.ndarray  # lam^L
+
+    def of_start(self, h0: np.ndarray) -> np.ndarray:
+        """What h0 adds to y (D, L)."""
+        return self.levels.kernel(self.c * self.lam * h0)
+
+    def back_start(self, dy: np.ndarray, h0: np.ndarray | None) -> tuple:
+        """The adjoint of `of_start`. -> dh0, dlog_lam, dc; zeros for the last two where h0 was zeros."""
+        if h0 is None:
+            return (self.c * self.lam * self.levels.sums(dy)).conj(), 0, 0
+        z, dz = self.levels.both_sums(dy)
+        at_start = self.c * self.lam
+        return (at_start * z).conj(), (at_start * h0 * (z + dz)).conj(), (self.lam * h0 * z).conj()
+
+    def back_end(self, u: np.ndarray, dh: np.ndarray, h0: np.ndarray | None) -> tuple:
+        """What h_last says to u (L, D) and log_lam. -> du (D, L), dlog_lam."""
+        _, dz = self.levels.both_sums(u[::-1].T)
+        dlog_lam = dz.conj() * dh
+        if h0 is not None:
+            dlog_lam += len(u) * (self.decay * h0).conj() * dh
+        return self.levels.kernel(dh.conj())[:, ::-1], dlog_lam
