@@ -2,10 +2,13 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+
+from minissm import backend
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,12 +30,24 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture(scope="session")
+def card() -> Any:
+    """CuPy with a GPU that computes, for tests marked gpu; without one they are skipped, and counted at the end."""
+    try:
+        return backend.cupy()
+    except RuntimeError as error:
+        pytest.skip(f"not run on a GPU: {error}")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was not tested, and why."""
     skipped = terminalreporter.stats.get("skipped", [])
     slow = sum(item.get_closest_marker("slow") is not None for item in terminalreporter.stats.get("deselected", []))
+    gpu = sum("gpu" in report.keywords for report in skipped)
     if slow:
         terminalreporter.line(f"{slow} slow tests not run: pytest -m slow")
+    if gpu:
+        terminalreporter.line(f"{gpu} GPU tests not run: pytest -m gpu, where there is a GPU")
     if skipped:
         terminalreporter.section(f"{len(skipped)} tests not run")
         for reason in sorted({str(report.longrepr[2]) for report in skipped}):

@@ -150,11 +150,7 @@ def test_a_cupy_that_can_not_compute_is_told(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_a_model_gives_the_same_on_a_gpu(rng):
-    try:
-        cupy()
-    except RuntimeError as error:
-        pytest.skip(f"not run on a GPU: {error}")
+def test_a_model_gives_the_same_on_a_gpu(card, rng):
     net = Model("ssm + fnn1 + attn(max_len=67)", vocab=5, width=8, dtype="float64")
     params, tokens = net.init(rng), rng.integers(0, 5, (2, 67))
     for mode in scan.MODES:
