@@ -266,7 +266,7 @@ def test_every_goal_names_a_case_that_is_measured():
     made = {
         "W1": workloads.lti(1, 1, 1, 1).name,
         "W2": workloads.s6(1, 1, 1, 1).name,
-        "W3": workloads.recurrence(1, 1, 1, True).name,
+        "W3": workloads.recurrence(1, 1, 1).name,
         "W4": workloads.window(1, 1, 1, 1).name,
         "W5": workloads.step(1, 1, 1).name,
         "W6": workloads.attend(1, 1, 1, 1).name,

@@ -14,7 +14,9 @@ class Case:
     """arrays: what every method starts from, by name.  more: what else a workload needs (a model, a window).
 
     reference: () -> the right outputs in float64, y first and then the gradients.
-    backward: whether the gradients are computed too.  calls: how often one run calls what is timed.
+    backward: whether the gradients are computed too.  alone: whether only they are timed, on a forward done before.
+    part: outputs -> what of them the reference has.  calls: how often one run calls what is timed.
+    place: of BACKENDS, where the peers' arrays shall be; ours are there already.
     """
 
     workload: str
@@ -22,7 +24,10 @@ class Case:
     arrays: dict[str, Array]
     reference: Callable[[], tuple] = field(repr=False)
     backward: bool = True
+    alone: bool = False
+    part: Callable[[tuple], tuple] = field(default=lambda outputs: outputs, repr=False)
     calls: int = 1
+    place: str = "numpy"
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -44,7 +49,7 @@ def errors(outputs: tuple, reference: tuple) -> tuple[float, float | None]:
 
 def error(x: Array, reference: np.ndarray) -> float:
     """max |x - ref| / max |ref|; inf where x is not finite."""
-    x = np.asarray(x.get() if hasattr(x, "get") else x)
+    x = np.asarray(x.get() if hasattr(x, "get") else x.cpu() if hasattr(x, "cpu") else x)  # CuPy's, torch's, any
     if x.shape != reference.shape:
         raise ValueError(f"bench: a result of shape {x.shape}, the reference has {reference.shape}")
     largest = float(np.max(np.abs(x - reference)) / (np.max(np.abs(reference)) or 1.0))

@@ -1,8 +1,8 @@
 """What the library promises of its speed, by the kind of processor, and whether a report keeps it.
 
-Ratios are of medians on one core. Against a peer: the time of the fastest method of torch and jax, over that of
-minissm's default method. A peer whose result is wrong (an error above WRONG) doesn't count. Where there is a floor
-(floor.py), its time says how high that ratio could be at most.
+Ratios are of medians on one core, or on a GPU. Against a peer: the time of the fastest method of torch and jax, over
+that of minissm's default method. A peer whose result is wrong (an error above WRONG) doesn't count. Where there is a
+floor (floor.py), its time says how high that ratio could be at most.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from typing import Any
 FRAMEWORKS = ("torch", "jax")
 WRONG = 1e-2
 LARGE = "(8, 4096, 512) forward"
-BEST = "best of torch, jax / minissm"
+BEST, COPYING = "best of torch, jax / minissm", "time of copying / minissm"
 FLOORS = {"W6": 0.6}  # floor / minissm; of the others only the time is told
 SMALL = 4096  # bytes that Python's own objects may take in a step that allocates no array
 
@@ -34,6 +34,12 @@ PEERS = {  # (workload, case): at least so many times as fast as the best peer, 
     ("W7", "attn, 64k"): (2.0, 1.1),
     ("W7", "attn, L 1024"): (1.5, 0.8),
 }
+
+ON_CARD = {  # on a GPU, whatever its kind. COPIED: arrays that are read or written, at the rate of a copy; of 64 M numbers
+    ("W7", "ssm, B 64, L 4096, width 256"): 2.0
+}
+COPIED = {("W3", "(16, 4096, 1024) forward"): 3, ("W3", "(16, 4096, 1024) backward"): 5}
+NUMBERS, OF_COPY = 16 * 4096 * 1024, 0.85
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,19 @@ class Verdict:
 
 def verdicts(report: dict[str, Any]) -> list[Verdict]:
     """All goals on what was measured, in the order of the workloads."""
-    found = [*_against_peers(report), *_against_limits(report)]
+    found = _on_card(report) if card(report) else [*_against_peers(report), *_against_limits(report)]
     return sorted(found, key=lambda v: v.workload)
+
+
+def card(report: dict[str, Any]) -> dict[str, Any] | None:
+    """What a report of a GPU says of it; None for one of a processor."""
+    return report.get("device")
+
+
+def subject(report: dict[str, Any]) -> str:
+    """The name of what was measured."""
+    device = card(report)
+    return device["name"] if device else report["processor"]
 
 
 def ours(rows: list[dict]) -> dict | None:
@@ -102,6 +119,22 @@ def _against_peers(report: dict[str, Any]) -> Iterator[Verdict]:
             yield Verdict(workload, case, BEST, ratio(peer, ours(rows)), goal, most=ratio(peer, floor), by=floor)
 
 
+def _on_card(report: dict[str, Any]) -> Iterator[Verdict]:
+    """A goal whose case did not fit on the card is there without a value."""
+    found = cases(report)
+    there = dict.fromkeys([*found, *((lost["workload"], lost["case"]) for lost in report["lost"])])
+    rate = next((r["copy"] for r in report["limits"]), None)
+    for workload, case in there:
+        rows = found.get((workload, case), [])
+        mine, goal = ours(rows), ON_CARD.get((workload, case))
+        if mine or goal:
+            yield Verdict(workload, case, BEST, ratio(best(rows, FRAMEWORKS), mine), goal)
+        if (workload, case) in COPIED:
+            seconds = 4 * NUMBERS * COPIED[workload, case] / (rate * 1e9) if rate else None
+            value = seconds / mine["seconds"]["median"] if seconds and mine and not is_wrong(mine) else None
+            yield Verdict(workload, case, COPYING, value, OF_COPY)
+
+
 def _against_limits(report: dict[str, Any]) -> Iterator[Verdict]:
     for (workload, case), rows in cases(report).items():
         if not (mine := ours(rows)):
@@ -123,7 +156,7 @@ def _copying(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[
     rate = next((r["copy"] for r in report["limits"] if r["threads"] == 1), None)
     if case == LARGE and rate:
         value = 3 * 4 * 8 * 4096 * 512 / (rate * 1e9) / mine["seconds"]["median"]
-        yield Verdict("W3", case, "time of copying / minissm", value, 0.25)
+        yield Verdict("W3", case, COPYING, value, 0.25)
 
 
 def _allocating(report: dict, case: str, rows: list[dict], mine: dict) -> Iterator[Verdict]:

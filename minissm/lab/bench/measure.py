@@ -4,7 +4,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -15,15 +15,14 @@ from ... import backend
 from ...progress import Progress
 from ...train import keep_freed_memory
 from .. import machine
-from . import cores, floor, floor_training, memory, ours, peers, training, workloads
+from . import card, cores, memory, on_card, peers
 from .case import Case, Method, errors
 from .growth import growth
 from .limits import limits
-from .timing import Rounds, interleave, spread
+from .methods import CASES, methods_of, row
+from .timing import Rounds, interleave
 
-CASES = {**workloads.CASES, "W7": training.CASES}
-FLOORS = {**floor.METHODS, **floor_training.METHODS}
-PARTS = (*CASES, "growth")
+PARTS = (*CASES, "growth", "crossover")
 FULL, QUICK = Rounds(5, 25, 3.0), Rounds(1, 12, 1.2)
 LONGEST = {True: 8 * 1024, False: 64 * 1024}  # of growth; True: quick
 FORCING = {
@@ -31,6 +30,8 @@ FORCING = {
     "OPENBLAS_L2_SIZE": "NumPy's products are cut for another cache than this processor has",
     "MKL_ENABLE_INSTRUCTIONS": "torch's products run by another kernel than this processor would get",
     "MINISSM_PLAIN": "minissm's second bodies (minissm/fast/) are off",
+    "CUPY_TF32": "CuPy's products are of fewer digits than float32 has",
+    "NVIDIA_TF32_OVERRIDE": "whether products on the card are of fewer digits is decided for all libraries",
 }
 
 
@@ -50,10 +51,17 @@ class Request:
                 raise ValueError(f"bench: unknown workload {name!r}; expected one of {', '.join(PARTS)}")
         if self.backend not in backend.BACKENDS:
             raise ValueError(f"bench: backend {self.backend!r}; expected one of {', '.join(backend.BACKENDS)}")
-        if self.backend == "cupy" and self.peers:
-            raise ValueError(
-                "bench: --peers with --backend cupy; the peers run on the processor, leave one of them away"
-            )
+        gpu, others = self.backend == "cupy", [name for name in self.peers or () if name not in peers.ON_CARD]
+        if gpu and self.threads is not None:
+            raise ValueError("bench: --threads with --backend cupy; it has one pass, on the card: leave it away")
+        if gpu and others and others[0] in peers.PEERS:
+            raise ValueError(f"bench: {others[0]} runs on the processor alone; leave it out with --backend cupy")
+        for part, place, why in (
+            ("growth", "numpy", "it is of NumPy's memory"),
+            ("crossover", "cupy", "it needs both"),
+        ):
+            if part in (self.only or ()) and self.backend != place:
+                raise ValueError(f"bench: {part} with --backend {self.backend}; {why}: ask for --backend {place}")
 
     def wants(self, part: str) -> bool:
         return self.only is None or part in self.only
@@ -61,19 +69,24 @@ class Request:
 
 def measure(request: Request, show: bool = True) -> dict[str, Any]:
     """The report. Ctrl-C ends it early: `interrupted` says so, and what was measured by then is there."""
-    asked = () if request.backend == "cupy" else request.peers
-    found, missing = peers.find(asked)
-    if request.backend == "cupy":
-        backend.cupy()
+    found, missing = peers.find(request.peers, request.backend)
+    cupy = backend.cupy() if request.backend == "cupy" else None
+    loaded = {name: peers.load(name, request.backend) for name in found}
+    without = [name for name, peer in loaded.items() if cupy and not peer.has_card()]
+    able = [peer for name, peer in loaded.items() if name not in without]
     keep_freed_memory()
-    report = _heading(request) | {"peers": found, "missing": missing}
-    report |= {"limits": [], "rows": [], "growth": [], "interrupted": ""}
-    work = list(_work(request, [peers.load(name) for name in found]))
+    report = _heading(request) | {"peers": {name: v for name, v in found.items() if name not in without}}
+    report |= {"missing": missing, "without_card": without, "device": cupy and card.device(cupy)}
+    report |= {"limits": [], "rows": [], "growth": [], "crossover": [], "lost": [], "interrupted": ""}
+    if cupy:
+        work = list(on_card.work(request, cupy, CASES, able, _rounds(request), report["lost"]))
+    else:
+        work = list(_work(request, able))
     with Progress(len(work), "bench", show) as bar:
         try:
             for note, into, part in work:
-                for row in part():
-                    report[into].append(row)
+                for line in part():
+                    report[into].append(line)
                 bar.update(1, note)
         except KeyboardInterrupt:
             report["interrupted"] = f"after {bar.done} of {len(work)} parts"
@@ -99,17 +112,21 @@ def _heading(request: Request) -> dict[str, Any]:
 Part = tuple[str, str, Callable[[], Iterator[dict]]]
 
 
+def _rounds(request: Request) -> Rounds:
+    return QUICK if request.quick else FULL
+
+
 def _work(request: Request, found: Sequence[ModuleType]) -> Iterator[Part]:
     """(what it is, where its rows go, the rows) of every part: all on one core first, then all on several."""
-    mine, rounds = cores.mine(), QUICK if request.quick else FULL
+    mine, rounds = cores.mine(), _rounds(request)
     several = mine[: request.threads or len(mine)]
     for used in [mine[-1:]] + ([several] if len(several) > 1 else []):  # the first has the system's interrupts
 
         def on(part: Callable[[], Iterator[dict]], used: list[int] = used) -> Callable[[], Iterator[dict]]:
             def rows() -> Iterator[dict]:
                 with cores.using(used, found):
-                    for row in part():
-                        yield {"threads": len(used)} | row
+                    for line in part():
+                        yield {"threads": len(used)} | line
 
             return rows
 
@@ -119,7 +136,7 @@ def _work(request: Request, found: Sequence[ModuleType]) -> Iterator[Part]:
             shown = makers if first or not request.quick else makers[:1]
             for make in shown if request.wants(workload) else ():
                 yield workload, "rows", on(partial(_case, request, make, found, first))
-        if first and request.wants("growth") and request.backend == "numpy":
+        if first and request.wants("growth"):
             yield "growth", "growth", on(lambda: growth(LONGEST[request.quick]))
 
 
@@ -127,50 +144,23 @@ def _case(request: Request, make: Callable[[], Case], found: Sequence[ModuleType
     """A row a method. On one core errors and memory too: they don't change with the cores."""
     case = make()
     reference = case.reference() if first else ()
-    methods = methods_of(case, request.backend, [m for m in found if first or not m.SERIAL])
+    methods = methods_of(case, "numpy", [m for m in found if first or not m.SERIAL])
     methods = [m for m in methods if first or m.owner != "limit"]  # what one core can do is no limit of two
     checked = {}
     for m in methods:  # the first call, in which a compiler compiles
         outputs = m.check()
-        checked[m] = errors(outputs, reference) if first and outputs else (None, None)
+        checked[m] = errors(case.part(outputs), reference) if first and outputs else (None, None)
         if m.check is not m.run:
             m.run()
     most = 2.0 if request.quick else math.inf  # seconds; quick repeats no longer ones for their memory
-    finish = backend.cupy().cuda.get_current_stream().synchronize if request.backend == "cupy" else lambda: None
-    times = interleave({m: m.run for m in methods}, QUICK if request.quick else FULL, finish=finish)
+    times = interleave({m: m.run for m in methods}, _rounds(request))
     for m in methods:
-        error_y, error_gradient = checked[m]
-        yield {
-            "workload": case.workload,
-            "case": case.name,
-            "owner": m.owner,
-            "method": m.name,
-            "seconds": spread(times[m], case.calls),
-            "error": {"y": error_y, "gradient": error_gradient},
-            "bytes": _bytes(m) if first and request.backend == "numpy" and sum(times[m]) < most else None,
-            "allocated": _beside_y(case, m) if first and case.workload == "W5" and m.owner == "minissm" else None,
-        }
-
-
-def methods_of(case: Case, place: str, found: Sequence[ModuleType]) -> list[Method]:
-    """Ours, the default first; then the peers'; then the floor, of which only the time is asked."""
-    here = replace(case, arrays=backend.to(case.arrays, place), more=_moved(case.more, place))
-    if case.workload == "W7":
-        methods = training.ours(here) + [m for peer in found if hasattr(peer, "TRAINING") for m in peer.TRAINING(case)]
-    else:
-        makers = [("minissm", ours.METHODS, here)]
-        makers += [(peer.__name__.split(".")[-1].strip("_"), peer.METHODS, case) for peer in found]
-        methods = [Method(n, o, r, r) for o, table, c in makers for n, r in table.get(case.workload, _none)(c)]
-    floors = FLOORS.get(case.workload, _none)(case) if place == "numpy" else ()
-    return methods + [Method(name, "limit", run, tuple) for name, run in floors]
-
-
-def _none(case: Case) -> Iterator[Any]:
-    return iter(())
-
-
-def _moved(more: dict, place: str) -> dict:
-    return more | {"params": backend.to(more["params"], place)} if "params" in more else more
+        told = row(case, m, times[m], checked[m])
+        if first and sum(times[m]) < most:
+            told["bytes"] = _bytes(m)
+        if first and case.workload == "W5" and m.owner == "minissm":
+            told["allocated"] = _beside_y(case, m)
+        yield told
 
 
 def _beside_y(case: Case, m: Method) -> int:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
-from ... import scan
+from ... import fast, scan
 from ...attention import attention
 from ...backend import namespace
 from ...selective import selective_scan
@@ -13,14 +14,15 @@ Named = Iterator[tuple[str, Callable[[], tuple]]]
 
 
 def lti(case: Case) -> Named:
-    log_lam, c, u, dy = _exact(case, "log_lam", "c", "u", "dy")
+    log_lam, c, u, dy = exact(case, "log_lam", "c", "u", "dy")
 
     def run(mode: str) -> tuple:
         y, _, backward = scan.pick(mode, u.shape, (log_lam, c))(log_lam, c, u)
         dlog_lam, dc, du, _ = backward(dy)
         return y, dlog_lam, dc, du
 
-    for mode in ("auto", "fft"):
+    kernel = fast.body("recurrent", log_lam, c, u)  # without one it is a loop of Python over the tokens
+    for mode in ("auto", "fft", *(["recurrent"] if kernel else [])):
         yield mode, partial(run, mode)
 
 
@@ -41,7 +43,14 @@ def recurrence(case: Case) -> Named:
         h, _, backward = scan.linear(a, b)
         return (h, *backward(dh)[:2]) if case.backward else (h,)
 
-    yield "linear", run
+    def alone(h: Any, back: Any) -> tuple:
+        return h, *back(dh)[:2]
+
+    if case.alone:
+        h, _, back = scan.linear(a, b)
+        yield "linear", partial(alone, h, back)
+    else:
+        yield "linear", run
 
 
 def window(case: Case) -> Named:
@@ -57,7 +66,7 @@ def window(case: Case) -> Named:
 
 def step(case: Case) -> Named:
     """What generation calls for each token."""
-    log_lam, c, u = _exact(case, "log_lam", "c", "u")
+    log_lam, c, u = exact(case, "log_lam", "c", "u")
     one, h = scan.stepper((log_lam, c), u.dtype), scan.start((log_lam, c), u.shape[1], u.dtype)
 
     def run() -> tuple:
@@ -79,7 +88,7 @@ def attend(case: Case) -> Named:
     yield "attention", run
 
 
-def _exact(case: Case, *names: str) -> list:
+def exact(case: Case, *names: str) -> list:
     """The arrays, poles and weights in double precision, as filters give them."""
     arrays = [case.arrays[name] for name in names]
     xp = namespace(*arrays)

@@ -14,6 +14,7 @@ from typing import Any
 
 PAUSE = 0.1  # seconds, after calls four times as long or longer
 TURN = 0.01  # seconds that calls are repeated for
+Timed = Callable[[Callable[[], Any], int], list[float]]
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,24 @@ class Rounds:
     seconds: float
 
 
+def by_clock(run: Callable[[], Any], calls: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:
+    """Seconds of each call. (events.py has the same for a GPU.)"""
+    times = []
+    for _ in range(calls):
+        start = clock()
+        result = run()
+        times.append(clock() - start)
+        del result  # freeing it belongs to nobody's time
+    return times
+
+
 def interleave(
     runs: dict[Any, Callable[[], Any]],
     rounds: Rounds,
-    clock: Callable[[], float] = time.perf_counter,
-    finish: Callable[[], None] = lambda: None,
+    timed: Timed = by_clock,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Any, list[float]]:
-    """Seconds of every call, by method, in their order. finish() returns when the device has nothing left to do."""
+    """Seconds of one call, by method, in their order. timed(run, calls): of some calls in a row, each or their mean."""
     times: dict[Any, list[float]] = {name: [] for name in runs}
     orders, last = random.Random(0), 0.0
     for i in range(rounds.most):
@@ -41,14 +52,8 @@ def interleave(
             if i >= rounds.least and sum(mine) * (len(mine) + 1) / len(mine) > rounds.seconds:
                 continue
             sleep(min(PAUSE, last / 4))
-            for _ in range(max(1, int(TURN / min(mine))) if mine else 1):
-                finish()
-                start = clock()
-                result = runs[name]()
-                finish()
-                last = clock() - start
-                mine.append(last)
-                del result  # freeing it belongs to nobody's time
+            times[name] += timed(runs[name], max(1, int(TURN / min(mine))) if mine else 1)
+            last = times[name][-1]
     return times
 
 

@@ -48,18 +48,26 @@ def s6(B: int, L: int, D: int = 256, N: int = 16) -> Case:
     return Case("W2", f"B {B}, L {L}", arrays, _by_items(item, arrays, "A", (3,)))
 
 
-def recurrence(B: int, L: int, D: int, backward: bool) -> Case:
-    """W3: h_t = a_t h_{t-1} + b_t."""
+def recurrence(B: int, L: int, D: int, timed: str = "both", few: int | None = None) -> Case:
+    """W3: h_t = a_t h_{t-1} + b_t.
+
+    timed: forward, backward (alone) or both.  few: of so many sequences the right answers are computed (None: of all).
+    """
     rng = np.random.default_rng(3)
     arrays = {"a": rng.uniform(0.8, 1, (B, L, D)).astype(np.float32), "b": _real(rng, B, L, D)}
     arrays |= {"dh": _real(rng, B, L, D)}
+    backward = timed != "forward"
 
     def item(a: Any, b: Any, dh: Any) -> tuple:
         h, _, back = scan.linear(a, b)
         return (h, *back(dh)[:2]) if backward else (h,)
 
-    name = f"({B}, {L}, {D})" + ("" if backward else " forward")
-    return Case("W3", name, arrays, _by_items(item, arrays, "", ()), backward)
+    def part(outputs: tuple) -> tuple:
+        return tuple(x[:few] for x in outputs)
+
+    name = f"({B}, {L}, {D})" + ("" if timed == "both" else f" {timed}")
+    reference = _by_items(item, {n: a[:few] for n, a in arrays.items()}, "", ())
+    return Case("W3", name, arrays, reference, backward, alone=timed == "backward", part=part)
 
 
 def window(B: int, L: int, D: int, U: int = 1024) -> Case:
@@ -104,14 +112,21 @@ CASES: dict[str, list[Callable[[], Case]]] = {
     "W1": [lambda: lti(8, 4096), lambda: lti(8, 1024), lambda: lti(2, 16384)],
     "W2": [lambda: s6(4, 2048)],
     "W3": [
-        lambda: recurrence(8, 4096, 512, False),
-        lambda: recurrence(8, 4096, 512, True),
-        lambda: recurrence(1, 4096, 64, False),
-        lambda: recurrence(1, 4096, 64, True),
+        lambda: recurrence(8, 4096, 512, "forward"),
+        lambda: recurrence(8, 4096, 512),
+        lambda: recurrence(1, 4096, 64, "forward"),
+        lambda: recurrence(1, 4096, 64),
     ],
     "W4": [lambda: window(8, 4096, 128)],
     "W5": [lambda: step(1), lambda: step(64)],
     "W6": [lambda: attend(8, 4, 1024)],
+}
+
+CARD: dict[str, list[Callable[[], Case]]] = {  # beside them, on a GPU alone: many numbers, and few channels
+    "W3": [
+        *(lambda timed=timed: recurrence(16, 4096, 1024, timed, few=1) for timed in ("forward", "backward", "both")),
+        lambda: recurrence(1, 1 << 20, 16),
+    ]
 }
 
 

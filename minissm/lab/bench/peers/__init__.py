@@ -2,19 +2,23 @@
 
 Each has `METHODS`, workload -> (case -> (name, run) one after another), where run() returns y and the gradients as the
 case's reference has them; `threads(n)`, for the pools that it has of its own; `SERIAL`, whether it knows one core only.
+Those of ON_CARD compute on a GPU too, where the case's place says so; they have `has_card()`, whether this installation
+can, `free()`, which gives back what memory nobody uses, and `taken(run)`, if they can tell how much a call takes.
 """
 
 import importlib
 import importlib.util
+import os
 from importlib.metadata import version
 from types import ModuleType
 
 PEERS = ("torch", "jax", "numba")
+ON_CARD = ("torch", "jax")
 
 
-def find(names: tuple[str, ...] | None) -> tuple[dict[str, str], list[str]]:
-    """Of the peers asked for (None: all): the versions of those that are installed; the others."""
-    asked = PEERS if names is None else names
+def find(names: tuple[str, ...] | None, place: str = "numpy") -> tuple[dict[str, str], list[str]]:
+    """Of the peers asked for (None: all of this place): the versions of those that are installed; the others."""
+    asked = (ON_CARD if place == "cupy" else PEERS) if names is None else names
     for name in asked:
         if name not in PEERS:
             raise ValueError(f"bench: unknown peer {name!r}; expected one of {', '.join(PEERS)}")
@@ -22,7 +26,12 @@ def find(names: tuple[str, ...] | None) -> tuple[dict[str, str], list[str]]:
     return {name: version(name) for name in there}, [name for name in dict.fromkeys(asked) if name not in there]
 
 
-def load(name: str) -> ModuleType:
+def load(name: str, place: str = "numpy") -> ModuleType:
+    """JAX reads its settings once, at import: not to take most of the card at once, nor ever; or not to look at one."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", ".4")
+    if place == "numpy":
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
         return importlib.import_module(f".{name}_", __name__)
     except ImportError as error:

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ..case import Case
 
 Named = Iterator[tuple[str, Callable[[], tuple]]]
 SERIAL = False
+LONGEST = 65536  # steps of a loop: on a GPU each takes microseconds however few channels there are
 
 
 def threads(n: int) -> None:
@@ -20,6 +23,21 @@ def threads(n: int) -> None:
 
     jax.clear_caches()
     jax.extend.backend.clear_backends()
+
+
+def has_card() -> bool:
+    """Where it has one, products stay float32: by itself JAX would take TF32 for them."""
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return jax.default_backend() == "gpu"
+
+
+def free() -> None:
+    """It keeps what it has, up to the share of the card that peers.load gave it, and takes from that again."""
+
+
+def put(case: Case, a: Any) -> jax.Array:
+    """On the CPU for NumPy's sake, even where there is a GPU; what is compiled runs where its inputs are."""
+    return jax.device_put(a, jax.devices("gpu" if case.place == "cupy" else "cpu")[0])
 
 
 def lti(case: Case) -> Named:
@@ -75,8 +93,10 @@ def recurrence(case: Case) -> Named:
     def associative(a: Any, b: Any) -> Any:
         return lax.associative_scan(lambda p, q: (p[0] * q[0], q[0] * p[1] + q[1]), (a, b), axis=1)[1]
 
-    yield "lax.scan", trained(case, by_scan)
-    if math.prod(case.arrays["b"][:, 0].shape) < 1024:  # it computes twice as much, in few steps: not for wide ones
+    B, L, D = case.arrays["b"].shape
+    if L <= LONGEST:
+        yield "lax.scan", trained(case, by_scan)
+    if B * D < 1024 or case.place == "cupy":  # it computes twice as much, in few steps: on a CPU not for wide ones
         yield "associative_scan", trained(case, associative)
 
 
@@ -86,7 +106,7 @@ def window(case: Case) -> Named:
 
 def step(case: Case) -> Named:
     """The state is donated: XLA may write the new one where the old one was."""
-    log_lam, c, u = (jnp.asarray(a) for a in case.arrays.values())
+    log_lam, c, u = (put(case, a) for a in case.arrays.values())
     lam, inputs = jnp.exp(log_lam), list(u)
 
     def one(h: Any, u_t: Any) -> tuple:
@@ -94,7 +114,7 @@ def step(case: Case) -> Named:
         return h, jnp.sum((c * h).real, axis=-1)
 
     compiled = jax.jit(one, donate_argnums=0)
-    h = jnp.zeros((u.shape[1], *c.shape), c.dtype)
+    h = put(case, np.zeros((u.shape[1], *c.shape), c.dtype))
 
     def run() -> tuple:
         nonlocal h
@@ -118,17 +138,28 @@ def attend(case: Case) -> Named:
 
 
 def trained(case: Case, forward: Callable) -> Callable[[], tuple]:
-    """y and the gradients; y alone where the case has no backward. Complex gradients are the conjugates of ours."""
-    *inputs, dy = (jnp.asarray(a) for a in case.arrays.values())
+    """y and the gradients; y alone where the case has no backward, its own work where that is alone."""
+    *inputs, dy = (put(case, a) for a in case.arrays.values())
 
     @jax.jit
     def both(inputs: list, dy: Any) -> tuple:
         if not case.backward:
             return (forward(*inputs),)
         y, pull = jax.vjp(forward, *inputs)
-        return y, *(jnp.conj(d) if jnp.iscomplexobj(d) else d for d in pull(dy))
+        return y, *ours(pull(dy))
 
+    def alone(y: Any, pull: Any) -> tuple:
+        return y, *jax.block_until_ready(pulled(pull, dy))
+
+    if case.alone:
+        pulled = jax.jit(lambda pull, dy: ours(pull(dy)))
+        return partial(alone, *jax.jit(lambda *inputs: jax.vjp(forward, *inputs))(*inputs))
     return lambda: jax.block_until_ready(both(inputs, dy))
+
+
+def ours(gradients: tuple) -> list:
+    """Complex ones are the conjugates of minissm's."""
+    return [jnp.conj(d) if jnp.iscomplexobj(d) else d for d in gradients]
 
 
 METHODS = {"W1": lti, "W2": s6, "W3": recurrence, "W4": window, "W5": step, "W6": attend}

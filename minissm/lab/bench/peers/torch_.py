@@ -1,6 +1,7 @@
 """The workloads in PyTorch, eager."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
@@ -9,10 +10,28 @@ from . import torch_train
 
 Named = Iterator[tuple[str, Callable[[], tuple]]]
 SERIAL = False
+LONGEST = 65536  # steps of a loop: each takes microseconds however few channels there are
 
 
 def threads(n: int) -> None:
     torch.set_num_threads(n)
+
+
+def has_card() -> bool:
+    return torch.cuda.is_available()
+
+
+def taken(run: Callable) -> int:
+    """Bytes that its allocator takes from the card for a call, beyond what was in use before."""
+    free()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_reserved()
+    run()
+    return torch.cuda.max_memory_reserved() - before
+
+
+def free() -> None:
+    torch.cuda.empty_cache()
 
 
 def lti(case: Case) -> Named:
@@ -20,7 +39,7 @@ def lti(case: Case) -> Named:
 
     def forward(log_lam: torch.Tensor, c: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         L = u.shape[1]
-        k = (c.unsqueeze(-1) * torch.exp(log_lam.unsqueeze(-1) * torch.arange(L))).sum(1).real
+        k = (c.unsqueeze(-1) * torch.exp(log_lam.unsqueeze(-1) * torch.arange(L, device=u.device))).sum(1).real
         return convolved(k, u)
 
     yield "S4D by FFT", trained(case, forward)
@@ -58,7 +77,8 @@ def recurrence(case: Case) -> Named:
             states.append(h)
         return torch.stack(states, 1)
 
-    yield "loop", trained(case, forward)
+    if case.arrays["a"].shape[1] <= LONGEST:
+        yield "loop", trained(case, forward)
 
 
 def window(case: Case) -> Named:
@@ -68,8 +88,8 @@ def window(case: Case) -> Named:
 def step(case: Case) -> Named:
     """In place, without a graph."""
     with torch.inference_mode():
-        log_lam, c, u = (torch.from_numpy(a) for a in case.arrays.values())
-        lam, h = torch.exp(log_lam), torch.zeros(u.shape[1], *c.shape, dtype=c.dtype)
+        log_lam, c, u = tensors(case)
+        lam, h = torch.exp(log_lam), torch.zeros(u.shape[1], *c.shape, dtype=c.dtype, device=c.device)
 
     @torch.inference_mode()
     def run() -> tuple:
@@ -88,19 +108,26 @@ def attend(case: Case) -> Named:
     yield "scaled_dot_product_attention", trained(case, forward)
 
 
+def tensors(case: Case) -> list[torch.Tensor]:
+    return [torch.from_numpy(a).to(torch_train.place(case)) for a in case.arrays.values()]
+
+
 def trained(case: Case, forward: Callable) -> Callable[[], tuple]:
-    """y and the gradients by autograd; y alone where the case has no backward."""
-    *inputs, dy = (torch.from_numpy(a) for a in case.arrays.values())
+    """y and the gradients by autograd; y alone where the case has no backward, its own work where that is alone."""
+    *inputs, dy = tensors(case)
+    leaves = [a.detach().requires_grad_() for a in inputs]
 
     def run() -> tuple:
         if not case.backward:
             with torch.inference_mode():
                 return (forward(*inputs),)
-        leaves = [a.detach().requires_grad_() for a in inputs]
         y = forward(*leaves)
         return y.detach(), *torch.autograd.grad(y, leaves, dy)
 
-    return run
+    def alone(y: torch.Tensor) -> tuple:
+        return y.detach(), *torch.autograd.grad(y, leaves, dy, retain_graph=True)
+
+    return partial(alone, forward(*leaves)) if case.alone else run
 
 
 METHODS = {

@@ -48,7 +48,7 @@ class Network(torch.nn.Module):
         u, L = x @ p["w_in"] + p["b_in"], x.shape[1]
         a = torch.complex(-torch.exp(p["filter.log_re"]), p["filter.im"]) * torch.exp(p["filter.log_dt"])[:, None]
         C = torch.view_as_complex(p["filter.c"]) * (2 / a.shape[1])
-        k = (C.unsqueeze(-1) * torch.exp(a.unsqueeze(-1) * torch.arange(L))).sum(1).real
+        k = (C.unsqueeze(-1) * torch.exp(a.unsqueeze(-1) * torch.arange(L, device=x.device))).sum(1).real
         if self.by_fft:
             v = torch.fft.irfft(torch.fft.rfft(u.transpose(1, 2), n=2 * L) * torch.fft.rfft(k, n=2 * L), n=2 * L)
             v = v[..., :L].transpose(1, 2)
@@ -81,30 +81,41 @@ def methods(case: Case) -> list[Method]:
     return [_method(case, name, by_fft) for name, by_fft in ways]
 
 
-def _method(case: Case, name: str, by_fft: bool) -> Method:
-    network = Network(case.more["net"], case.more["params"], by_fft)
-    tokens, targets = (torch.from_numpy(np.ascontiguousarray(case.arrays[n])) for n in ("tokens", "targets"))
-    rows = torch.from_numpy(case.arrays["weights"].ravel() > 0).nonzero().squeeze(-1)
-    wanted, leaves = targets.flatten()[rows], list(network.parameters())
-    optimiser = torch.optim.AdamW(_groups(case, leaves), lr=LR, weight_decay=0.01, fused=True)
+def place(case: Case) -> str:
+    """torch's name for it. Products stay float32 there: torch takes TF32 for them only where it is asked to."""
+    return "cuda" if case.place == "cupy" else "cpu"
 
-    def backward() -> torch.Tensor:
+
+def _method(case: Case, name: str, by_fft: bool) -> Method:
+    network = Network(case.more["net"], case.more["params"], by_fft).to(place(case))
+    leaves = list(network.parameters())
+    optimiser = torch.optim.AdamW(_groups(case, leaves), lr=LR, weight_decay=0.01, fused=True)
+    timed, checked = (_batch(arrays, place(case)) for arrays in (case.arrays, case.more["checked"]))
+
+    def backward(tokens: torch.Tensor, rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         optimiser.zero_grad(set_to_none=True)
         loss = functional.cross_entropy(network(tokens, rows), wanted)
         loss.backward()
         return loss.detach()
 
-    def run() -> float:
-        loss = backward()
+    def run() -> torch.Tensor:
+        loss = backward(*timed)
         torch.nn.utils.clip_grad_norm_(leaves, CLIP)
         optimiser.step()
-        return float(loss)
+        return loss
 
     def check() -> tuple:
-        loss = backward()
-        return loss, flatten([a.grad.numpy() for a in leaves if a.grad is not None])
+        loss = backward(*checked)
+        return loss, flatten([a.grad.cpu().numpy() for a in leaves if a.grad is not None])
 
     return Method(name, "torch", run, check)
+
+
+def _batch(arrays: dict, where: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens, the places of the answers that count, and those answers."""
+    tokens, targets = (torch.from_numpy(np.ascontiguousarray(arrays[n])) for n in ("tokens", "targets"))
+    rows = torch.from_numpy(arrays["weights"].ravel() > 0).nonzero().squeeze(-1)
+    return tokens.to(where), rows.to(where), targets.flatten()[rows].to(where)
 
 
 def _groups(case: Case, leaves: list) -> list[dict]:

@@ -1,0 +1,130 @@
+"""The graphics card: what it is, what it can do (the counterpart of limits.py), its memory, and what doesn't fit there."""
+
+import gc
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .timing import Rounds, Timed, interleave
+
+UNITS = {
+    "copy": "GB/s, read and written, in its memory",
+    "product": "GFLOP/s, 8192 x 8192 x 8192, float32 without TF32",
+    "exp": "10^9 numbers/s, expf in registers",
+    "rfft": "10^6 numbers/s, rows of 4096",
+    "calls": "10^3/s, additions of 32 numbers one after another",
+}
+EXPS, CALLS = 256, 1000  # of a number in one call; of one time
+FULL_UP = ("outofmemory", "out of memory", "resource_exhausted", "alloc_failed")  # CuPy and torch, CUDA, XLA, libraries
+
+
+def device(cupy: Any) -> dict[str, Any]:
+    """What a report says of the card: memory in bytes, the newest CUDA of its driver, the runtime that CuPy uses."""
+    runtime, card = cupy.cuda.runtime, cupy.cuda.Device()
+    properties = runtime.getDeviceProperties(card.id)
+    newest = _cuda(runtime.driverGetVersion())
+    return {
+        "name": properties["name"].decode(),
+        "memory": int(properties["totalGlobalMem"]),
+        "compute_capability": f"{properties['major']}.{properties['minor']}",
+        "driver": f"{driver} (up to {newest})" if (driver := _driver()) else f"up to {newest}",
+        "runtime": _cuda(runtime.runtimeGetVersion()),
+        "cupy": cupy.__version__,
+    }
+
+
+def _cuda(version: int) -> str:
+    """12080 is CUDA 12.8."""
+    return f"CUDA {version // 1000}.{version % 1000 // 10}"
+
+
+def _driver() -> str:
+    """Its own number, which CUDA doesn't tell; "" where nvidia-smi doesn't either."""
+    if (tool := shutil.which("nvidia-smi")) is None:
+        return ""
+    asked = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return said.stdout.split("\n")[0].strip() if said.returncode == 0 else ""
+
+
+def limits(cupy: Any, rounds: Rounds, timed: Timed, size: int = 8192) -> dict[str, float]:
+    """The rates in UNITS, in float32: medians. size: of the product; all else has size x size numbers.
+
+    A copy of so many reads and writes 256 MB each, five times what the largest cache of a card holds.
+    """
+    square = cupy.full((size, size), 0.5, np.float32)
+    into, rows, few = cupy.empty_like(square), square.reshape(-1, size // 2), cupy.zeros(32, np.float32)
+    often = cupy.ElementwiseKernel(
+        "float32 x", "float32 y", f"y = x; for (int i = 0; i < {EXPS}; ++i) y = expf(-y);", "minissm_exps"
+    )
+
+    def additions() -> None:
+        for _ in range(CALLS):
+            cupy.add(few, few, out=few)
+
+    runs: dict[str, Callable[[], Any]] = {
+        "copy": lambda: cupy.copyto(into, square),
+        "product": lambda: cupy.matmul(square, square, out=into),
+        "exp": lambda: often(square, into),
+        "rfft": lambda: cupy.fft.rfft(rows),
+        "calls": additions,
+    }
+    work = {
+        "copy": 2 * square.nbytes / 1e9,
+        "product": 2 * size**3 / 1e9,
+        "exp": EXPS * square.size / 1e9,
+        "rfft": square.size / 1e6,
+        "calls": CALLS / 1e3,
+    }
+    for run in runs.values():
+        run()
+    times = interleave(runs, rounds, timed)
+    return {name: work[name] / float(np.median(times[name])) for name in runs}
+
+
+def taken(cupy: Any, run: Callable[[], Any]) -> int:
+    """Bytes that CuPy's pool takes from the card for a call, beyond what was in use before: it keeps its high mark."""
+    pool = cupy.get_default_memory_pool()
+    free(cupy, ())
+    before = pool.total_bytes()
+    run()
+    return pool.total_bytes() - before
+
+
+def free(cupy: Any, found: Sequence[ModuleType]) -> None:
+    """Nobody keeps memory of the case before."""
+    gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
+    for peer in found:
+        peer.free()
+
+
+@contextmanager
+def fitting(lost: Callable[[str], None], peer: bool = False) -> Iterator[None]:
+    """What asks for more memory than the card has ends here, told to `lost` in one sentence; other errors pass.
+
+    Of a peer they don't: what another library can't do on this card need not end the run.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        full = any(word in said.lower() for word in FULL_UP)
+        if not full and not peer:
+            raise
+        lost(f"{'not enough memory on the card' if full else 'it failed'} ({said[:160]})")
+
+
+def losing(report: list[dict], case: Any, owner: str, method: str) -> Callable[[str], None]:
+    """Where `fitting` writes it down."""
+    return partial(_lose, report, {"workload": case.workload, "case": case.name, "owner": owner, "method": method})
+
+
+def _lose(report: list[dict], what: dict, why: str) -> None:
+    report.append(what | {"why": why})

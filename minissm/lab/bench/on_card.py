@@ -1,0 +1,74 @@
+"""The run on a GPU: one pass, timed by events; what doesn't fit on the card is written down and the run goes on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from . import card, crossover
+from .case import Case, Method, errors
+from .events import by_events
+from .methods import CARD, by_owner, name_of, row
+from .timing import Rounds, interleave
+
+Part = tuple[str, str, Callable[[], Iterator[dict]]]
+
+
+def work(
+    request: Any, cupy: Any, cases: dict, found: Sequence[ModuleType], rounds: Rounds, lost: list
+) -> Iterator[Part]:
+    """As measure's: what a part is, where its rows go, the rows. lost: where goes what did not fit.
+
+    The cases are the CPU's and those that only a card is large enough for; a quick run has the first of a workload and
+    those that have a goal, which stand first.
+    """
+    timed = by_events(cupy)
+
+    def on(part: Callable[[], Iterator[dict]]) -> Callable[[], Iterator[dict]]:
+        def rows() -> Iterator[dict]:
+            card.free(cupy, found)
+            yield from part()
+
+        return rows
+
+    yield "limits", "limits", on(lambda: iter([{"threads": 1} | card.limits(cupy, rounds, timed)]))
+    for workload, makers in cases.items():
+        large = CARD.get(workload, [])
+        for make in [*makers[:1], *large[:2]] if request.quick else [*makers, *large]:
+            if request.wants(workload):
+                yield workload, "rows", on(partial(_case, cupy, make, found, rounds, lost))
+    if request.wants("crossover"):
+        size = crossover.QUICK if request.quick else crossover.FULL
+        for D in size["widths"]:
+            both = partial(crossover.crossover, ("numpy", "cupy"), lost=lost, **size | {"widths": (D,)})
+            yield "crossover", "crossover", on(both)
+
+
+def _case(
+    cupy: Any, make: Callable[[], Case], found: Sequence[ModuleType], rounds: Rounds, lost: list
+) -> Iterator[dict]:
+    """A row a method that fits."""
+    case = make()
+    reference = case.reference()
+    methods: list[Method] = []
+    for owner, made in by_owner(case, "cupy", found):
+        with card.fitting(card.losing(lost, case, owner, ""), owner != "minissm"):
+            methods += made()
+    checked, peers = {}, {name_of(peer): peer for peer in found}
+    for m in methods:  # the first call, in which a compiler compiles
+        with card.fitting(card.losing(lost, case, m.owner, m.name), m.owner != "minissm"):
+            error = errors(case.part(m.check()), reference)
+            m.run()
+            checked[m] = error
+    times: dict[Method, list[float]] = {}
+    with card.fitting(card.losing(lost, case, "", "")):  # alone each of them did
+        times = interleave({m: m.run for m in checked}, rounds, by_events(cupy))
+    for m, mine in times.items():
+        told = {"threads": 1} | row(case, m, mine, checked[m])
+        with card.fitting(card.losing(lost, case, m.owner, f"{m.name}, its memory")):
+            told["bytes"] = card.taken(cupy, m.run) if m.owner == "minissm" else _taken(peers[m.owner], m.run)
+        yield told
+
+
+def _taken(peer: ModuleType, run: Callable[[], Any]) -> int | None:
+    return peer.taken(run) if hasattr(peer, "taken") else None
