@@ -103,9 +103,15 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument(
         "--quick", action="store_true", help="fewer runs, growth over shorter lengths: within four minutes"
     )
-    bench.add_argument("--only", metavar="PARTS", help="some of W1 to W7 and growth, joined by , (default all)")
+    bench.add_argument(
+        "--only",
+        metavar="PARTS",
+        help="some of W1 to W7, growth (numpy) and crossover (cupy), joined by , (default all)",
+    )
     bench.add_argument("--backend", default="numpy", help="numpy (the default) or cupy")
-    bench.add_argument("--peers", help="some of torch, jax, numba, joined by , (default: those that are installed)")
+    bench.add_argument(
+        "--peers", help="some of torch, jax, numba (not on a GPU), joined by , (default: those that are there)"
+    )
     bench.add_argument("--threads", type=_whole, help="of the second pass (default: all cores; 1: no second pass)")
     bench.add_argument("--json", metavar="FILE", help="write all that was measured there")
     bench.add_argument("--html", metavar="FILE", help="write a page with figures there")

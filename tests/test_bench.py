@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+from functools import partial
 from importlib.machinery import ModuleSpec
 
 import numpy as np
@@ -13,7 +14,7 @@ from minissm.cli import main
 from minissm.lab import machine
 from minissm.lab.bench import command, cores, goals, growth, limits, measure, memory, page, peers, table, workloads
 from minissm.lab.bench.case import error, errors
-from minissm.lab.bench.timing import PAUSE, TURN, Rounds, interleave, spread
+from minissm.lab.bench.timing import PAUSE, TURN, Rounds, by_clock, interleave, spread
 
 
 @pytest.fixture
@@ -33,6 +34,10 @@ def tiny(monkeypatch):
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
 
 
+def by(clock):
+    return partial(by_clock, clock=clock)
+
+
 def test_methods_run_in_turn_and_slow_ones_less_often():
     now, order = [0.0], []
 
@@ -44,7 +49,7 @@ def test_methods_run_in_turn_and_slow_ones_less_often():
         return run
 
     runs = {"slow": taking("slow", 2.0), "fast": taking("fast", 0.5)}
-    times = interleave(runs, Rounds(least=2, most=6, seconds=2.5), clock=lambda: now[0], sleep=lambda seconds: None)
+    times = interleave(runs, Rounds(least=2, most=6, seconds=2.5), by(lambda: now[0]), sleep=lambda seconds: None)
     assert [sorted(order[:2]), sorted(order[2:4]), order[4:]] == [["fast", "slow"]] * 2 + [["fast"] * 3]
     assert times == {"slow": [2.0] * 2, "fast": [0.5] * 5}  # 2 at least; then while 2.5 s suffice
 
@@ -52,7 +57,7 @@ def test_methods_run_in_turn_and_slow_ones_less_often():
 def test_nobody_always_follows_the_same_one():
     order = []
     runs = {name: lambda name=name: order.append(name) for name in "abc"}
-    interleave(runs, Rounds(12, 12, 0.0), clock=lambda: len(order))
+    interleave(runs, Rounds(12, 12, 0.0), by(lambda: len(order)))
     assert {name: order.count(name) for name in "abc"} == dict.fromkeys("abc", 12)
     for name in "abc":
         before = [order[i - 1] for i in range(1, len(order)) if order[i] == name]
@@ -74,7 +79,7 @@ def test_what_a_method_leaves_behind_has_ended_before_the_next_begins():
         return run
 
     for seconds, pause in ((2.0, PAUSE), (0.02, 0.005)):
-        times = interleave({"a": taking(seconds)}, Rounds(3, 3, 0.0), lambda: now[0], sleep=sleep)
+        times = interleave({"a": taking(seconds)}, Rounds(3, 3, 0.0), by(lambda: now[0]), sleep=sleep)
         assert times["a"] == pytest.approx([seconds] * 3)
         assert pauses == pytest.approx([0.0, pause, pause])
         pauses.clear()
@@ -86,20 +91,8 @@ def test_short_calls_are_repeated_in_their_turn():
     def run():
         now[0] += TURN / 4.5
 
-    times = interleave({"a": run}, Rounds(3, 3, 0.0), lambda: now[0], sleep=lambda seconds: None)
+    times = interleave({"a": run}, Rounds(3, 3, 0.0), by(lambda: now[0]), sleep=lambda seconds: None)
     assert times["a"] == pytest.approx([TURN / 4.5] * (1 + 4 + 4), rel=1e-6)
-
-
-def test_a_time_ends_when_the_device_has_finished():
-    now = [0.0]
-
-    def finish():
-        now[0] = math.ceil(now[0])
-
-    def run():
-        now[0] += 0.25
-
-    assert interleave({"a": run}, Rounds(1, 1, 0.0), lambda: now[0], finish) == {"a": [1.0]}
 
 
 def test_the_spread_is_that_of_one_call():
@@ -343,7 +336,6 @@ def test_ctrl_c_keeps_what_is_done(tiny, monkeypatch, tmp_path, capsys):
         (["--peers", "mxnet"], "bench: unknown peer 'mxnet'; expected one of torch, jax, numba"),
         (["--backend", "tpu"], "bench: backend 'tpu'; expected one of numpy, cupy"),
         (["--backend", "cupy"], "backend 'cupy': CuPy is not installed"),
-        (["--backend", "cupy", "--peers", "torch"], "leave one of them away"),
         (["--threads", "0"], "'0' given; expected a whole number"),
         (["--json", "nowhere/r.json"], "is no folder; make it first"),
         (["--html", "."], "is a folder; give the name of a file"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minissm import losses, scan
-from minissm.lab.bench import floor, floor_training, measure, ours, peers, training, workloads
+from minissm.lab.bench import floor, floor_training, methods, ours, peers, training, workloads
 from minissm.lab.bench.case import errors
 from minissm.lab.budget import model_for
 from minissm.tasks import copying
@@ -33,19 +33,18 @@ def trained(sentence):
 def check(case, found, owner):
     """All methods of the owner, twice: a second run must not go on where the first ended with other numbers."""
     reference = case.reference()
-    methods = [m for m in measure.methods_of(case, "numpy", found) if m.owner == owner]
-    for m in methods:
+    found = [m for m in methods.methods_of(case, "numpy", found) if m.owner == owner]
+    for m in found:
         error_y, error_gradient = errors(case.part(m.check()), reference)
         assert error_y < 1e-5, m.name
         assert error_gradient is None or error_gradient < 2e-5, m.name
         m.run()
-    return methods
+    return found
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_ours_agree_with_the_reference(name):
-    methods = check(CASES[name](), [], "minissm")
-    assert methods
+    assert check(CASES[name](), [], "minissm")
 
 
 def peer_tests(name):
@@ -118,7 +117,7 @@ def test_the_loss_that_is_compared_is_that_of_the_task():
 
 def calls(case):
     """Of a floor, as it is run."""
-    ((_, run),) = measure.FLOORS[case.workload](case)
+    ((_, run),) = methods.FLOORS[case.workload](case)
     run()
     return run.args[0]
 

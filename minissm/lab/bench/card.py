@@ -1,4 +1,4 @@
-"""The graphics card: what it is, what it can do (the counterpart of limits.py), its memory, and what doesn't fit there."""
+"""The graphics card: what it is, what it can do (the counterpart of limits.py), its memory, what doesn't fit there."""
 
 import gc
 import shutil

@@ -15,6 +15,7 @@ from .command import write_text
 
 MEASURED = "<!-- measured: from here on written by python -m minissm.lab.bench.document -->"
 NONE = "No measurement has been committed yet."
+NO_CARD = "GPU: not measured on a GPU. Where there is one, `minissm bench --backend cupy` does it."
 START, END = "<!-- speed: written by python -m minissm.lab.bench.document -->", "<!-- end of speed -->"
 SUMMARY = {  # what README shows
     ("W1", "B 8, L 4096"): "the scan of a state space layer, 8 sequences of 4,096 tokens, 128 channels",
@@ -27,38 +28,42 @@ SUMMARY = {  # what README shows
 }
 
 
-def slug(processor: str) -> str:
-    """For the name of a file: docs/results/bench-<slug>.json."""
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
+def slug(name: str) -> str:
+    """Of a processor or a card, for the name of a file: docs/results/bench-<slug>.json."""
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", name.lower())).strip("-")
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
-    """Those of docs/results/, by the names of their files; ValueError where one is not whole or named otherwise."""
+    """Those of docs/results/ by their names, cards last; ValueError where one is not whole or named otherwise."""
     found = []
     for path in sorted(folder.glob("bench-*.json")):
         report = json.loads(path.read_text())
-        if report["quick"] or report["interrupted"] or path.name != f"bench-{slug(report['processor'])}.json":
-            whole = f"a full run in bench-{slug(report['processor'])}.json"
-            raise ValueError(f"bench: {path} is of a part, or another processor; expected {whole}, move it away")
+        right = f"bench-{slug(goals.subject(report))}.json"
+        if report["quick"] or report["interrupted"] or path.name != right:
+            what = f"a part, or another {table.kind(report)}"
+            raise ValueError(f"bench: {path} is of {what}; expected a full run in {right}, move it away")
         found.append(report)
-    return found
+    return sorted(found, key=lambda report: goals.card(report) is not None)
 
 
 def measured(found: Sequence[dict[str, Any]]) -> str:
-    """The measured part of the page, a section a processor."""
-    return "\n".join(_section(report) for report in found) if found else f"{NONE}\n"
+    """The measured part of the page, a section a processor and a card."""
+    said = [_section(report) for report in found] if found else [f"{NONE}\n"]
+    return "\n".join(said if any(map(goals.card, found)) else [*said, f"{NO_CARD}\n"])
 
 
 def _section(report: dict[str, Any]) -> str:
     most = max((r["threads"] for r in report["rows"]), default=1)
+    reading = "\n".join([table.tally(report), "", *(f"- {line}" for line in table.reading(report))])
     parts = [
-        ("\n".join([table.tally(report), "", *(f"- {line}" for line in table.READING)]), table.ratio_rows(report)),
-        (table.LIMITS, table.goal_rows(report)),
+        (reading, table.ratio_rows(report)),
+        (table.beside(report), table.goal_rows(report)),
         *([(f"The ratios on {table.in_words(most)}:", table.ratio_rows(report, most))] if most > 1 else []),
-        ("What the processor can do:", table.limit_rows(report)),
-        (table.GROWTH, table.growth_rows(report)),
+        (f"What the {table.kind(report)} can do:", table.limit_rows(report)),
+        *([] if goals.card(report) else [(table.GROWTH, table.growth_rows(report))]),
+        *([(table.CROSSOVER, table.crossover_rows(report))] if report.get("crossover") else []),
     ]
-    lines = [f"## {report['processor']}", *table.heading(report)]
+    lines = [f"## {goals.subject(report)}", *table.heading(report)]
     return "\n\n".join([*lines, *(f"{said}\n\n{_table(rows)}" for said, rows in parts)]) + "\n"
 
 
@@ -77,18 +82,28 @@ def page(text: str, folder: Path) -> str:
 
 
 def summary(found: Sequence[dict[str, Any]]) -> str:
-    """README's table: the time of the best of torch and JAX over minissm's, on one core and on all."""
+    """README's table: the time of the best of torch and JAX over minissm's, on one core, on all, on a card.
+
+    Below it the goals of a card, or that there was none.
+    """
     header, lines = ["forward and backward"], [[said] for said in SUMMARY.values()]
     for report in found:
         for threads in sorted({r["threads"] for r in report["rows"]}):
-            header.append(f"{report['processor']}, {table.in_words(threads)}")
+            header.append(f"{goals.subject(report)}, {table.where(report, threads)}")
             held = goals.cases(report, threads)
             for line, case in zip(lines, SUMMARY, strict=True):
                 rows = held.get(case, [])
                 peer = goals.best(rows, goals.FRAMEWORKS)
                 ratio = goals.ratio(peer, goals.ours(rows))
                 line.append(f"**{ratio:.1f}** ({_against(rows, peer)})" if ratio and peer else "not measured")
-    return _table([header, *lines])
+    return "\n\n".join([_table([header, *lines]), *([_on(r) for r in found if goals.card(r)] or [NO_CARD])])
+
+
+def _on(report: dict[str, Any]) -> str:
+    """A card's goals, one sentence each."""
+    found = [v for v in goals.verdicts(report) if v.goal is not None]
+    said = (f"{v.workload} {v.case}, {v.what}: {table.shown(v)}, goal {' '.join(table.judged(v))}" for v in found)
+    return f"On the {goals.subject(report)} ({report['date']}): {'; '.join(said) or 'no goal was measured'}."
 
 
 def _against(rows: list[dict], peer: dict[str, Any]) -> str:

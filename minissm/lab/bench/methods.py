@@ -23,7 +23,7 @@ def methods_of(case: Case, place: str, found: Sequence[ModuleType]) -> list[Meth
 
 def by_owner(case: Case, place: str, found: Sequence[ModuleType]) -> list[tuple[str, Callable[[], list[Method]]]]:
     """(owner, () -> its methods): making them moves the arrays of the case to the place where they compute."""
-    makers = [("minissm", partial(_ours, case, place))]
+    makers: list[tuple[str, Callable[[], list[Method]]]] = [("minissm", partial(_ours, case, place))]
     makers += [(name_of(peer), partial(_theirs, replace(case, place=place), peer)) for peer in found]
     return [*makers, ("limit", partial(_floors, case))] if place == "numpy" else makers
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..plots import COLOURS, DASHES, MARKS
 from . import table
-from .goals import BEST, Verdict, verdicts
+from .crossover import METHODS
+from .goals import BEST, Verdict, subject, verdicts
 
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 STYLE = """
@@ -27,23 +28,26 @@ svg { max-width: 100%; height: auto; }
 def html(report: dict[str, Any]) -> str:
     """The whole page."""
     head = table.heading(report)
-    body = [f"<h1>minissm bench: {escape(report['processor'])}</h1>", *(f"<p>{escape(line)}</p>" for line in head)]
+    body = [f"<h1>minissm bench: {escape(subject(report))}</h1>", *(f"<p>{escape(line)}</p>" for line in head)]
     found = [v for v in verdicts(report) if v.what == BEST and v.value is not None]
     body += ["<h2>Beside torch and JAX</h2>", f"<p><b>{table.tally(report)}</b></p>"]
-    body += ["<ul>", *(f"<li>{escape(line)}</li>" for line in table.READING), "</ul>"]
+    body += ["<ul>", *(f"<li>{escape(line)}</li>" for line in table.reading(report)), "</ul>"]
     body += [_figure(_ratios, found), _table(table.ratio_rows(report))]
-    body += [f"<p>{table.LIMITS}</p>", _table(table.goal_rows(report))]
+    body += [f"<p>{table.beside(report)}</p>", _table(table.goal_rows(report))]
     for threads in sorted({r["threads"] for r in report["rows"]}):
         body += [
-            f"<h2>Times on {table.in_words(threads)}: median and quartiles</h2>",
+            f"<h2>Times on {table.where(report, threads)}: median and quartiles</h2>",
             _table(table.time_rows(report, threads)),
         ]
     if report["limits"]:
-        body += ["<h2>What this processor can do</h2>", _table(table.limit_rows(report))]
+        body += [f"<h2>What this {table.kind(report)} can do</h2>", _table(table.limit_rows(report))]
     if report["growth"]:
         body += ["<h2>How time and memory grow with the length</h2>", _figure(_growth, report["growth"])]
         body += [f"<p>{table.GROWTH}</p>", _table(table.growth_rows(report))]
-    title = f"minissm bench, {report['processor']}, {report['date']}"
+    if crossed := report.get("crossover"):
+        body += ["<h2>When the GPU pays</h2>", f"<p>{table.CROSSOVER}</p>", _figure(_crossover, crossed)]
+        body += [_table(table.crossover_rows(report))]
+    title = f"minissm bench, {subject(report)}, {report['date']}"
     top = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{top}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
 
@@ -110,3 +114,31 @@ def _growth(figure: Any, rows: list[dict]) -> None:
         axes.legend(fontsize=8, framealpha=0.9)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def _crossover(figure: Any, rows: list[dict]) -> None:
+    """A panel a width. A colour, a dash and a mark a method; the CPU's marks are hollow, the card's filled."""
+    widths = sorted({r["D"] for r in rows})
+    figure.set_size_inches(1 + 3.2 * len(widths), 4.6)
+    panels = figure.subplots(1, len(widths), sharey=True, squeeze=False)[0]
+    for axes, D in zip(panels, widths, strict=True):
+        for place, said in table.PLACES.items():
+            for i, method in enumerate(METHODS):
+                points = sorted(
+                    (r["L"], 1e3 * r["seconds"]["median"])
+                    for r in rows
+                    if (r["D"], r["backend"], r["method"]) == (D, place, method)
+                )
+                filled = place == "cupy"
+                style = {"color": COLOURS[i], "linestyle": DASHES[i], "marker": MARKS[i], "markersize": 6}
+                style |= {"markerfacecolor": COLOURS[i] if filled else "white", "linewidth": 2 if filled else 1}
+                if points:
+                    axes.plot(*zip(*points, strict=True), **style, label=f"{said}, {method}")
+        axes.set(yscale="log", xlabel="length L", title=f"{D} channels")
+        axes.set_xscale("log", base=4)
+        axes.set_xticks(table.lengths(rows, D), [str(L) for L in table.lengths(rows, D)], fontsize=8)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("milliseconds")
+    named = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4, fontsize=8)

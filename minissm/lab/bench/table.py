@@ -1,15 +1,18 @@
-"""A report as tables: the ratios and goals, every method's time, error and memory, the limits, the growth.
+"""A report as tables: the ratios and goals, every method's time, error and memory, the limits, growth, crossover.
 
 Rows are the same for the text (here), the HTML page (page.py) and the Markdown page (document.py).
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
-from .goals import BEST, FRAMEWORKS, Verdict, best, cases, is_wrong, ours, ratio, verdicts
-from .limits import UNITS
+from . import card as gpu
+from . import limits
+from .goals import BEST, FRAMEWORKS, Verdict, best, card, cases, is_wrong, ours, ratio, verdicts
 
 Rows = list[Sequence[str]]
+PLACES = {"numpy": "CPU", "cupy": "GPU"}
 NAMES = {
     "W1": "state space scan",
     "W2": "selective scan",
@@ -23,40 +26,74 @@ READING = (
     "On one core, in float32, forward and backward unless said; W5 is forward only.",
     "Ratio: how many times as long as minissm the fastest way of torch and JAX takes. Above 1 minissm is faster.",
     "Cases: B sequences of length L; (B, L, channels); in W7 what mixes the tokens, and how many parameters or tokens.",
-    "At most: the ratio if minissm did nothing but the products or transforms that its way needs, timed alone.",
+)
+FLOOR = "At most: the ratio if minissm did nothing but the products or transforms that its way needs, timed alone."
+ON_CARD = (
+    "On the card, by CUDA events, in float32 (no TF32), forward and backward unless said; W5 is forward only.",
+    *READING[1:],
+    "Memory: what minissm's or torch's pool takes from the card for a call; JAX's can't be told alike.",
 )
 LIMITS = "Beside compiled loops (Numba) and what this processor allows; a / b is the time of a over that of b:"
+LIMITS_OF_CARD = "Beside what this card allows; a / b is the time of a over that of b:"
 GROWTH = "Forward and backward of one sequence, 16 numbers wide; exponents over the upper half of the lengths:"
+CROSSOVER = (
+    "W1's scan of 8 sequences, 16 modes a channel, forward and backward, on the CPU (all its cores) and on the card:"
+)
 
 
 def text(report: dict[str, Any]) -> str:
     """What `minissm bench` prints."""
-    parts = [*heading(report), "", tally(report), *READING, "", *_lines(ratio_rows(report)), ""]
-    parts += [LIMITS, *_lines(goal_rows(report)), ""]
+    parts = [*heading(report), "", tally(report), *reading(report), "", *_lines(ratio_rows(report)), ""]
+    parts += [beside(report), *_lines(goal_rows(report)), ""]
     for threads in sorted({r["threads"] for r in report["rows"]}):
-        parts += [f"Times on {in_words(threads)}, median (quartiles):", *_lines(time_rows(report, threads)), ""]
+        parts += [f"Times on {where(report, threads)}, median (quartiles):", *_lines(time_rows(report, threads)), ""]
     if report["limits"]:
-        parts += ["What this processor can do:", *_lines(limit_rows(report)), ""]
+        parts += [f"What this {kind(report)} can do:", *_lines(limit_rows(report)), ""]
     if report["growth"]:
         parts += [GROWTH, *_lines(growth_rows(report)), ""]
+    if report.get("crossover"):
+        parts += [CROSSOVER, *_lines(crossover_rows(report)), ""]
     return "\n".join(parts).rstrip()
+
+
+def reading(report: dict[str, Any]) -> Sequence[str]:
+    """How the tables are meant."""
+    return ON_CARD if card(report) else (*READING, FLOOR)
+
+
+def beside(report: dict[str, Any]) -> str:
+    return LIMITS_OF_CARD if card(report) else LIMITS
+
+
+def kind(report: dict[str, Any]) -> str:
+    return "card" if card(report) else "processor"
 
 
 def heading(report: dict[str, Any]) -> list[str]:
     """When, where, with what; what is missing or not as it should be."""
     packages = ", ".join(f"{name} {v}" for name, v in {**report["packages"], **report["peers"]}.items())
-    kind = (
-        "quick (few runs, growth over short lengths, one case of each workload on all cores)"
-        if report["quick"]
-        else "full"
-    )
-    lines = [f"minissm bench, {kind}, {report['date']}: {report['processor']}, {in_words(report['cores'])}"]
-    lines += [packages, f"BLAS: {report['blas']}"]
+    shorter = "few runs, growth over short lengths, one case of each workload on all cores"
+    shorter = "few runs, one case of each workload and those with a goal" if card(report) else shorter
+    how = f"quick ({shorter})" if report["quick"] else "full"
+    cores = in_words(report["cores"])
+    if device := card(report):
+        lines = [f"minissm bench, {how}, {report['date']}: {device['name']}, {device['memory'] / 1e9:.0f} GB"]
+        about = f"Compute capability {device['compute_capability']}, driver {device['driver']}"
+        lines += [f"{about}, {device['runtime']}, CuPy {device['cupy']}; beside it {report['processor']}, {cores}"]
+        lines += [packages]
+    else:
+        lines = [f"minissm bench, {how}, {report['date']}: {report['processor']}, {cores}"]
+        lines += [packages, f"BLAS: {report['blas']}"]
     if report["missing"]:
         remedy = "pip install -e '.[bench]' in the clone installs them"
         lines += [f"Not installed, so not measured: {', '.join(report['missing'])}; {remedy}"]
+    if report.get("without_card"):
+        lines += [f"Installed, but without CUDA, so not measured: {', '.join(report['without_card'])}"]
     lines += [f"Warning: {warning}" for warning in report["warnings"]]
-    if not report["vendor"]:
+    for lost in report.get("lost", []):
+        what = (lost[name] for name in ("workload", "case", "owner", "method") if lost[name])
+        lines += [f"Not measured: {', '.join(what)}: {lost['why']}"]
+    if not report["vendor"] and not card(report):
         lines += ["Goals against peers are set for AMD and Intel; for this kind of processor there are none."]
     lines += [f"Interrupted {report['interrupted']}; what follows is what was done."] if report["interrupted"] else []
     return lines
@@ -87,7 +124,7 @@ def ratio_rows(report: dict[str, Any], threads: int = 1) -> Rows:
 def goal_rows(report: dict[str, Any]) -> Rows:
     """A line a comparison with a limit."""
     found = [v for v in verdicts(report) if v.what != BEST]
-    head = ("workload", "case", "what, on one core", "is", "goal", "result")
+    head = ("workload", "case", "what" if card(report) else "what, on one core", "is", "goal", "result")
     return [head, *((_name(v.workload), v.case, v.what, shown(v), *judged(v)) for v in found)]
 
 
@@ -140,9 +177,9 @@ def _times(value: float | None) -> str:
 
 def limit_rows(report: dict[str, Any]) -> Rows:
     """A line a limit, a column for each number of cores."""
-    found = report["limits"]
-    head = ("limit", "unit", *(in_words(r["threads"]) for r in found))
-    return [head, *((name, unit, *(f"{r[name]:.3g}" for r in found)) for name, unit in UNITS.items())]
+    found, units = report["limits"], (gpu if card(report) else limits).UNITS
+    head = ("limit", "unit", *(where(report, r["threads"]) for r in found))
+    return [head, *((name, unit, *(f"{r[name]:.3g}" for r in found)) for name, unit in units.items())]
 
 
 def growth_rows(report: dict[str, Any]) -> Rows:
@@ -154,6 +191,34 @@ def growth_rows(report: dict[str, Any]) -> Rows:
         end = f"{1e3 * last['seconds']:.4g}", f"{last['bytes'] / 1e6:.1f}"
         lines.append((r["mixer"], str(first["L"]), str(last["L"]), *powers, *end, r["stopped"]))
     return lines
+
+
+def crossover_rows(report: dict[str, Any]) -> Rows:
+    """A line a width: what is fastest of all, from which length on, and how many times the best of the other place."""
+    lines: Rows = [("channels", "L from", "to", "fastest", "ms at the end", "best of the other place, x")]
+    for D in sorted({r["D"] for r in report["crossover"]}):
+        winners = [(L, *_fastest(report["crossover"], D, L)) for L in lengths(report["crossover"], D)]
+        for (place, method), same in groupby(winners, lambda w: (w[1]["backend"], w[1]["method"])):
+            points = list(same)
+            first, last = points[0], points[-1]
+            said = f"{PLACES[place]}, {method}"
+            lines.append((str(D), str(first[0]), str(last[0]), said, _ms(last[1]), _times(ratio(last[2], last[1]))))
+    return lines
+
+
+def lengths(rows: list[dict], D: int) -> list[int]:
+    return sorted({r["L"] for r in rows if r["D"] == D})
+
+
+def _fastest(rows: list[dict], D: int, L: int) -> tuple[dict, dict | None]:
+    """Of all, and of the other backend."""
+    here = sorted((r for r in rows if (r["D"], r["L"]) == (D, L)), key=lambda r: r["seconds"]["median"])
+    return here[0], next((r for r in here if r["backend"] != here[0]["backend"]), None)
+
+
+def where(report: dict[str, Any], threads: int) -> str:
+    """What so many threads are."""
+    return "the card" if card(report) else in_words(threads)
 
 
 def in_words(n: int) -> str:
