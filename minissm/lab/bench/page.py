@@ -137,6 +137,7 @@ def _crossover(figure: Any, rows: list[dict]) -> None:
         axes.set(yscale="log", xlabel="length L", title=f"{D} channels")
         axes.set_xscale("log", base=4)
         axes.set_xticks(table.lengths(rows, D), [str(L) for L in table.lengths(rows, D)], fontsize=8)
+        axes.set_xticks([], minor=True)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("milliseconds")

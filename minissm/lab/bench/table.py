@@ -179,7 +179,11 @@ def limit_rows(report: dict[str, Any]) -> Rows:
     """A line a limit, a column for each number of cores."""
     found, units = report["limits"], (gpu if card(report) else limits).UNITS
     head = ("limit", "unit", *(where(report, r["threads"]) for r in found))
-    return [head, *((name, unit, *(f"{r[name]:.3g}" for r in found)) for name, unit in units.items())]
+    return [head, *((name, unit, *(_rate(r[name]) for r in found)) for name, unit in units.items())]
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def growth_rows(report: dict[str, Any]) -> Rows:
