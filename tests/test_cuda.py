@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -215,6 +216,52 @@ def test_a_whole_training_step_takes_the_kernels_and_the_plain_way_to_the_same_w
     plain, _, loss_plain = plainly(monkeypatch, lambda: step(net, params, batch, None, 0.1, mode="recurrent"))
     assert abs(loss - loss_plain) < 1e-12
     tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), ours, plain)
+
+
+def test_arrays_of_cupy_are_given_to_the_kernels(monkeypatch):
+    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "namespace", lambda *arrays: ModuleType("array_api_compat.cupy"))
+    assert fast.body("linear", None) is cuda.linear.linear
+    assert fast.body("recurrent", None) is cuda.modes.recurrent
+    assert fast.body("stepper", None) is cuda.step.stepper
+    assert fast.body("chunked", None) is None
+    monkeypatch.setattr(fast, "PLAIN", True)
+    assert fast.body("linear", None) is None
+
+
+def test_cupy_compiles_a_file_once_for_all_kernels_of_a_type(monkeypatch):
+    """By its text, for CuPy looks into no header to see whether a kernel that it keeps is still the same."""
+    made = []
+
+    def module(**given):
+        made.append(given)
+        return SimpleNamespace(get_function=lambda name: name)
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(RawModule=module))
+    for cached in (launch.function, launch._module):
+        cached.cache_clear()
+    found = [launch.function("linear.cu", kernel, "Complex<float>") for kernel in ("forward", "chain", "forward")]
+    for cached in (launch.function, launch._module):
+        cached.cache_clear()
+    assert found == ["forward<Complex<float>>", "chain<Complex<float>>", "forward<Complex<float>>"]
+    (given,) = made
+    assert "#include" not in given["code"]
+    assert "struct alignas(2 * sizeof(T)) Complex" in given["code"]
+    assert set(found) < set(given["name_expressions"])
+    assert given["options"] == ("-std=c++17",)
+
+
+def test_a_launch_hands_on_whole_numbers_of_64_bits(monkeypatch):
+    seen = []
+    monkeypatch.setattr(launch, "function", lambda *asked: lambda *given: seen.append((asked, given)))
+    a = np.zeros(3)
+    launch.each("step.cu", "step", a.dtype, 257, a, 3)
+    ((asked, (grid, block, (array, number))),) = seen
+    assert (asked, grid, block) == (("step.cu", "step", "double"), (3,), (128,))
+    assert array is a
+    assert (type(number), number) == (np.int64, 3)
+    with pytest.raises(ValueError, match=r"step.cu: step got an array of strides \(16,\); make it contiguous"):
+        launch.each("step.cu", "step", a.dtype, 1, np.zeros(6)[::2])
 
 
 def test_a_dtype_without_a_kernel_is_refused(shim):
