@@ -34,7 +34,7 @@ def crossover(
     rounds: Rounds = FULL["rounds"],
     B: int = 8,
     N: int = 16,
-    patience: float = 2.0,
+    patience: float = 3.0,
     lost: list[dict] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A row a backend, method, width D and length L, float32: {"backend", "method", "B", "D", "N", "L", "seconds"}.
