@@ -261,6 +261,18 @@ def peer(monkeypatch, able, table_of=None):
     return module
 
 
+@pytest.mark.parametrize(("place", "set_"), [("numpy", {"JAX_PLATFORMS": "cpu"}), ("cupy", {"PREALLOCATE": "false"})])
+def test_jax_is_told_before_its_import_what_of_a_card_it_may_take(monkeypatch, place, set_):
+    environment: dict = {}
+    monkeypatch.setattr(peers.os, "environ", environment)
+    monkeypatch.setattr(peers.importlib, "import_module", lambda name, package: ModuleType(name))
+    peers.load("torch", place)
+    assert environment == {}
+    peers.load("jax", place)
+    assert {key.removeprefix("XLA_PYTHON_CLIENT_"): v for key, v in environment.items()}.items() >= set_.items()
+    assert ("JAX_PLATFORMS" in environment) == (place == "numpy")
+
+
 def test_a_peer_without_cuda_is_named(fake, monkeypatch):
     peer(monkeypatch, able=False)
     found = measure.measure(measure.Request(quick=True, only=("W5",), backend="cupy"), show=False)

@@ -61,7 +61,7 @@ def limits(cupy: Any, rounds: Rounds, timed: Timed, size: int = 8192) -> dict[st
     square = cupy.full((size, size), 0.5, np.float32)
     into, rows, few = cupy.empty_like(square), square.reshape(-1, size // 2), cupy.zeros(32, np.float32)
     often = cupy.ElementwiseKernel(
-        "float32 x", "float32 y", f"y = x; for (int i = 0; i < {EXPS}; ++i) y = expf(-y);", "minissm_exps"
+        "float32 x", "float32 y", f"float v = x; for (int k = 0; k < {EXPS}; ++k) v = expf(-v); y = v;", "minissm_exps"
     )
 
     def additions() -> None:

@@ -31,6 +31,7 @@ FORCING = {
     "MKL_ENABLE_INSTRUCTIONS": "torch's products run by another kernel than this processor would get",
     "MINISSM_PLAIN": "minissm's second bodies (minissm/fast/) are off",
     "CUPY_TF32": "CuPy's products are of fewer digits than float32 has",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "torch's products are of fewer digits than float32 has",
     "NVIDIA_TF32_OVERRIDE": "whether products on the card are of fewer digits is decided for all libraries",
 }
 

@@ -12,6 +12,7 @@ from . import limits
 from .goals import BEST, FRAMEWORKS, Verdict, best, card, cases, is_wrong, ours, ratio, verdicts
 
 Rows = list[Sequence[str]]
+CUDA = "torch comes with CUDA from pytorch.org's index, jax as jax[cuda12] or jax[cuda13]"
 PLACES = {"numpy": "CPU", "cupy": "GPU"}
 NAMES = {
     "W1": "state space scan",
@@ -85,10 +86,10 @@ def heading(report: dict[str, Any]) -> list[str]:
         lines = [f"minissm bench, {how}, {report['date']}: {report['processor']}, {cores}"]
         lines += [packages, f"BLAS: {report['blas']}"]
     if report["missing"]:
-        remedy = "pip install -e '.[bench]' in the clone installs them"
+        remedy = CUDA if card(report) else "pip install -e '.[bench]' in the clone installs them"
         lines += [f"Not installed, so not measured: {', '.join(report['missing'])}; {remedy}"]
     if report.get("without_card"):
-        lines += [f"Installed, but without CUDA, so not measured: {', '.join(report['without_card'])}"]
+        lines += [f"Installed, but without CUDA, so not measured: {', '.join(report['without_card'])}; {CUDA}"]
     lines += [f"Warning: {warning}" for warning in report["warnings"]]
     for lost in report.get("lost", []):
         what = (lost[name] for name in ("workload", "case", "owner", "method") if lost[name])

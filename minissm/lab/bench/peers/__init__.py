@@ -28,10 +28,11 @@ def find(names: tuple[str, ...] | None, place: str = "numpy") -> tuple[dict[str,
 
 def load(name: str, place: str = "numpy") -> ModuleType:
     """JAX reads its settings once, at import: not to take most of the card at once, nor ever; or not to look at one."""
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", ".4")
-    if place == "numpy":
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if name == "jax":
+        on_cpu, on_card = {"JAX_PLATFORMS": "cpu"}, {"PREALLOCATE": "false", "MEM_FRACTION": ".4"}
+        settings = on_cpu if place == "numpy" else {f"XLA_PYTHON_CLIENT_{key}": v for key, v in on_card.items()}
+        for key, value in settings.items():
+            os.environ.setdefault(key, value)
     try:
         return importlib.import_module(f".{name}_", __name__)
     except ImportError as error:
