@@ -8,9 +8,9 @@
 # It runs with and without a GPU. Without one it says so, shows on a third library that the code does not depend on
 # NumPy, and measures this machine's processor alone. **No number of a GPU is printed that was not measured on one.**
 #
-# As a notebook: `jupytext --to ipynb tutorials/08_swap_the_backend.py`. Where the library isn't installed yet, as on
-# Colab, upload the clone as a zip file, and run `!unzip -q NAME.zip` and `%pip install './FOLDER[test]'` in a cell above
-# this one, then restart. The CuPy that is there is used; don't install a second one.
+# As a notebook: `jupytext --to ipynb tutorials/08_swap_the_backend.py`. On Colab, where the library isn't there yet,
+# upload the clone as a zip file too. In cells above this one, run `!unzip -q CLONE.zip`, `%cd CLONE` and
+# `%pip install -e '.[test]'`, and restart. The CuPy that Colab has is used; don't install a second one (docs/gpu.md).
 
 # %%
 import json
@@ -43,7 +43,8 @@ BACKENDS = ("numpy",) if cp is None else ("numpy", "cupy")
 one_core = threads(1)  # as `fit` does
 one_core.__enter__()
 rng = np.random.default_rng(0)
-print("processor:", machine.processor(), "· GPU:", "none" if cp is None else machine.gpu())
+card = "" if cp is None else cp.cuda.runtime.getDeviceProperties(0)["name"].decode()
+print("processor:", machine.processor(), "· GPU:", card or "none")
 
 # %% [markdown]
 # ## The arrays decide
@@ -238,7 +239,8 @@ if strict:
 #         print(float(loss))        # the only place where Python waits
 #
 # And what does moving cost? One batch of tokens is little; all parameters, back and forth in each step, are not. Moved
-# is what must be, once: the parameters before the training (`ms.to(params, "cupy")`), each batch as it comes.
+# is what must be, once: the parameters before the training (`ms.to(params, "cupy")`), each batch as it comes
+# (`train.placed(batch, params)`; `fit` does it).
 
 # %%
 size = sum(a.nbytes for a in ms.tree.leaves(params))
@@ -298,14 +300,39 @@ def product(a):
 
 
 a = ms.to(rng.normal(size=(1000, 1000)).astype(np.float32), BACKENDS[-1])
-first = by_clock(product, [a])
+first = (by_clock if cp is None else by_events)(product, [a])
+seconds = timed(product, a)
 print(f"a product of two matrices on {BACKENDS[-1]}: the first call {1e3 * first:.3f} ms")
-print(f"timed: {1e3 * timed(product, a):.3f} ms; {2 * 1000**3 / timed(product, a) / 1e9:.0f} GFLOP/s")
+print(f"timed: {1e3 * seconds:.3f} ms, that is {2 * 1000**3 / seconds / 1e9:.0f} thousand million operations a second")
 if cp is None:
-    print("no GPU here, so no wrong timing can be shown: without events it would look far too fast")
+    print("no GPU here, so the wrong timing can't be shown: without events a GPU looks far too fast")
 else:
-    cp.cuda.Device().synchronize()
-    print(f"wrong, by Python's clock without waiting: {1e3 * by_clock(product, [a]):.3f} ms")
+    print(f"wrong, by Python's clock that does not wait: {1e3 * by_clock(product, [a]):.3f} ms")
+
+# %% [markdown]
+# With it we can see what a question in each step costs. Twenty steps of training, with the loss read in each and in
+# none. On a processor there is nothing to wait for, so both are the same but for chance. On a GPU the difference grows
+# with the share of the time in which it computes and Python could run ahead.
+
+
+# %%
+on_device = ms.to(start, BACKENDS[-1])
+placed = (
+    train.placed(batch, on_device) if hasattr(train, "placed") else batch
+)  # the batch on the device: nothing is moved in a step
+
+
+def twenty_steps(params, reading):
+    state = None
+    for _ in range(20):
+        params, state, loss = train.step(learner, params, placed, state, lr=1e-3)
+        if reading:
+            float(loss)
+
+
+for reading in (False, True):
+    seconds = timed(lambda _, r=reading: twenty_steps(on_device, r), on_device["embed"]["w"])
+    print(f"a step on {BACKENDS[-1]}, its loss {'read' if reading else 'left there'}: {1e3 * seconds / 20:.2f} ms")
 
 # %% [markdown]
 # ## How many calls?
@@ -349,8 +376,8 @@ def calls(method, L, D):
 
 for method in ("plain loop", "chunked", "fft"):
     few, more, wide = calls(method, 512, 4), calls(method, 1024, 4), calls(method, 1024, 32)
-    print(f"{method:10s} {more:6,} calls for 1024 tokens; {(more - few) / 512:5.2f} for each token more; width adds none")
     assert wide == more
+    print(f"{method:10s} {more:6,} calls for 1024 tokens; {(more - few) / 512:5.2f} for each token more, at any width")
 assert calls("plain loop", 1024, 4) > 20 * calls("chunked", 1024, 4)
 
 # %% [markdown]
@@ -359,9 +386,9 @@ assert calls("plain loop", 1024, 4) > 20 * calls("chunked", 1024, 4)
 # and the time is L times calls a token times microseconds a call, *whatever the width*. A processor pays less for a
 # call, but does the arithmetic itself: there the time grows with the width.
 #
-# `chunked` makes a call for 32 tokens at once, `fft` a fixed number of them. And a kernel written for this recurrence
-# keeps the state in the GPU's registers and runs through all tokens in one call (docs/gpu.md says how): Python's part
-# doesn't grow with L at all.
+# `chunked` makes about as many calls for 32 tokens at once, `fft` a fixed number for all of them. And a kernel written
+# for this recurrence keeps the state in the GPU's registers and runs through all tokens in a few calls (docs/gpu.md
+# says how): Python's part doesn't grow with L at all.
 #
 # ## Where they cross
 #
@@ -426,18 +453,21 @@ def tell(rows):
     """A line a curve; then from which length on the GPU's best method is faster than the CPU's best, for good."""
     for (B, D, N), of_size in by_size(rows).items():
         print(f"B {B}, width {D}, {N} modes")
-        best = {}
+        best = {"numpy": {}, "cupy": {}}  # seconds of the fastest method by length
         for (backend, method), (lengths, seconds) in curves(of_size).items():
             print(
                 f"  {PLACE[backend]} {method:10s} {1e3 * seconds[0]:9.3f} ms at L = {lengths[0]:.0f}, "
-                f"{1e3 * seconds[-1]:9.3f} ms at {lengths[-1]:.0f}, {1e6 * seconds[-1] / lengths[-1]:8.2f} us a token, "
+                f"{1e3 * seconds[-1]:9.3f} ms at {lengths[-1]:.0f}, {1e6 * seconds[-1] / lengths[-1]:7.2f} us a token, "
                 f"L^{exponent(lengths, seconds):.2f}"
             )
-            best[backend] = np.minimum(best.get(backend, np.inf), seconds)
-        if "cupy" in best:
-            slower = np.flatnonzero(best["cupy"] >= best["numpy"])
-            where = lengths[0] if not slower.size else lengths[slower[-1] + 1] if slower[-1] + 1 < len(lengths) else None
-            print("  the GPU's best is faster", "at none of these lengths" if where is None else f"from L = {where:.0f} on")
+            for L, s in zip(lengths, seconds, strict=True):
+                best[backend][int(L)] = min(s, best[backend].get(int(L), np.inf))
+        both = sorted(best["numpy"].keys() & best["cupy"].keys())
+        if both:
+            slower = [L for L in both if best["cupy"][L] >= best["numpy"][L]]
+            faster = [L for L in both if not slower or slower[-1] < L]
+            where = f"faster from L = {faster[0]} on" if faster else f"not faster at L = {both[-1]}"
+            print(f"  the GPU's best method is {where}")
 
 
 tell(rows)
@@ -445,6 +475,9 @@ for of_size in by_size(rows).values():
     last = {name: seconds[-1] for name, (_, seconds) in curves(of_size).items()}
     assert last["numpy", "plain loop"] > last["numpy", "chunked"]
     assert cp is None or last["cupy", "plain loop"] > last["cupy", "chunked"]
+    for backend in BACKENDS:
+        us = 1e6 * last[backend, "plain loop"] / calls("plain loop", LENGTHS[-1], 4)
+        print(f"width {of_size[0]['D']}, plain loop on {PLACE[backend]}: {us:.1f} us a call")
 
 # %% [markdown]
 # The figure. Colour and mark say the method, a full line and filled marks the processor, a dashed line and open marks
@@ -468,8 +501,8 @@ def draw(rows, title):
         for (backend, method), (lengths, seconds) in curves(of_size).items():
             label = f"{PLACE[backend]}: {method}"
             axis.loglog(lengths, 1e3 * seconds, label=label, linewidth=1.4, **STYLE[method], **WHERE[backend])
-        shown = lengths[:: 1 + len(lengths) // 7]
-        axis.set_xticks(shown, [f"{L:.0f}" for L in shown])
+        ticks = sorted({row["L"] for row in of_size})
+        axis.set_xticks(ticks, ticks, fontsize=8, rotation=45 if len(ticks) > 8 else 0)
         axis.minorticks_off()
         axis.grid(alpha=0.25)
         axis.set_title(f"B = {B}, width {D}, {N} modes", fontsize=10.5)
@@ -479,7 +512,7 @@ def draw(rows, title):
     return figure
 
 
-mine = machine.processor() + ", one core" + ("" if cp is None else f"; {machine.gpu()}")
+mine = machine.processor() + ", one core" + (f"; {card}" if card else "")
 draw(rows, f"The scan, measured in this run on: {mine}")
 plt.show()
 
@@ -531,7 +564,7 @@ elif not reports:
 
 
 # %%
-def test_on_a_gpu():
+def gpu_tests():
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider"]
     if CLONE is None or "PYTEST_CURRENT_TEST" in os.environ:
         return "run it in a clone of the library: " + " ".join(["python", *command[1:]])
@@ -546,4 +579,4 @@ def test_on_a_gpu():
     return told
 
 
-print(test_on_a_gpu())
+print(gpu_tests())
