@@ -317,9 +317,7 @@ else:
 
 # %%
 on_device = ms.to(start, BACKENDS[-1])
-placed = (
-    train.placed(batch, on_device) if hasattr(train, "placed") else batch
-)  # the batch on the device: nothing is moved in a step
+placed = train.placed(batch, on_device)  # nothing of the batch is moved in a step
 
 
 def twenty_steps(params, reading):
@@ -565,18 +563,20 @@ elif not reports:
 
 # %%
 def gpu_tests():
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider"]
-    if CLONE is None or "PYTEST_CURRENT_TEST" in os.environ:
-        return "run it in a clone of the library: " + " ".join(["python", *command[1:]])
+    """What pytest -m gpu prints, and how it is to be understood."""
+    options = ["-m", "pytest", "-m", "gpu", "--color=no", "-p", "no:cacheprovider"]  # leaves no file
+    if CLONE is None or "PYTEST_CURRENT_TEST" in os.environ:  # there are no tests, or these are they
+        return f"run this in a clone of the library: python {' '.join(options[:4])}"
+    command = [sys.executable, *options]
     done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, encoding="utf-8", errors="replace")
     if "No module named pytest" in done.stderr:
         return "pytest isn't installed: pip install -e '.[test]'"
-    told = (done.stdout + done.stderr).strip()
+    told = [(done.stdout + done.stderr).strip()]
+    if done.returncode:
+        told.append(f"FAILED: pytest ended with {done.returncode}")
     if cp is None:
-        told += "\nno GPU here: this is not a GPU pass"
-    elif done.returncode:
-        told += "\nSOME GPU TESTS FAILED"
-    return told
+        told.append("no GPU here: this is not a GPU pass")
+    return "\n".join(told)
 
 
 print(gpu_tests())
