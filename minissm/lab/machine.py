@@ -58,13 +58,15 @@ def blas() -> str:
 
 def gpu() -> str:
     """Found, or why not."""
-    from ..backend import cupy
+    from ..gpu import card, cupy
 
     try:
-        properties = cupy().cuda.runtime.getDeviceProperties(0)
+        found = card(cupy())
     except RuntimeError as error:
         return f"not usable: {error}"
-    return f"{properties['name'].decode()}, usable with --backend cupy"
+    versions = f"driver up to CUDA {found['driver']}, runtime CUDA {found['runtime']}, CuPy {found['cupy']}"
+    about = f"{found['memory']}, compute capability {found['compute_capability']}"
+    return f"{found['name']}, {about}, {versions}; usable with --backend cupy"
 
 
 def info() -> str:
