@@ -71,6 +71,8 @@ def gpu() -> str:
 
 def info() -> str:
     """All of it, a line each."""
+    from .. import __version__
+
     installed = []
     for name in PACKAGES:
         try:
@@ -79,7 +81,7 @@ def info() -> str:
             continue
     forced = os.environ.get("OPENBLAS_CORETYPE")
     lines = [
-        f"minissm {version('minissm')} at {Path(__file__).parent.parent}",
+        f"minissm {__version__} at {Path(__file__).parent.parent}",
         f"Python {platform.python_version()} on {platform.platform()}",
         f"Packages: {', '.join(installed)}",
         f"Processor: {processor()}, {cores()} cores to use",
