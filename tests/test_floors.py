@@ -37,7 +37,7 @@ FLOORS = (
     ("cli",),
     ("__main__", ""),
 )
-WINGS = ("gpu", "lab", "tasks", "fast", "cli", "__main__")  # what is not the core of the library
+WINGS = ("gpu", "progress", "lab", "tasks", "fast", "cli", "__main__")  # what is not the core of the library
 
 
 def floor(module: str) -> int:
