@@ -329,7 +329,7 @@ def twenty_steps(params, reading):
 
 
 for reading in (False, True):
-    seconds = timed(lambda _, r=reading: twenty_steps(on_device, r), on_device["embed"]["w"])
+    seconds = timed(lambda _, r=reading: twenty_steps(on_device, r), on_device["embed"]["w"], enough=0.5)
     print(f"a step on {BACKENDS[-1]}, its loss {'read' if reading else 'left there'}: {1e3 * seconds / 20:.2f} ms")
 
 # %% [markdown]
@@ -469,13 +469,13 @@ def tell(rows):
 
 
 tell(rows)
-for of_size in by_size(rows).values():
+for (_, D, _), of_size in by_size(rows).items():
     last = {name: seconds[-1] for name, (_, seconds) in curves(of_size).items()}
-    assert last["numpy", "plain loop"] > last["numpy", "chunked"]
-    assert cp is None or last["cupy", "plain loop"] > last["cupy", "chunked"]
     for backend in BACKENDS:
+        if D == WIDTHS[0]:  # where the loop does little in a step, its calls are all that it costs
+            assert last[backend, "plain loop"] > last[backend, "chunked"]
         us = 1e6 * last[backend, "plain loop"] / calls("plain loop", LENGTHS[-1], 4)
-        print(f"width {of_size[0]['D']}, plain loop on {PLACE[backend]}: {us:.1f} us a call")
+        print(f"width {D}, plain loop on {PLACE[backend]}: {us:.1f} us a call")
 
 # %% [markdown]
 # The figure. Colour and mark say the method, a full line and filled marks the processor, a dashed line and open marks
