@@ -443,7 +443,9 @@ PLACE = {"numpy": "CPU", "cupy": "GPU"}
 
 
 def exponent(lengths, seconds):
-    half = len(lengths) // 2
+    if len(lengths) < 2:
+        return np.nan
+    half = min(len(lengths) // 2, len(lengths) - 2)
     return np.polyfit(np.log(lengths[half:]), np.log(seconds[half:]), 1)[0]
 
 
@@ -472,7 +474,7 @@ tell(rows)
 for (_, D, _), of_size in by_size(rows).items():
     last = {name: seconds[-1] for name, (_, seconds) in curves(of_size).items()}
     for backend in BACKENDS:
-        if D == WIDTHS[0]:  # where the loop does little in a step, its calls are all that it costs
+        if WIDTHS[0] == D:  # where the loop does little in a step, its calls are all that it costs
             assert last[backend, "plain loop"] > last[backend, "chunked"]
         us = 1e6 * last[backend, "plain loop"] / calls("plain loop", LENGTHS[-1], 4)
         print(f"width {D}, plain loop on {PLACE[backend]}: {us:.1f} us a call")
