@@ -397,7 +397,7 @@ for mode in ("chunked", "fft", "auto"):
     assert error(y, exact) < 1e-5  # single precision, through four blocks
 
 # %% [markdown]
-# To watch the computation in a debugger, use `mode="recurrent"`: on NumPy's arrays it always runs the plain loop that you
+# To watch the computation in a debugger, use `mode="recurrent"`: on NumPy arrays it always runs the plain loop that you
 # read.
 #
 #     import pdb
