@@ -56,7 +56,7 @@ def setting(sentence, rng, **options):
 
 @pytest.mark.parametrize("mode", scan.MODES)
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_words_from_a_state_to_a_state(sentence, mode, rng):
+def test_words_from_a_state_to_a_state(sentence, mode, rng, never_read):
     net, params = setting(sentence, rng)
     _, state, _ = net.run(params, rng.integers(0, TASK.vocab, (2, 2)))
     x = np.eye(TASK.vocab)[rng.integers(0, TASK.vocab, (2, 9))]
@@ -68,9 +68,26 @@ def test_words_from_a_state_to_a_state(sentence, mode, rng):
     same(after_there, after)
 
 
+@pytest.fixture
+def never_read(monkeypatch):
+    """float(a), int(a), bool(a), `if a` raise, which would make a GPU wait. (The fake device itself allows them.)"""
+
+    def read(self):
+        raise AssertionError("the value of an array is asked for, which would make a GPU wait")
+
+    for name in ("__float__", "__int__", "__bool__", "__complex__", "__index__"):
+        monkeypatch.setattr(type(strict.zeros(1)), name, read)
+
+
+def test_values_that_are_asked_for_are_noticed(never_read):
+    for ask in (float, int, bool, complex, range):
+        with pytest.raises(AssertionError, match="would make a GPU wait"):
+            ask(strict.zeros((), dtype=strict.int64, device=DEVICE))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_training_step_of_each_word(sentence, dtype, rng):
+def test_a_training_step_of_each_word(sentence, dtype, rng, never_read):
     """From a batch that is placed there to new parameters and a loss, all there; and the batch may be the host's."""
     net, params = setting(sentence, rng, dtype=dtype)
     batch, tolerance = TASK.batch(rng, 8), 1e-9 if dtype == "float64" else 2e-3
@@ -88,7 +105,7 @@ def test_a_training_step_of_each_word(sentence, dtype, rng):
 
 
 @pytest.mark.parametrize("options", [{"norm": "rms"}, {"norm": "layer"}, {"residual": False}, {"memory": "reversed"}])
-def test_a_training_step_of_a_model_of_all_words(options, rng):
+def test_a_training_step_of_a_model_of_all_words(options, rng, never_read):
     net, params = setting(" + ".join(SENTENCES), rng, **options)
     batch = TASK.batch(rng, 4)
     new, _, loss = train.step(net, params, batch, None, 1e-3)
@@ -152,7 +169,7 @@ def functions(rng):
 
 
 @pytest.mark.parametrize("name", functions(np.random.default_rng(0)))
-def test_functions(name, rng):
+def test_functions(name, rng, never_read):
     agree_there(*functions(rng)[name])
 
 
@@ -161,7 +178,7 @@ def test_what_has_no_gradient(rng):
     same(attention_weights(there(q), there(q)), attention_weights(q, q))
 
 
-def test_update_rules(rng):
+def test_update_rules(rng, never_read):
     _, params = setting("ssm(modes=3) + fnn1", rng)
     grads = tree.map(lambda a: draw(rng, *a.shape), params)
     same(optim.sgd(there(params), there(grads), 0.1), optim.sgd(params, grads, 0.1))
@@ -209,7 +226,7 @@ def drawn():
     return setting("ssm(modes=3) + fnn1", np.random.default_rng(0))[1]
 
 
-def test_a_training_there_is_that_of_numpy(host):
+def test_a_training_there_is_that_of_numpy(host, never_read):
     params, log = training(drawn())
     params_there, log_there = training(there(drawn()))
     same(params_there, params, 1e-7)
