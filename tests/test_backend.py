@@ -1,40 +1,12 @@
 """The arrays decide: the same code on array_api_strict, whose second device makes hidden host copies raise."""
 
-import importlib
-
 import numpy as np
 import pytest
 
 from minissm import Model, S4d, attention, layers, losses, namespace, optim, scan, ssm, to, tree
 
+from .fake_device import DEVICE, agree_there, here, strict, there
 from .oracles import draw
-
-strict = importlib.import_module("array_api_strict")
-DEVICE = strict.Device("device1")
-
-
-def there(value):
-    """The same tree on array_api_strict's fake device."""
-    return tree.map(lambda a: None if a is None else strict.asarray(a, device=DEVICE), value)
-
-
-def here(value):
-    return tree.map(
-        lambda a: a if a is None else np.asarray(strict.asarray(a, device=strict.Device("CPU_DEVICE"))), value
-    )
-
-
-def agree_there(f, *inputs, tolerance=1e-11):
-    """f on the fake device gives what it gives on NumPy, forward and backward, and everything stays there."""
-    *ys, back = f(*inputs)
-    *ys_there, back_there = f(*(there(x) for x in inputs))
-    gradients, gradients_there = back(*ys), back_there(*ys_there)
-    pack = lambda g: list(g) if isinstance(g, tuple) else [g]  # noqa: E731
-    for a, b in zip([*ys_there, *pack(gradients_there)], [*ys, *pack(gradients)], strict=True):
-        assert all(x is None or x.device == DEVICE for x in tree.leaves(a))
-        tree.map(
-            lambda x, y: x is y or np.testing.assert_allclose(x, y, atol=tolerance * max(1, abs(y).max())), here(a), b
-        )
 
 
 @pytest.mark.parametrize("f", scan.MODES.values(), ids=scan.MODES)
