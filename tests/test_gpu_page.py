@@ -11,6 +11,10 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 
+from minissm.fast.cuda import launch
+from minissm.fast.cuda import linear as cuda_linear
+from minissm.fast.cuda import modes as cuda_modes
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "gpu.md").read_text()
 TUTORIAL = (ROOT / "tutorials" / "08_swap_the_backend.py").read_text(encoding="utf-8")
@@ -138,3 +142,11 @@ def test_a_file_that_is_skipped_as_a_whole_breaks_no_summary():
     pytest_terminal_summary(reporter)
     assert "1 GPU tests not run: pytest -m gpu, where there is a GPU" in lines
     assert "Skipped: no torch" in lines
+
+
+def test_the_kernels_of_the_page_are_there():
+    assert set(re.findall(r"^\| `(\w+\.cu)` \|", PAGE, re.MULTILINE)) == {
+        path.name for path in launch.FOLDER.glob("*.cu")
+    }
+    assert f"a block has {cuda_linear.LANES} channels" in PAGE
+    assert f"in chunks of {cuda_modes.Q} steps" in PAGE
