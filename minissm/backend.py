@@ -12,6 +12,8 @@ import array_api_compat
 import array_api_compat.numpy as _numpy
 import numpy as np
 
+from .gpu import cupy as cupy
+
 PLAIN = os.environ.get("MINISSM_PLAIN", "") not in ("", "0")  # set: no second body (minissm/fast/) is ever chosen
 BACKENDS = ("numpy", "cupy")
 _NUMPY_ONLY = frozenset((np.ndarray, type(None)))
@@ -63,26 +65,6 @@ def one_hot(xp: Any, index: Any, depth: int, dtype: Any) -> Any:
     """index (...) of whole numbers -> (..., depth): 1 at the index, 0 elsewhere."""
     places = xp.arange(depth, dtype=xp.int64, device=device(index))  # 300 letters don't fit into uint8
     return xp.astype(xp.astype(index, xp.int64)[..., None] == places, dtype)
-
-
-def cupy() -> Any:
-    """CuPy, ready to compute; RuntimeError in one sentence where it, its driver or a GPU is missing."""
-    try:
-        module = importlib.import_module("cupy")
-    except ImportError:
-        raise RuntimeError(
-            "backend 'cupy': CuPy is not installed; install the extra for the CUDA version that nvidia-smi shows "
-            "(top right): pip install -e '.[cuda12]' or '.[cuda13]' in the clone"
-        ) from None
-    try:
-        float(module.sum(module.arange(3, dtype=module.float32)))  # a tiny real kernel: is_available() alone can lie
-    except Exception as error:  # CuPy raises many types here, from a missing driver to a card it can't compile for
-        reason = " ".join(str(error).split())[:200]
-        raise RuntimeError(
-            f"backend 'cupy': CuPy {module.__version__} is installed but can't compute here ({reason}); "
-            "check that nvidia-smi shows a GPU, or use backend 'numpy'"
-        ) from None
-    return module
 
 
 def to(tree: Any, backend: str) -> Any:

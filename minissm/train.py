@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import losses, optim, tree
-from .backend import like, namespace, to
+from .backend import is_numpy, like, namespace, to
 from .checkpoint import load_tree, save_tree
 from .checks import whole_number
 from .fast.parallel import threads as limit_threads
@@ -22,6 +22,7 @@ from .tasks import Batch, Task
 
 LR, BATCH, CLIP = 8e-3, 64, 1.0  # what trains the models here (docs/experiments.md, "The recipe")
 LOOKS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
+READ = 50  # steps after which the losses are read from a device
 
 
 class Scores(NamedTuple):
@@ -53,32 +54,52 @@ class Moment(NamedTuple):
     draw: Mapping  # the state of the generator of the batches
     watch: Mapping  # and of that of the looks
     rows: tuple[dict, ...] = ()
-    recent: tuple[float, ...] = ()  # losses since the last look
+    recent: tuple = ()  # losses since the last look: floats that were read, and behind them some that were not
     done: int = 0
     stopped: str = ""
     seconds: float = 0.0
 
+    @property
+    def read(self) -> bool:
+        """All losses are known, and none is nan."""
+        return not self.recent or type(self.recent[-1]) is float
+
+
+class Placed(NamedTuple):
+    """A batch where the parameters are: tokens (B, L); rows, targets, weights (R,) of the answers that count."""
+
+    tokens: Any
+    rows: Any
+    targets: Any
+    weights: Any
+
+
+def placed(batch: Batch | Placed, params: dict) -> Placed:
+    """The rows are found on the host: on a device their number would have to be waited for."""
+    if isinstance(batch, Placed):
+        return batch
+    rows = np.flatnonzero(batch.weights > 0)
+    if not rows.size:
+        raise ValueError("train: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
+    answers = rows, batch.targets.reshape(-1)[rows], batch.weights.reshape(-1)[rows]
+    return Placed(*(like(a, params["embed"]["w"]) for a in (batch.tokens, *answers)))
+
 
 def step(
-    net: Model, params: dict, batch: Batch, state: Any, lr: float, clip: float = CLIP, mode: str = "auto"
+    net: Model, params: dict, batch: Batch | Placed, state: Any, lr: float, clip: float = CLIP, mode: str = "auto"
 ) -> tuple:
-    """One step of AdamW on one batch. -> params, state, loss."""
-    loss, _, back_loss, backward = _loss(net, params, batch, mode)
+    """One step of AdamW on one batch. -> params, state, loss, which stays where it was computed."""
+    loss, _, back_loss, backward = _loss(net, params, placed(batch, params), mode)
     grads, _ = backward(back_loss())
     gradient, _ = optim.clip(optim.gradient_vector(params, grads), clip)
     params, state = optim.adamw(params, gradient, state, lr=lr)
     return params, state, loss
 
 
-def _loss(net: Model, params: dict, batch: Batch, mode: str) -> tuple:
+def _loss(net: Model, params: dict, batch: Placed, mode: str) -> tuple:
     """Of the answers that count; the others are not even computed. -> loss, logits (R, V), their backwards."""
-    rows = np.flatnonzero(batch.weights > 0)
-    if not rows.size:
-        raise ValueError("train: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
-    answers = rows, batch.targets.reshape(-1)[rows], batch.weights.reshape(-1)[rows]
-    tokens, rows, targets, weights = (like(a, params["embed"]["w"]) for a in (batch.tokens, *answers))
-    logits, backward = net(params, tokens, mode, rows)
-    loss, back_loss = losses.cross_entropy(logits, targets, weights)
+    logits, backward = net(params, batch.tokens, mode, batch.rows)
+    loss, back_loss = losses.cross_entropy(logits, batch.targets, batch.weights)
     return loss, logits, back_loss, backward
 
 
@@ -96,24 +117,45 @@ class Plan:
     looks: int
     rng: str  # the kind of generator
 
-    def next(self, now: Moment, rng: np.random.Generator, watch: np.random.Generator) -> Moment:
-        """One step later. Whoever is interrupted in here still has the moment before."""
+    def next(
+        self, known: Moment, now: Moment, rng: np.random.Generator, watch: np.random.Generator, read: bool
+    ) -> Moment:
+        """One step later. Whoever is interrupted in here still has the moment before.
+
+        known: the last moment whose losses were read. read: read the loss; before a look it is read in any case.
+        """
         done, rate = now.done + 1, self.lr * optim.warmup_cosine(now.done, self.steps)
         drawn = self.task.batch(rng, self.batch)
         params, adamw, loss = step(self.net, now.params, drawn, now.adamw, rate, self.clip, self.mode)
-        recent, rows, stopped = (*now.recent, float(loss)), now.rows, ""
-        if not math.isfinite(recent[-1]):
-            stopped = f"the loss was {recent[-1]} at step {done} of {self.steps}; try a smaller lr than {self.lr:g}"
-            return now._replace(params=now.finite, stopped=stopped)
-        if done in look_steps(self.steps, self.looks):
-            scores = evaluate(self.net, params, self.task, watch, 200, self.mode)
-            rows = (*rows, {"step": done, "training_loss": sum(recent) / len(recent), **scores._asdict()})
-            recent = ()
-            if not math.isfinite(scores.loss):
-                stopped = f"the loss was {scores.loss} after step {done} of {self.steps}"
-                params, stopped = now.params, f"{stopped}; try a smaller lr than {self.lr:g}"
-        states = rng.bit_generator.state, watch.bit_generator.state
-        return Moment(params, now.params, adamw, *states, rows, recent, done, stopped)
+        states, look = (rng.bit_generator.state, watch.bit_generator.state), done in look_steps(self.steps, self.looks)
+        after = Moment(params, now.params, adamw, *states, now.rows, (*now.recent, loss), done)
+        if read or look:
+            after = self.settle(known, after, rng, watch)
+        if after.stopped or not (look and after.recent):  # a replay has looked already
+            return after
+        scores = evaluate(self.net, params, self.task, watch, 200, self.mode)
+        row = {"step": done, "training_loss": sum(after.recent) / len(after.recent), **scores._asdict()}
+        after = after._replace(watch=watch.bit_generator.state, rows=(*now.rows, row), recent=())
+        if math.isfinite(scores.loss):
+            return after
+        stopped = f"the loss was {scores.loss} after step {done} of {self.steps}; try a smaller lr than {self.lr:g}"
+        return after._replace(params=now.params, stopped=stopped)
+
+    def settle(self, known: Moment, now: Moment, rng: np.random.Generator, watch: np.random.Generator) -> Moment:
+        """`now` with its losses read. Where one is not finite: what reading each since `known` would have given."""
+        if now.read:
+            return now
+        steps = now.done - known.done
+        recent = _read(now.recent[-steps:])
+        if all(map(math.isfinite, recent)):
+            return now._replace(recent=(*now.recent[:-steps], *recent))
+        if steps == 1:
+            stopped = f"the loss was {recent[0]} at step {now.done} of {self.steps}"
+            return known._replace(params=known.finite, stopped=f"{stopped}; try a smaller lr than {self.lr:g}")
+        rng.bit_generator.state, watch.bit_generator.state = known.draw, known.watch
+        while known.done < now.done and not known.stopped:
+            known = self.next(known, known, rng, watch, read=True)
+        return known
 
     def write(self, path: str | os.PathLike, now: Moment) -> None:
         """The checkpoint: the settings, and the moment with its parameters as flat vectors."""
@@ -191,30 +233,34 @@ def fit(
     kind = type(rng.bit_generator).__name__
     plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, rng=kind, **whole)
     watch, interrupted = rng.spawn(1)[0], ""
-    now = Moment(params, params, None, rng.bit_generator.state, watch.bit_generator.state)
+    stride = 1 if is_numpy(namespace(params["embed"]["w"])) else READ  # a device would be waited for at each read
+    now = known = Moment(params, params, None, rng.bit_generator.state, watch.bit_generator.state)
     if checkpoint is not None and os.path.exists(checkpoint):
-        now = plan.read(checkpoint, params)
+        now = known = plan.read(checkpoint, params)
         rng.bit_generator.state, watch.bit_generator.state = now.draw, now.watch
     start, written = time.perf_counter() - now.seconds, time.monotonic()
     with limit_threads(threads), Progress(steps, f"training on {task.name}", progress) as bar:
         try:
             bar.update(now.done)
             while now.done < plan.steps and not now.stopped:
-                now = plan.next(now, rng, watch)
+                now = plan.next(known, now, rng, watch, now.done + 1 - known.done >= stride)
                 if now.stopped:
                     break
-                bar.update(1, f"loss {now.recent[-1]:.3f}" if now.recent else "")
+                if now.read:
+                    bar.update(now.done - known.done, f"loss {now.recent[-1]:.3f}" if now.recent else "")
+                    known = now
                 if on_step is not None:
                     on_step(now.done)
                 if checkpoint is not None and time.monotonic() - written > every:
+                    now = known = plan.settle(known, now, rng, watch)
                     plan.write(checkpoint, now._replace(seconds=time.perf_counter() - start))
                     written = time.monotonic()
         except KeyboardInterrupt:
             interrupted = f"interrupted after {now.done} of {steps} steps"
-        now = now._replace(seconds=time.perf_counter() - start)
+        now = plan.settle(known, now, rng, watch)._replace(seconds=time.perf_counter() - start)
         if checkpoint is not None:
             plan.write(checkpoint, now)
-        log = Log(list(now.rows), interrupted or now.stopped, now.seconds)
+        log = Log(list(now.rows), now.stopped or interrupted, now.seconds)
         if log.stopped and progress:
             bar.say(f"fit: {log.stopped}")
     return now.params, log
@@ -229,15 +275,21 @@ def evaluate(
     right_tokens = tokens = right_sequences = total_loss = 0.0
     for start in range(0, n, 250):
         batch = task.batch(rng, min(250, n - start))
-        loss, logits, *_ = _loss(net, params, batch, mode)
+        loss, logits, *_ = _loss(net, params, placed(batch, params), mode)
         counts = batch.weights > 0
         right = np.ones(counts.shape, bool)
         right[counts] = to(namespace(logits).argmax(logits, axis=-1), "numpy") == batch.targets[counts]
         right_tokens += float(right[counts].sum())
         tokens += float(counts.sum())
         right_sequences += float(right.all(axis=1).sum())
-        total_loss += float(loss) * float(counts.sum())
+        total_loss += float(to(loss, "numpy")) * float(counts.sum())
     return Scores(right_tokens / tokens, right_sequences / n, total_loss / tokens)
+
+
+def _read(recent: tuple) -> list[float]:
+    """Losses on the host, all in one copy."""
+    xp = namespace(*recent)
+    return [float(loss) for loss in (recent if is_numpy(xp) else to(xp.stack(recent), "numpy"))]
 
 
 def _answers(net: Model, task: Task) -> None:

@@ -1,43 +1,12 @@
 """The arrays decide: the same code on array_api_strict, whose second device makes hidden host copies raise."""
 
-import importlib
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from minissm import Model, S4d, attention, layers, losses, namespace, optim, scan, ssm, to, tree
-from minissm.backend import cupy
 
+from .fake_device import DEVICE, agree_there, here, strict, there
 from .oracles import draw
-
-strict = importlib.import_module("array_api_strict")
-DEVICE = strict.Device("device1")
-
-
-def there(value):
-    """The same tree on array_api_strict's fake device."""
-    return tree.map(lambda a: None if a is None else strict.asarray(a, device=DEVICE), value)
-
-
-def here(value):
-    return tree.map(
-        lambda a: a if a is None else np.asarray(strict.asarray(a, device=strict.Device("CPU_DEVICE"))), value
-    )
-
-
-def agree_there(f, *inputs, tolerance=1e-11):
-    """f on the fake device gives what it gives on NumPy, forward and backward, and everything stays there."""
-    *ys, back = f(*inputs)
-    *ys_there, back_there = f(*(there(x) for x in inputs))
-    gradients, gradients_there = back(*ys), back_there(*ys_there)
-    pack = lambda g: list(g) if isinstance(g, tuple) else [g]  # noqa: E731
-    for a, b in zip([*ys_there, *pack(gradients_there)], [*ys, *pack(gradients)], strict=True):
-        assert all(x is None or x.device == DEVICE for x in tree.leaves(a))
-        tree.map(
-            lambda x, y: x is y or np.testing.assert_allclose(x, y, atol=tolerance * max(1, abs(y).max())), here(a), b
-        )
 
 
 @pytest.mark.parametrize("f", scan.MODES.values(), ids=scan.MODES)
@@ -128,36 +97,6 @@ def test_to_numpy_keeps_dtypes_and_trees(rng):
     assert (type(moved), moved.n, moved.v, type(moved.decayed), moved.decayed[1]) == (type(state), 3, None, tuple, 2.5)
     with pytest.raises(ValueError, match="to: backend 'torch'; expected one of numpy, cupy"):
         to(t, "torch")
-
-
-def test_no_cupy_is_told_with_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)  # import cupy raises ImportError
-    with pytest.raises(RuntimeError, match=r"CuPy is not installed; install the extra .*'\.\[cuda12\]'"):
-        to(np.zeros(2), "cupy")
-
-
-def test_a_cupy_that_can_not_compute_is_told(monkeypatch):
-    def fail(*_, **__):
-        raise OSError("libcuda.so.1: cannot open\nshared object file")
-
-    broken = SimpleNamespace(__version__="14.2", arange=fail, float32="f", sum=sum)
-    monkeypatch.setitem(sys.modules, "cupy", broken)
-    with pytest.raises(
-        RuntimeError, match=r"CuPy 14.2 is installed but can't compute here \(libcuda.*nvidia-smi"
-    ) as caught:
-        cupy()
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.gpu
-def test_a_model_gives_the_same_on_a_gpu(card, rng):
-    net = Model("ssm + fnn1 + attn(max_len=67)", vocab=5, width=8, dtype="float64")
-    params, tokens = net.init(rng), rng.integers(0, 5, (2, 67))
-    for mode in scan.MODES:
-        y, back = net(params, tokens, mode)
-        y_gpu, back_gpu = net(to(params, "cupy"), to(tokens, "cupy"), mode)
-        np.testing.assert_allclose(to(y_gpu, "numpy"), y, atol=1e-10)
-        tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), to(back_gpu(y_gpu)[0], "numpy"), back(y)[0])
 
 
 @pytest.mark.parametrize("word", ["ssm", "trig", "fir", "s6", "lstm", "attn(max_len=12)", "fnn1"])

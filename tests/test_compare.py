@@ -14,7 +14,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import minissm
-from minissm import Model, Scores, evaluate, load, tree
+from minissm import Model, Scores, evaluate, load, train, tree
 from minissm.lab import compare, results, workers
 from minissm.lab.compare import Config, Job, run
 from minissm.tasks import TASKS
@@ -195,6 +195,25 @@ def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
     assert [row["seed"] for row in rows] == [0, 0]
     assert len(jobs) == 3
     assert len(list((folder / "weights").iterdir())) == 2
+
+
+def test_ctrl_c_is_heard_though_the_training_had_another_reason_to_end(folder, monkeypatch):
+    """The loss of a training on a device breaks, Ctrl-C comes, and only then the loss is read."""
+    monkeypatch.setattr(train, "is_numpy", lambda xp: False)
+    step, calls = train.step, []
+
+    def broken(*args):
+        calls.append(args)
+        params, state, loss = step(*args)
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return params, state, loss + np.float32("nan") if args[4] > 1e-3 else loss
+
+    monkeypatch.setattr(train, "step", broken)
+    with pytest.raises(KeyboardInterrupt, match=r"^1 of 2 runs are finished, .*minissm run copying --resume "):
+        run(Config("copying", models=("fnn0",), seeds=2, steps=30, width=4), folder)
+    (row,) = lines(folder / "results.jsonl")
+    assert row["stopped"].startswith("the loss was nan at step")
 
 
 def test_ctrl_c_waits_until_the_pool_holds_no_lock():

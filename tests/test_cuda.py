@@ -96,7 +96,7 @@ def test_the_linear_recurrence_agrees_in_any_number_of_parts(shortest, dtype, sh
 def test_products_may_overflow_where_the_recurrence_does_not(shortest, shim, monkeypatch):
     """The first channel grows from 0, which stays 0 as long as nothing is added; the second is as any other."""
     monkeypatch.setattr(cuda.linear, "SHORTEST", shortest)
-    a, b = np.full((2, 90, 2), 1e30), np.zeros((2, 90, 2))
+    a, b = np.full((2, 90, 2), 1e60), np.zeros((2, 90, 2))
     a[..., 1], b[..., 1], b[:, 88, 0], a[:, 87, :] = 0.5, 1, 1, 0
     h0, dh = np.zeros((2, 2)), np.zeros((2, 90, 2))
     dh[:, 88:] = 1

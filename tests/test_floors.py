@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "minissm"
 FLOORS = (
+    ("gpu",),
     ("backend", "checks", "files", "progress", "tasks.task"),
     ("tree", "tasks.sequences"),
     ("tasks",),
@@ -40,7 +41,7 @@ FLOORS = (
     ("cli",),
     ("__main__", ""),
 )
-WINGS = ("lab", "tasks", "fast", "cli", "__main__")  # what is not the core of the library
+WINGS = ("gpu", "progress", "lab", "tasks", "fast", "cli", "__main__")  # what is not the core of the library
 
 
 def floor(module: str) -> int:

@@ -42,10 +42,23 @@ def test_info_tells_what_the_environment_changes(monkeypatch):
     assert "Fast NumPy versions (minissm/fast/): off (MINISSM_PLAIN is set)" in told
 
 
-def test_a_gpu_is_told_by_its_name(monkeypatch):
-    runtime = SimpleNamespace(getDeviceProperties=lambda _: {"name": b"Some GPU"})
+def test_a_gpu_is_told_with_all_that_decides_what_runs_on_it(monkeypatch):
+    runtime = SimpleNamespace(
+        getDevice=lambda: 1,
+        getDeviceProperties=lambda i: {
+            "name": f"GPU number {i}".encode(),
+            "totalGlobalMem": 85_000_000_000,
+            "major": 9,
+            "minor": 0,
+        },
+        driverGetVersion=lambda: 13010,
+        runtimeGetVersion=lambda: 12090,
+    )
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(sum=np.sum, cuda=SimpleNamespace(runtime=runtime)))
-    assert machine.gpu() == "Some GPU, usable with --backend cupy"
+    assert machine.gpu() == (
+        "GPU number 1, 79 GiB, compute capability 9.0, driver up to CUDA 13.1, runtime CUDA 12.9, CuPy 99.0; "
+        "usable with --backend cupy"
+    )
 
 
 def test_a_cupy_that_cannot_compute_is_told_in_one_line(monkeypatch):

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import importlib
 import os
 import re
 
@@ -171,6 +172,7 @@ def test_blas_has_one_thread_while_training_unless_told():
         found.append([i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"])
 
     net, params, rng = setting()
+    importlib.import_module("scipy.linalg")  # the first training would load SciPy's BLAS
     with threadpool_limits(2, "blas"):
         outside = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
         for threads, expected in ((1, [1] * len(outside)), (None, outside)):
@@ -215,10 +217,10 @@ class Pause(KeyboardInterrupt):
             raise self
 
 
-def trained(path, steps=30, on_step=None, *, seed=0, bits=np.random.PCG64, task=TASK, **options):
+def trained(path, steps=30, on_step=None, *, seed=0, bits=np.random.PCG64, generator=None, task=TASK, **options):
     net = Model("ssm + attn", vocab=task.vocab, width=4)
     params = net.init(np.random.default_rng(seed))
-    rng = np.random.Generator(bits(seed))
+    rng = generator or np.random.Generator(bits(seed))
     options = {"batch": 8, "looks": 4, "progress": False, "on_step": on_step, "checkpoint": path} | options
     return fit(net, params, task, steps, rng, **options)
 
@@ -359,3 +361,88 @@ def test_a_batch_without_an_answer_is_refused_in_one_sentence():
     batch = TASK.batch(rng, 2)
     with pytest.raises(ValueError, match="train: no answer of the batch counts"):
         train.step(net, params, batch._replace(weights=0 * batch.weights), None, 0.01)
+
+
+# ---- losses that are read now and then, as from a device
+
+
+def read_every(monkeypatch, steps):
+    """On NumPy, as if reading a loss made a device wait. -> the steps that each read had."""
+    counts, read = [], train._read
+    monkeypatch.setattr(train, "is_numpy", lambda xp: False)
+    monkeypatch.setattr(train, "READ", steps)
+    monkeypatch.setattr(train, "_read", lambda recent: counts.append(len(recent)) or read(recent))
+    return counts
+
+
+def breaking(monkeypatch, at):
+    """The loss of this step (the first is 1) is nan, however often it is computed."""
+    step, rate = train.step, train.LR * optim.warmup_cosine(at - 1, 30)
+
+    def broken(net, params, batch, state, lr, clip, mode):
+        params, state, loss = step(net, params, batch, state, lr, clip, mode)
+        return params, state, loss + np.float32("nan") if lr == rate else loss
+
+    monkeypatch.setattr(train, "step", broken)
+
+
+@pytest.mark.parametrize("every", [2, 5, 50])
+@pytest.mark.parametrize("at", [1, 3, 8, 20, 21, 30, None])
+def test_reading_losses_now_and_then_changes_no_bit(tmp_path, monkeypatch, every, at):
+    """Whether it ends well or the loss breaks, at a look or between two: rows, parameters, checkpoint, generator."""
+    if at:
+        breaking(monkeypatch, at)
+    steps, generators = ([], []), [np.random.default_rng(0) for _ in range(2)]
+    expected = trained(tmp_path / "each.npz", on_step=steps[0].append, generator=generators[0])
+    counts = read_every(monkeypatch, every)
+    found = trained(tmp_path / "now and then.npz", on_step=steps[1].append, generator=generators[1])
+    same(found, expected)
+    assert bool(found[1].stopped) == bool(at)
+    assert generators[0].bit_generator.state == generators[1].bit_generator.state
+    one, other = (load_tree(tmp_path / f"{name}.npz") | {"seconds": 0} for name in ("each", "now and then"))
+    np.testing.assert_equal(one, other)
+    assert len(set(steps[1])) == len(steps[1]), "no step is told twice"
+    assert steps[1][: len(steps[0])] == steps[0]
+    if not at:
+        assert max(counts) == min(every, 8)
+        assert sum(counts) == 30, "no loss is read twice"
+
+
+@pytest.mark.parametrize("at", [4, 12, None])
+def test_an_interrupt_between_two_reads_gives_what_reading_each_step_gives(tmp_path, monkeypatch, at):
+    if at:
+        breaking(monkeypatch, at)
+    expected = trained(None, on_step=Pause(13))
+    read_every(monkeypatch, 50)
+    found = trained(tmp_path / "fit.npz", on_step=Pause(13))
+    same(found, expected)
+    assert found[1].stopped.startswith("the loss was nan" if at else "interrupted after 13 of 30")
+    same(trained(tmp_path / "fit.npz"), expected if at else trained(None))
+
+
+def test_a_checkpoint_between_two_reads_reads(tmp_path, monkeypatch):
+    path = tmp_path / "fit.npz"
+    whole, counts = trained(None), read_every(monkeypatch, 50)
+
+    def killed(done):
+        if done == 13:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        trained(path, on_step=killed, every=0)
+    assert counts == [1] * 12
+    held = load_tree(path)
+    assert (held["done"], [type(loss) for loss in held["recent"]]) == (12, [float] * 4)
+    same(trained(path), whole)
+
+
+def test_a_placed_batch_is_trained_on_as_it_is():
+    net, params, rng = setting(dtype="float64")
+    batch = TASK.batch(rng, 8)
+    there = train.placed(batch, params)
+    assert train.placed(there, params) is there
+    np.testing.assert_array_equal(batch.weights.reshape(-1)[there.rows], there.weights)
+    assert there.rows.shape == there.targets.shape == (int((batch.weights > 0).sum()),)
+    one, other = (train.step(net, params, b, None, 0.01) for b in (batch, there))
+    tree.map(np.testing.assert_array_equal, one[0], other[0])
+    assert one[2] == other[2]

@@ -273,6 +273,8 @@ def _finish(
                     results.write(folder, outcome, all_rows, all_curves)
                     rows, curves = all_rows, all_curves
                     bar.say(line(outcome.row))
+                    if pressed and jobs == 1:  # in a training on a device whose loss had broken before
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             how = f"go on with: minissm run {task} --resume {shlex.quote(str(folder))}"
             stop = Terminated if signal.SIGTERM in pressed else KeyboardInterrupt

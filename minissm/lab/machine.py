@@ -58,17 +58,21 @@ def blas() -> str:
 
 def gpu() -> str:
     """Found, or why not."""
-    from ..backend import cupy
+    from ..gpu import card, cupy
 
     try:
-        properties = cupy().cuda.runtime.getDeviceProperties(0)
+        found = card(cupy())
     except RuntimeError as error:
         return f"not usable: {error}"
-    return f"{properties['name'].decode()}, usable with --backend cupy"
+    versions = f"driver up to CUDA {found['driver']}, runtime CUDA {found['runtime']}, CuPy {found['cupy']}"
+    about = f"{found['memory']}, compute capability {found['compute_capability']}"
+    return f"{found['name']}, {about}, {versions}; usable with --backend cupy"
 
 
 def info() -> str:
     """All of it, a line each."""
+    from .. import __version__
+
     installed = []
     for name in PACKAGES:
         try:
@@ -77,7 +81,7 @@ def info() -> str:
             continue
     forced = os.environ.get("OPENBLAS_CORETYPE")
     lines = [
-        f"minissm {version('minissm')} at {Path(__file__).parent.parent}",
+        f"minissm {__version__} at {Path(__file__).parent.parent}",
         f"Python {platform.python_version()} on {platform.platform()}",
         f"Packages: {', '.join(installed)}",
         f"Processor: {processor()}, {cores()} cores to use",

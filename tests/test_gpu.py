@@ -1,0 +1,190 @@
+"""Where there is a GPU, `pytest -m gpu`: CuPy computes what NumPy computes, and nothing is waited for."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minissm import (
+    Model,
+    evaluate,
+    fit,
+    layers,
+    load,
+    load_state,
+    save,
+    save_state,
+    scan,
+    tasks,
+    to,
+    train,
+    tree,
+)
+from minissm.cli import main
+
+from .test_device import SENTENCES, TASK
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("card")]
+
+# keeps the card busy, for a quarter to a whole second, as clocks go; it always ends
+SPIN = 'extern "C" __global__ void spin(long long n) { long long start = clock64(); while (clock64() - start < n); }'
+CYCLES = 500_000_000
+
+
+def close(found, expected, tolerance):
+    """Arrays from the GPU, and numbers, against those of NumPy; relative to the largest of each array."""
+
+    def check(a, b):
+        if hasattr(b, "dtype"):
+            assert type(a).__module__.startswith("cupy")
+            np.testing.assert_allclose(to(a, "numpy"), b, rtol=0, atol=tolerance * max(1, abs(b).max(initial=0)))
+        else:
+            assert a == b
+
+    tree.map(check, found, expected)
+
+
+def copied(state):
+    return tree.map(lambda a: a.copy() if hasattr(a, "dtype") else a, state)
+
+
+def as_double(value):
+    """float32 and complex64 as float64 and complex128: the reference has the numbers that the GPU has."""
+    wide = {"f": np.float64, "c": np.complex128}
+    return tree.map(lambda a: a.astype(wide.get(a.dtype.kind, a.dtype)) if hasattr(a, "dtype") else a, value)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize("mode", scan.MODES)
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_words_agree_with_numpy_forward_and_backward(sentence, mode, dtype, tolerance, rng):
+    """From a state to a state, against NumPy in double precision; and token by token."""
+    options = {"vocab": 6, "width": 8}
+    net, exact = (Model(sentence, **options, dtype=d) for d in (dtype, "float64"))
+    params = net.init(rng)
+    _, state, _ = net.run(params, rng.integers(0, 6, (3, 2)))
+    x = rng.normal(size=(3, 17, 6)).astype(dtype)
+    given = (params, x, state)
+    y, end, back = exact.run(*as_double(list(given)), mode)
+    y_there, end_there, back_there = net.run(*(to(a, "cupy") for a in given), mode)
+    close([y_there, end_there], [y, end], tolerance)
+    dstate = {"position": None, "blocks": tree.map(lambda a: a if hasattr(a, "dtype") else None, end["blocks"])}
+    dstate_there = {
+        "position": None,
+        "blocks": tree.map(lambda a: a if hasattr(a, "dtype") else None, end_there["blocks"]),
+    }
+    close(list(back_there(y_there, dstate_there)), list(back(y, dstate)), 10 * tolerance)
+    y_t, after = exact.step(as_double(params), as_double(state), x[:, 0].astype(float))
+    y_t_there, after_there = net.step(to(params, "cupy"), to(copied(state), "cupy"), to(x[:, 0], "cupy"))
+    close([y_t_there, after_there], [y_t, after], tolerance)
+
+
+def trained(sentence, backend, steps, **options):
+    net = Model(sentence, vocab=TASK.vocab, width=12)
+    params = to(net.init(np.random.default_rng(0)), backend)
+    return net, *fit(net, params, TASK, steps, np.random.default_rng(1), progress=False, **options)
+
+
+@pytest.mark.parametrize("sentence", ["ssm + fnn1 + ssm + fnn1", "attn + fnn1 + attn + fnn1"])
+def test_a_small_model_learns_as_well_as_on_the_processor(sentence):
+    scores = []
+    for backend in ("numpy", "cupy"):
+        net, params, log = trained(sentence, backend, 300)
+        assert log.stopped == ""
+        scores.append(evaluate(net, params, TASK, np.random.default_rng(9), 500).token_accuracy)
+    assert min(scores) > 0.93
+    assert abs(scores[0] - scores[1]) < 0.05
+
+
+def test_evaluation_is_that_of_numpy():
+    net = Model("ssm + attn + fnn1", vocab=TASK.vocab, width=12, dtype="float64")
+    params = net.init(np.random.default_rng(0))
+    one, other = (evaluate(net, p, TASK, np.random.default_rng(5), 300) for p in (params, to(params, "cupy")))
+    assert tuple(one) == pytest.approx(tuple(other), rel=1e-9)
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_the_same_seed_gives_the_same_bits(sentence):
+    (_, one, log), (_, other, log2) = (trained(sentence, "cupy", 30) for _ in range(2))
+    assert log == log2
+    one, other = to([one, other], "numpy")
+    assert [a.tobytes() for a in tree.leaves(one)] == [a.tobytes() for a in tree.leaves(other)]
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_training_step_waits_for_nothing(sentence, card, rng):
+    """The card is kept busy; a step that is asked for meanwhile returns before the card comes to it."""
+    net = Model(f"{sentence} + fnn1", vocab=TASK.vocab, width=8, norm="rms")
+    params = to(net.init(rng), "cupy")
+    batch, state = train.placed(TASK.batch(rng, 8), params), None
+    for _ in range(3):  # compiles, and takes the memory that it will need
+        params, state, loss = train.step(net, params, batch, state, 1e-3)
+    spin, stream, event = card.RawKernel(SPIN, "spin"), card.cuda.get_current_stream(), card.cuda.Event()
+    spin((1,), (1,), (np.int64(1),))
+    stream.synchronize()
+    spin((1,), (1,), (np.int64(CYCLES),))
+    event.record(stream)
+    params, state, loss = train.step(net, params, batch, state, 1e-3)
+    waited = event.done
+    assert np.isfinite(float(loss))
+    assert event.done, "reading the loss waits, or this test tells nothing"
+    assert not waited
+
+
+def test_models_states_and_trainings_go_from_one_to_the_other(tmp_path):
+    net = Model("ssm + attn(max_len=20)", vocab=TASK.vocab, width=8)
+    params = net.init(np.random.default_rng(0))
+    save(tmp_path / "net.npz", net, to(params, "cupy"))
+    found, loaded = load(tmp_path / "net.npz")
+    assert found == net
+    assert {type(a) for a in tree.leaves(loaded)} == {np.ndarray}
+    tree.map(np.testing.assert_array_equal, loaded, params)
+    _, state, _ = net.run(to(params, "cupy"), to(np.array([[0, 1, 2]]), "cupy"))
+    save_state(tmp_path / "state.npz", state)
+    back = to(load_state(tmp_path / "state.npz"), "cupy")
+    y, _ = net.step(to(params, "cupy"), back, to(np.array([3]), "cupy"))
+    expected = net(params, np.array([[0, 1, 2, 3]]))[0][:, -1]
+    np.testing.assert_allclose(to(y, "numpy"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("first", "second"), [("cupy", "numpy"), ("numpy", "cupy"), ("cupy", "cupy")])
+def test_a_training_goes_on_on_the_other_backend(first, second, tmp_path):
+    def pause(done):
+        if done == 11:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "fit.npz"
+    assert "interrupted after 11" in trained("ssm + fnn1", first, 30, checkpoint=path, on_step=pause)[2].stopped
+    _, params, log = trained("ssm + fnn1", second, 30, checkpoint=path)
+    _, expected, log_expected = trained("ssm + fnn1", second, 30)
+    params, expected = to([params, expected], "numpy")
+    for a, b in zip(tree.leaves(params), tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=0 if first == second else 0.02)
+    assert [row["step"] for row in log.rows] == [row["step"] for row in log_expected.rows]
+
+
+def test_mixed_arrays_are_refused_with_the_remedy(rng):
+    p, x = layers.linear_init(rng, 4, 3), rng.normal(size=(2, 4))
+    message = r"arrays live on different backends: cupy, numpy; move them with minissm.to\(tree, backend\)"
+    with pytest.raises(TypeError, match=message):
+        layers.linear(to(p, "cupy"), x)
+
+
+def test_info_names_the_card(card, capsys):
+    assert main(["info"]) == 0
+    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("GPU: "))
+    assert f"CuPy {card.__version__}; usable with --backend cupy" in told
+    assert f"compute capability {card.cuda.Device().compute_capability[0]}" in told
+
+
+def test_the_command_trains_on_the_gpu(tmp_path):
+    command = [sys.executable, "-m", "minissm", "run", "copying", "--backend", "cupy", "--steps", "20", "--seeds", "1"]
+    more = ["--models", "ssm + fnn1; attn + fnn1", "--width", "8", "--out", str(tmp_path / "there")]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "there" / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    assert all(0 <= row["token_accuracy"] <= 1 and row["stopped"] == "" for row in rows)
+    assert tasks.copying().vocab == load(next((tmp_path / "there" / "weights").iterdir()))[0].vocab
