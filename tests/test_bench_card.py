@@ -77,7 +77,7 @@ def of_card(rows, **more):
     return report(rows, **held | more)
 
 
-def lost(case, why="not enough memory on the card (it is full)"):
+def lost(case, why="not enough memory (it is full)"):
     return {"workload": case[0], "case": case[1], "owner": "minissm", "method": "", "why": why}
 
 
@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_told_and_the_run_goes_on(fake, monkeypatch, error)
     assert {r["workload"] for r in found["rows"]} == {"W5"}
     assert [what["case"] for what in found["lost"]] == ["(2, 7, 3)", "(3, 9, 2) forward", "(3, 9, 2) backward"]
     said = table.text(found)
-    assert "Not measured: W3, (2, 7, 3), minissm: not enough memory on the card (" in said
+    assert "Not measured: W3, (2, 7, 3), minissm: not enough memory (" in said
     assert fake.get_default_memory_pool().freed > 3  # a case leaves nothing to the next
 
 
@@ -237,6 +237,35 @@ def test_one_method_that_does_not_fit_leaves_the_others(fake, monkeypatch):
     found = measure.measure(measure.Request(quick=True, only=("W1",), backend="cupy"), show=False)
     assert [r["method"] for r in found["rows"]] == ["auto"]
     assert [(what["owner"], what["method"]) for what in found["lost"]] == [("minissm", "large")]
+
+
+def test_what_does_not_fit_side_by_side_is_timed_one_after_another(fake, monkeypatch):
+    """Each keeps its memory until it is given back, and the card has room for one of them."""
+    pool, holds = fake.get_default_memory_pool(), set()
+    monkeypatch.setattr(pool, "free_all_blocks", holds.clear)
+
+    def method(name, run):
+        def held():
+            if holds - {name}:
+                raise fake_cupy.OutOfMemoryError("full")
+            holds.add(name)
+            return run()
+
+        return name, held
+
+    lti = methods.ours.lti
+    monkeypatch.setitem(methods.ours.METHODS, "W1", lambda case: (method(*named) for named in lti(case)))
+    found = measure.measure(measure.Request(quick=True, only=("W1",), backend="cupy"), show=False)
+    assert [r["method"] for r in found["rows"]] == ["auto", "fft"]
+    assert [(what["owner"], what["method"]) for what in found["lost"]] == [("all", "in turn")]
+
+
+def test_a_plain_loop_is_not_run_over_a_million_steps(monkeypatch):
+    case = workloads.recurrence(1, 9, 2)
+    monkeypatch.setattr(methods.ours, "LONGEST", 8)
+    assert len(list(methods.ours.recurrence(case))) == 1
+    with workloads.plain():
+        assert list(methods.ours.recurrence(case)) == []
 
 
 def test_an_error_of_ours_is_no_lack_of_memory(fake, monkeypatch):

@@ -21,7 +21,7 @@ UNITS = {
     "calls": "10^3/s, additions of 32 numbers one after another",
 }
 EXPS, CALLS = 256, 1000  # of a number in one call; of one time
-FULL_UP = ("outofmemory", "out of memory", "resource_exhausted", "alloc_failed")  # CuPy and torch, CUDA, XLA, libraries
+FULL_UP = ("memoryerror", "out of memory", "resource_exhausted", "alloc_failed")  # Python and torch, CUDA, XLA, cuFFT
 
 
 def device(cupy: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def free(cupy: Any, found: Sequence[ModuleType]) -> None:
 
 @contextmanager
 def fitting(lost: Callable[[str], None], peer: bool = False) -> Iterator[None]:
-    """What asks for more memory than the card has ends here, told to `lost` in one sentence; other errors pass.
+    """What asks for more memory than there is ends here, told to `lost` in one sentence; other errors pass.
 
     Of a peer they don't: what another library can't do on this card need not end the run.
     """
@@ -118,7 +118,7 @@ def fitting(lost: Callable[[str], None], peer: bool = False) -> Iterator[None]:
         full = any(word in said.lower() for word in FULL_UP)
         if not full and not peer:
             raise
-        lost(f"{'not enough memory on the card' if full else 'it failed'} ({said[:160]})")
+        lost(f"{'not enough memory' if full else 'it failed'} ({said[:160]})")
 
 
 def losing(report: list[dict], case: Any, owner: str, method: str) -> Callable[[str], None]:

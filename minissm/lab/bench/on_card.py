@@ -56,13 +56,19 @@ def _case(
             methods += made()
     checked, peers = {}, {name_of(peer): peer for peer in found}
     for m in methods:  # the first call, in which a compiler compiles
+        card.free(cupy, found)
         with card.fitting(card.losing(lost, case, m.owner, m.name), m.owner != "minissm"):
             error = errors(case.part(m.check()), reference)
             m.run()
             checked[m] = error
     times: dict[Method, list[float]] = {}
-    with card.fitting(card.losing(lost, case, "", "")):  # alone each of them did
+    with card.fitting(card.losing(lost, case, "all", "in turn")):
         times = interleave({m: m.run for m in checked}, rounds, by_events(cupy))
+    for m in () if times else checked:  # then one after another, with nobody's memory beside theirs
+        card.free(cupy, found)
+        with card.fitting(card.losing(lost, case, m.owner, m.name)):
+            m.run()
+            times |= interleave({m: m.run}, rounds, by_events(cupy))
     for m, mine in times.items():
         told = {"threads": 1} | row(case, m, mine, checked[m])
         with card.fitting(card.losing(lost, case, m.owner, f"{m.name}, its memory")):
