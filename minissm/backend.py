@@ -38,6 +38,10 @@ def is_numpy(xp: Any) -> bool:
     return xp is _numpy
 
 
+def is_cupy(xp: Any) -> bool:
+    return array_api_compat.is_cupy_namespace(xp)
+
+
 def device(array: Any) -> Any:
     return array_api_compat.device(array)
 

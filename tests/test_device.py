@@ -300,7 +300,8 @@ class Recorded:
         found = getattr(self.module, name)
         if name == "fft":
             return Recorded(found, self.names, "fft.")
-        self.names.add(self.prefix + name)
+        if not name.startswith("__"):
+            self.names.add(self.prefix + name)
         return found
 
 

@@ -13,10 +13,13 @@ FLOORS = (
     ("tasks",),
     ("kernels", "fast.parallel"),
     ("fast.chunk", "fast.layout"),
-    ("fast.short", "fast.levels"),
+    ("fast.short", "fast.levels", "fast.cuda.launch"),
     (
         "fast.attention",
         "fast.chunked",
+        "fast.cuda.linear",
+        "fast.cuda.modes",
+        "fast.cuda.step",
         "fast.fft",
         "fast.fnn",
         "fast.linear",
@@ -24,6 +27,7 @@ FLOORS = (
         "fast.step",
         "fast.taps",
     ),
+    ("fast.cuda",),
     ("fast",),
     ("layers", "losses", "filters"),
     ("scan.modes", "scan.taps", "scan.linear"),
@@ -42,7 +46,8 @@ WINGS = ("gpu", "progress", "lab", "tasks", "fast", "cli", "__main__")  # what i
 
 def floor(module: str) -> int:
     """The lowest floor on which the module, or the folder it lies in, stands."""
-    for name in (module, module.split(".")[0]):
+    parts = module.split(".")
+    for name in (".".join(parts[:i]) for i in range(len(parts), 0, -1)):
         for i, names in enumerate(FLOORS):
             if name in names:
                 return i

@@ -105,16 +105,20 @@ def test_evaluation_is_that_of_numpy():
     assert tuple(one) == pytest.approx(tuple(other), rel=1e-9)
 
 
+@pytest.mark.parametrize("mode", ["auto", "recurrent"])
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_the_same_seed_gives_the_same_bits(sentence):
-    (_, one, log), (_, other, log2) = (trained(sentence, "cupy", 30) for _ in range(2))
+def test_the_same_seed_gives_the_same_bits(sentence, mode):
+    (_, one, log), (_, other, log2) = (trained(sentence, "cupy", 30, mode=mode) for _ in range(2))
     assert log == log2
     one, other = to([one, other], "numpy")
     assert [a.tobytes() for a in tree.leaves(one)] == [a.tobytes() for a in tree.leaves(other)]
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_training_step_waits_for_nothing(sentence, card, rng):
+@pytest.mark.parametrize(
+    ("sentence", "mode"),
+    [*((s, "auto") for s in SENTENCES), *((s, "recurrent") for s in SENTENCES[:3])],
+)
+def test_a_training_step_waits_for_nothing(sentence, mode, card, rng):
     """The card is kept busy; a step that is asked for meanwhile returns before the card comes to it."""
     net = Model(f"{sentence} + fnn1", vocab=TASK.vocab, width=8, norm="rms")
     params = to(net.init(rng), "cupy")
@@ -123,7 +127,7 @@ def test_a_training_step_waits_for_nothing(sentence, card, rng):
     for _ in range(3):  # at first it compiles, and takes the memory that a step needs whose card lags behind
         spin((1,), (1,), (np.int64(CYCLES),))
         event.record(stream)
-        params, state, loss = train.step(net, params, batch, state, 1e-3)
+        params, state, loss = train.step(net, params, batch, state, 1e-3, mode=mode)
         waited = event.done
         assert np.isfinite(float(loss))
         assert event.done, "reading the loss waits, or this test tells nothing"

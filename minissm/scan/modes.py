@@ -32,8 +32,11 @@ Array = Any
 def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, one step at a time. Keeps all L states for the backward."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
+    shape = u.shape
+    if second := fast.body("recurrent", u):
+        return _checked(shape, *second(log_lam, c, u, h))
     lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
-    states, ys, shape = [h], [], u.shape
+    states, ys = [h], []
     for t in range(u.shape[1]):
         h = lam * h + u[:, t, :, None]
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
@@ -65,8 +68,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     whole = max(CHUNK, min(B, 2 * CHUNK))  # one larger product pays if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if second := fast.body("chunked", u):
-        y, h_last, back = second(log_lam, c, u, None if h0 is None else h, Q)  # h: a step may use h0 up
-        return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
+        return _checked(shape, *second(log_lam, c, u, None if h0 is None else h, Q))  # h: a step may use h0 up
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)
     c_ = xp.astype(c, complex_)
@@ -82,6 +84,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         ys.append(y + pair(h) @ out[..., :q] if i or h0 is not None else y)
         states.append(h)
         h = lam[..., q] * h + unpair(x_i @ into[:, Q - q :, :])
+    h_last = xp.permute_dims(h, (1, 0, 2))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
@@ -107,7 +110,6 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
         return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, xp.permute_dims(dh, (1, 0, 2))
 
-    h_last = xp.permute_dims(h, (1, 0, 2))
     return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), h_last, backward
 
 
@@ -117,8 +119,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     F, shape = fft_of(xp), u.shape
     B, L, D = shape
     if second := fast.body("fft", u):
-        y, h_last, back = second(log_lam, c, u, None if h0 is None else h)
-        return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
+        return _checked(shape, *second(log_lam, c, u, None if h0 is None else h))
     pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
     x = xp.permute_dims(u, (2, 0, 1))
     h = xp.permute_dims(h, (1, 0, 2))
@@ -190,6 +191,11 @@ def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
         expected = (B, D, log_lam.shape[1])
         raise ValueError(f"scan: h0 has shape {tuple(h0.shape)}; expected (B, D, N) = {expected}")
     return xp, xp.astype(h0, complex_), complex_
+
+
+def _checked(shape: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
+    """A second body's results, with the checks at the door of its backward."""
+    return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
 
 
 def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:

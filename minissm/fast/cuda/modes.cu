@@ -1,0 +1,176 @@
+// h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, with N complex modes in each channel of u (B, L, D), and its
+// backward. T is float or double.
+//
+// A thread has one channel of one sequence, in one part of L. It goes through its part in chunks of Q steps: the inputs
+// and outputs of a chunk stay in registers while the modes pass one after another, each from its state before the chunk,
+// which is kept, to that after it, for the next chunk. The backward begins each chunk at the state that was kept and
+// forms the others again. So no (B, L, D, N) numbers are ever in memory, only a Q-th of them.
+//
+// Parts run side by side where channels are few: `ends` brings each part's states from 0 to its end, `chain` goes from
+// part to part, and `outputs` begins each part where `chain` says. Back in time: `back_ends`, `chain`, `gradients`.
+// lam^(steps of a part) may overflow where the recurrence doesn't (its state may be 0): then the first thread of the
+// channel, back in time the last, goes through all of L alone.
+//
+// lam, c, power (N, D), power = lam^steps.  kept (B, chunks + 1, N, D): the states before each chunk, and the last.
+
+#include "number.cuh"
+
+constexpr int Q = 16;
+
+template <typename T>
+struct Thread {
+    Size d, part, item, first, last;  // steps of this thread
+    bool works;
+
+    __device__ Thread(const Complex<T> *power, Size B, Size L, Size D, Size N, Size parts, Size steps, bool back) {
+        const Size i = blockIdx.x * Size(blockDim.x) + threadIdx.x;
+        d = i % D, part = i / D % parts, item = i / D / parts;
+        works = item < B;
+        first = part * steps, last = first + steps < L ? first + steps : L;
+        bool alone = false;
+        for (Size n = 0; works && parts > 1 && n < N; ++n) alone = alone || !is_finite(power[n * D + d]);
+        if (!alone) return;
+        works = part == (back ? parts - 1 : 0);
+        first = 0, last = L;
+    }
+};
+
+// Q values of a channel from step t on, 0 behind the end.
+template <typename T>
+__device__ void load(T (&into)[Q], const T *from, Size D, Size count) {
+#pragma unroll
+    for (int i = 0; i < Q; ++i) into[i] = i < count ? from[i * D] : T(0);
+}
+
+template <typename T>
+__device__ void store(const T (&values)[Q], T *to, Size D, Size count) {
+#pragma unroll
+    for (int i = 0; i < Q; ++i)
+        if (i < count) to[i * D] = values[i];
+}
+
+template <typename T>
+__global__ void ends(const Complex<T> *lam, const Complex<T> *power, const T *u, Complex<T> *kept, Size B, Size L, Size D,
+                     Size N, Size parts, Size steps) {
+    const Thread<T> my(power, B, L, D, N, parts, steps, false);
+    if (!my.works || my.last == L) return;  // nobody begins behind L
+    Complex<T> *end = kept + ((my.item * ((L + Q - 1) / Q + 1) + my.last / Q) * N) * D + my.d;
+    for (Size t = my.first; t < my.last; t += Q) {
+        T us[Q];
+        load(us, u + (my.item * L + t) * D + my.d, D, Q);
+        for (Size n = 0; n < N; ++n) {
+            const Complex<T> l = lam[n * D + my.d];
+            Complex<T> h = t == my.first ? Complex<T>(0) : end[n * D];
+#pragma unroll
+            for (int i = 0; i < Q; ++i) h = l * h + us[i];
+            end[n * D] = h;
+        }
+    }
+}
+
+template <typename T>
+__global__ void outputs(const Complex<T> *lam, const Complex<T> *c, const Complex<T> *power, const T *u, T *y,
+                        Complex<T> *kept, Size B, Size L, Size D, Size N, Size parts, Size steps) {
+    const Thread<T> my(power, B, L, D, N, parts, steps, false);
+    if (!my.works) return;
+    const Size chunks = (L + Q - 1) / Q;
+    for (Size t = my.first; t < my.last; t += Q) {
+        const Size offset = (my.item * L + t) * D + my.d, count = my.last - t;
+        Complex<T> *before = kept + (my.item * (chunks + 1) + t / Q) * N * D + my.d, *after = before + N * D;
+        const bool keep = t + Q < my.last || my.last == L;  // what stands before the next part is its own
+        T us[Q], ys[Q] = {};
+        load(us, u + offset, D, count);
+        for (Size n = 0; n < N; ++n) {
+            const Complex<T> l = lam[n * D + my.d], w = c[n * D + my.d];
+            Complex<T> h = before[n * D];
+#pragma unroll
+            for (int i = 0; i < Q; ++i) {
+                if (i < count) h = l * h + us[i];
+                ys[i] += w.re * h.re - w.im * h.im;
+            }
+            if (keep) after[n * D] = h;
+        }
+        store(ys, y + offset, D, count);
+    }
+}
+
+// carry (B, parts, N, D): what the states at the ends of the parts get from all that comes later. For the last part it
+// is given, and the last part alone begins from it: it may be shorter than the others, and power is not for it.
+template <typename T>
+__global__ void back_ends(const Complex<T> *lam, const Complex<T> *c, const Complex<T> *power, const T *dy,
+                          Complex<T> *carry, Size B, Size L, Size D, Size N, Size parts, Size steps) {
+    const Thread<T> my(power, B, L, D, N, parts, steps, true);
+    if (!my.works || my.first == 0) return;
+    Complex<T> *start = carry + (my.item * parts + my.part - 1) * N * D + my.d;
+    const Size chunks = (my.last - my.first + Q - 1) / Q;
+    for (Size chunk = chunks - 1; chunk >= 0; --chunk) {
+        const Size t = my.first + chunk * Q, count = my.last - t;
+        T dys[Q];
+        load(dys, dy + (my.item * L + t) * D + my.d, D, count);
+        for (Size n = 0; n < N; ++n) {
+            const Complex<T> l = conj(lam[n * D + my.d]), w = conj(c[n * D + my.d]);
+            Complex<T> g(0);
+            if (chunk < chunks - 1) g = start[n * D];
+            else if (my.last == L) g = start[(N + n) * D];
+#pragma unroll
+            for (int i = Q - 1; i >= 0; --i)
+                if (i < count) g = l * (g + w * dys[i]);
+            start[n * D] = g;
+        }
+    }
+}
+
+// dlam, dc (B, parts, N, D): each thread's share, to be added up, 0 of those that don't work.  dh0 (B, N, D).
+template <typename T>
+__global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Complex<T> *power, const T *u, const T *dy,
+                          const Complex<T> *kept, Complex<T> *carry, Complex<T> *dlam, Complex<T> *dc, T *du,
+                          Complex<T> *dh0, Size B, Size L, Size D, Size N, Size parts, Size steps) {
+    const Thread<T> my(power, B, L, D, N, parts, steps, true);
+    if (!my.works) return;
+    const Size mine = (my.item * parts + my.part) * N * D + my.d;
+    const Size chunks = (L + Q - 1) / Q, last = (my.last - 1) / Q;
+    for (Size chunk = last; chunk >= my.first / Q; --chunk) {
+        const Size t = chunk * Q, offset = (my.item * L + t) * D + my.d, count = my.last - t;
+        const Complex<T> *before = kept + (my.item * (chunks + 1) + chunk) * N * D + my.d;
+        T us[Q], dys[Q], dus[Q] = {};
+        load(us, u + offset, D, count);
+        load(dys, dy + offset, D, count);
+        for (Size n = 0; n < N; ++n) {
+            const Complex<T> l = lam[n * D + my.d], w = conj(c[n * D + my.d]);
+            const Size at = mine + n * D;
+            Complex<T> hs[Q + 1], g = carry[at], dl(0), dw(0);
+            if (chunk < last) dl = dlam[at], dw = dc[at];
+            hs[0] = before[n * D];  // hs[i]: the state before step i
+#pragma unroll
+            for (int i = 0; i < Q; ++i) hs[i + 1] = l * hs[i] + us[i];
+#pragma unroll
+            for (int i = Q - 1; i >= 0; --i) {
+                if (i >= count) continue;
+                g = g + w * dys[i];
+                dl = dl + g * conj(hs[i]);
+                dw = dw + conj(hs[i + 1]) * dys[i];
+                dus[i] += g.re;
+                g = conj(l) * g;
+            }
+            carry[at] = g, dlam[at] = dl, dc[at] = dw;
+        }
+        store(dus, du + offset, D, count);
+    }
+    if (my.first) return;
+    for (Size n = 0; n < N; ++n) dh0[(my.item * N + n) * D + my.d] = carry[mine + n * D];
+}
+
+// states (B, rows, N, D), rows between two parts apart, `first` the first one that is right already: x_i += power x_{i-1}.
+template <typename T>
+__global__ void chain(const Complex<T> *power, Complex<T> *states, Size B, Size rows, Size width, Size first, Size step,
+                      Size count) {
+    const Size i = blockIdx.x * Size(blockDim.x) + threadIdx.x;
+    if (i >= B * width) return;
+    Complex<T> *at = states + (i / width * rows + first) * width + i % width;
+    Complex<T> state = *at;
+    for (Size k = 1; k < count; ++k) {
+        at += step * width;
+        state = power[i % width] * state + *at;
+        *at = state;
+    }
+}

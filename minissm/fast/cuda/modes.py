@@ -1,0 +1,60 @@
+"""scan.recurrent of modes for CuPy: what modes.cu is given, and in how many parts it goes through L."""
+
+from functools import partial
+from typing import Any
+
+from ...backend import complex_dtype, namespace
+from ...kernels import transpose
+from . import launch as cuda
+
+Q = 16  # steps of a chunk, as in modes.cu
+FULL = 1 << 16  # threads that keep a card busy; fewer, and L is cut into parts
+SHORTEST = 8 * Q  # steps of a part, so that its states are few beside its inputs
+Array = Any
+run = partial(cuda.each, "modes.cu")
+
+
+def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
+    """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n};  shapes and gradients as in scan/modes.py."""
+    xp = namespace(log_lam, c, u, h0)
+    (B, L, D), N, real = u.shape, c.shape[1], u.dtype
+    complex_, chunks = complex_dtype(xp, real), -(-L // Q)
+    parts, steps = cut(L, B * D)
+    sizes, threads = (B, L, D, N, parts, steps), B * parts * D
+
+    def by_modes(z: Array) -> Array:
+        """(..., D, N) -> (..., N, D): neighbouring threads have neighbouring channels."""
+        return xp.ascontiguousarray(xp.astype(transpose(z), complex_))
+
+    lam, weights = by_modes(xp.exp(log_lam)), by_modes(c)
+    power = by_modes(xp.exp(log_lam * steps)) if parts > 1 else lam  # of one part there is no next
+    u = xp.ascontiguousarray(u)
+    y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=complex_)
+    kept[:, 0] = transpose(h0)
+    if parts > 1:
+        run("ends", real, threads, lam, power, u, kept, *sizes)
+        run("chain", real, B * N * D, power, kept, B, chunks + 1, N * D, 0, steps // Q, parts)
+    run("outputs", real, threads, lam, weights, power, u, y, kept, *sizes)
+
+    def backward(dy: Array, dh_last: Array) -> tuple:
+        dy = xp.ascontiguousarray(xp.astype(dy, real, copy=False))
+        carry = xp.empty((B, parts, N, D), dtype=complex_)
+        carry[:, -1] = 0 if dh_last is None else transpose(dh_last)
+        dlam, dc = xp.zeros_like(carry), xp.zeros_like(carry)
+        du, dh0 = xp.empty_like(u), xp.empty_like(kept[:, 0])
+        if parts > 1:
+            run("back_ends", real, threads, lam, weights, power, dy, carry, *sizes)
+            run("chain", real, B * N * D, xp.conj(power), carry, B, parts, N * D, parts - 2, -1, parts - 1)
+        run("gradients", real, threads, lam, weights, power, u, dy, kept, carry, dlam, dc, du, dh0, *sizes)
+        dlog_lam = xp.sum(dlam, axis=(0, 1)) * xp.conj(lam)
+        dc = xp.sum(dc, axis=(0, 1))
+        return xp.astype(dlog_lam.T, log_lam.dtype), xp.astype(dc.T, c.dtype), du, transpose(dh0)
+
+    return y, transpose(kept[:, -1]).copy(), backward
+
+
+def cut(L: int, channels: int) -> tuple[int, int]:
+    """-> parts of L, and steps of each but the last, whole chunks."""
+    wanted = max(1, min(-(-FULL // channels), L // SHORTEST))
+    steps = -(-L // (wanted * Q)) * Q
+    return -(-L // steps), steps

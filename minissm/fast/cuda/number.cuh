@@ -1,0 +1,31 @@
+// The numbers of the kernels: T is float, double, Complex<float> or Complex<double>, laid out as NumPy and CuPy do it.
+
+using Size = long long;
+
+template <typename T>
+struct alignas(2 * sizeof(T)) Complex {
+    T re, im;
+    Complex() = default;
+    __device__ Complex(T re, T im = 0) : re(re), im(im) {}
+};
+
+template <typename T>
+__device__ Complex<T> operator+(Complex<T> a, Complex<T> b) { return {a.re + b.re, a.im + b.im}; }
+template <typename T>
+__device__ Complex<T> operator+(Complex<T> a, T b) { return {a.re + b, a.im}; }
+template <typename T>
+__device__ Complex<T> operator*(Complex<T> a, Complex<T> b) {
+    return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+template <typename T>
+__device__ Complex<T> operator*(Complex<T> a, T b) { return {a.re * b, a.im * b}; }
+
+template <typename T>
+__device__ Complex<T> conj(Complex<T> a) { return {a.re, -a.im}; }
+inline __device__ float conj(float a) { return a; }
+inline __device__ double conj(double a) { return a; }
+
+inline __device__ bool is_finite(float a) { return a - a == 0; }  // inf - inf and nan - nan are nan
+inline __device__ bool is_finite(double a) { return a - a == 0; }
+template <typename T>
+__device__ bool is_finite(Complex<T> a) { return is_finite(a.re) && is_finite(a.im); }

@@ -1,0 +1,33 @@
+"""scan.stepper of modes for CuPy: one launch a step, and nothing allocated but y."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ...backend import complex_dtype, namespace
+from ...kernels import transpose
+from . import launch as cuda
+
+Array = Any
+
+
+def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
+    """h <- lam h + u,  y = Re sum_n c_n h_n;  shapes as in scan/modes.py.
+
+    A state that isn't its own is copied first, to (B, N, D): the backward of whoever made it may still hold it.
+    """
+    xp = namespace(log_lam, c)
+    (D, N), complex_ = c.shape, complex_dtype(xp, dtype)
+    lam, weights = (xp.ascontiguousarray(xp.astype(z.T, complex_)) for z in (xp.exp(log_lam), c))
+    mine = last = None
+
+    def step(u: Array, h: Array) -> tuple:
+        nonlocal mine, last
+        if h is not last:
+            mine = transpose(h).copy()
+            last = transpose(mine)
+        u = xp.ascontiguousarray(u)
+        y = xp.empty_like(u)
+        cuda.each("step.cu", "step", dtype, y.size, lam, weights, u, mine, y, len(y), D, N)
+        return y, last
+
+    return step

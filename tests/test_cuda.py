@@ -1,0 +1,347 @@
+"""The kernels of minissm/fast/cuda without a GPU: built by g++ they compute what the plain bodies compute, and a CUDA
+compiler takes them. Neither is a pass on a GPU: that is tests/test_gpu.py.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from minissm import Model, fast, scan, tree
+from minissm.fast import cuda
+from minissm.fast.cuda import launch
+from minissm.gradcheck import gradcheck
+from minissm.tasks import copying
+from minissm.train import step
+
+from . import cuda_shim
+from .cuda_shim import Shim
+from .oracles import draw
+
+FILES = sorted(path.name for path in launch.FOLDER.glob("*.cu"))
+REAL = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    if cuda_shim.COMPILER is None:
+        pytest.skip("kernels not built for the processor: g++ is not installed")
+    return Shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def shim(library, monkeypatch):
+    """Launches go to the processor, and NumPy arrays to the kernels."""
+    library.launched.clear()
+    monkeypatch.setattr(launch, "function", library.function)
+    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "NUMPY", fast.CUPY)
+    return library
+
+
+def tolerance(dtype):
+    return 1e-4 if np.finfo(dtype).eps > 1e-10 else 1e-11
+
+
+def close(ours, plain, dtype):
+    for a, b in zip(ours, plain, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance(dtype) * max(1, abs(b).max()))
+
+
+def plainly(monkeypatch, f, *inputs):
+    with monkeypatch.context() as patch:
+        patch.setattr(fast, "PLAIN", True)
+        return f(*inputs)
+
+
+def linear_results(a, b, h0, dh, dh_last):
+    h, last, back = scan.linear(a, b, h0)
+    h_zero, _, back_zero = scan.linear(a, b)
+    return h, last, *back(dh, dh_last), *back(None, dh_last), h_zero, *back_zero(dh)
+
+
+def linear_problem(rng, shape, dtype):
+    a = draw(rng, *shape, dtype=dtype) * np.dtype(dtype).type(0.7)
+    a[abs(a) < 0.1] = 0
+    state = (shape[0], *shape[2:])
+    return a, *(draw(rng, *s, dtype=dtype) for s in (shape, state, shape, state))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 7, 3), (3, 5, 2, 3), (2, 64, 32), (1, 65, 33), (2, 131, 5), (1, 519, 3)])
+def test_the_linear_recurrence_agrees(shape, dtype, shim, rng, monkeypatch):
+    problem = linear_problem(rng, shape, dtype)
+    close(linear_results(*problem), plainly(monkeypatch, linear_results, *problem), dtype)
+    assert ("chain" in shim.launched) == (shape[1] > 512)  # in two parts of 260 steps, the second is shorter
+
+
+@pytest.mark.parametrize("shortest", [1, 3, 10])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_the_linear_recurrence_agrees_in_any_number_of_parts(shortest, dtype, shim, rng, monkeypatch):
+    """Parts of one step, too: most of them shorter than a tile."""
+    monkeypatch.setattr(cuda.linear, "SHORTEST", shortest)
+    for shape in ((2, 13, 5), (1, 41, 35)):
+        problem = linear_problem(rng, shape, dtype)
+        close(linear_results(*problem), plainly(monkeypatch, linear_results, *problem), dtype)
+    assert "chain" in shim.launched
+
+
+@pytest.mark.parametrize("shortest", [256, 10])
+def test_products_may_overflow_where_the_recurrence_does_not(shortest, shim, monkeypatch):
+    """The first channel grows from 0, which stays 0 as long as nothing is added; the second is as any other."""
+    monkeypatch.setattr(cuda.linear, "SHORTEST", shortest)
+    a, b = np.full((2, 90, 2), 1e60), np.zeros((2, 90, 2))
+    a[..., 1], b[..., 1], b[:, 88, 0], a[:, 87, :] = 0.5, 1, 1, 0
+    h0, dh = np.zeros((2, 2)), np.zeros((2, 90, 2))
+    dh[:, 88:] = 1
+    found = [*scan.linear(a, b, h0)[:2], *scan.linear(a, b, h0)[2](dh, h0)]
+    plain = plainly(monkeypatch, lambda: [*scan.linear(a, b, h0)[:2], *scan.linear(a, b, h0)[2](dh, h0)])
+    assert np.isfinite(found[0]).all()
+    close(found, plain, np.float64)
+    assert ("chain" in shim.launched) == (shortest == 10)
+
+
+def test_what_is_not_finite_stays_where_it_is_in_the_plain_body(shim, rng, monkeypatch):
+    a, b, h0, *_ = linear_problem(rng, (2, 131, 5), np.float64)
+    b[0, 70, 2], a[1, 3, 1], a[1, 100, 1] = np.inf, np.nan, 0
+    with np.errstate(invalid="ignore"):
+        plain, _, _ = plainly(monkeypatch, scan.linear, a, b, h0)
+    np.testing.assert_allclose(scan.linear(a, b, h0)[0], plain, rtol=1e-12)
+
+
+def modes_problem(rng, B, L, D, N, dtype):
+    log_lam = -rng.uniform(0.01, 0.5, (D, N)) + 1j * draw(rng, D, N)
+    complex_ = np.result_type(dtype, np.complex64)
+    inputs = log_lam, draw(rng, D, N, dtype=complex), draw(rng, B, L, D, dtype=dtype)
+    return (
+        *inputs,
+        draw(rng, B, D, N, dtype=complex_),
+        draw(rng, B, L, D, dtype=dtype),
+        draw(rng, B, D, N, dtype=complex_),
+    )
+
+
+def modes_results(log_lam, c, u, h0, dy, dh):
+    y, h, back = scan.recurrent(log_lam, c, u, h0)
+    y_zero, _, back_zero = scan.recurrent(log_lam, c, u)
+    return y, h, *back(dy, dh), *back(None, dh), y_zero, *back_zero(dy)
+
+
+@REAL
+@pytest.mark.parametrize(
+    ("B", "L", "D", "N"), [(1, 1, 1, 1), (2, 7, 4, 3), (1, 16, 3, 2), (3, 17, 2, 5), (2, 259, 5, 3), (1, 1000, 3, 2)]
+)
+def test_the_scan_of_modes_agrees(B, L, D, N, dtype, shim, rng, monkeypatch):
+    problem = modes_problem(rng, B, L, D, N, dtype)
+    close(modes_results(*problem), plainly(monkeypatch, modes_results, *problem), dtype)
+    assert ("chain" in shim.launched) == (L >= 256)
+
+
+@pytest.mark.parametrize("shortest", [1, 32])
+def test_the_scan_of_modes_agrees_in_any_number_of_parts(shortest, shim, rng, monkeypatch):
+    monkeypatch.setattr(cuda.modes, "SHORTEST", shortest)
+    for L in (33, 64, 101):
+        problem = modes_problem(rng, 2, L, 3, 2, np.float64)
+        close(modes_results(*problem), plainly(monkeypatch, modes_results, *problem), np.float64)
+    assert "chain" in shim.launched
+
+
+def test_powers_of_a_part_may_overflow_where_the_recurrence_does_not(shim, rng, monkeypatch):
+    """A mode that grows, in a channel without inputs and gradients; the channel beside it is as any other."""
+    monkeypatch.setattr(cuda.modes, "SHORTEST", 16)
+    log_lam, c, u, h0, dy, dh = modes_problem(rng, 2, 70, 3, 2, np.float64)
+    log_lam[1, 0] = 60 + 1j
+    u[:, :60, 1], dy[:, 10:, 1], dh[:, 1], h0[:, 1] = 0, 0, 0, 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        ours = modes_results(log_lam, c, u, h0, dy, dh)
+        plain = plainly(monkeypatch, modes_results, log_lam, c, u, h0, dy, dh)
+    assert "chain" in shim.launched
+    assert np.isfinite(plain[0]).all()
+    for a, b in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b[np.isfinite(b)]).min(initial=1))
+
+
+@REAL
+def test_steps_agree_and_states_from_elsewhere_are_only_read(dtype, shim, rng, monkeypatch):
+    log_lam, c, u, h0, *_ = modes_problem(rng, 3, 7, 5, 4, dtype)
+    y, last, _ = plainly(monkeypatch, scan.recurrent, log_lam, c, u, h0)
+    one, before, h = scan.stepper((log_lam, c), dtype), h0.copy(), h0
+    outputs = []
+    for t in range(7):
+        y_t, h = one(u[:, t], h)
+        outputs.append(y_t)
+    close([np.stack(outputs, axis=1), h], [y, last], dtype)
+    assert shim.launched == ["step"] * 7
+    np.testing.assert_array_equal(h0, before)
+
+
+def test_gradients_of_the_kernels_are_right(shim, rng, monkeypatch):
+    monkeypatch.setattr(cuda.modes, "SHORTEST", 16)
+    monkeypatch.setattr(cuda.linear, "SHORTEST", 10)
+    log_lam, c, u, h0, *_ = modes_problem(rng, 2, 37, 3, 2, np.float64)
+    assert gradcheck(scan.recurrent, log_lam, c, u, h0).ok
+    for dtype in (np.float64, np.complex128):
+        a, b, h0, *_ = linear_problem(rng, (2, 37, 3), dtype)
+        assert gradcheck(scan.linear, a, b, h0).ok
+
+
+def test_inputs_are_only_read_and_a_backward_may_be_called_twice(shim, rng):
+    for results, problem in (
+        (linear_results, linear_problem(rng, (2, 71, 3), np.float64)),
+        (modes_results, modes_problem(rng, 2, 37, 3, 2, np.float64)),
+    ):
+        before = [a.copy() for a in problem]
+        close(results(*(np.asfortranarray(a) for a in problem)), results(*problem), np.float64)  # any strides
+        for a, b in zip(problem, before, strict=True):
+            np.testing.assert_array_equal(a, b)
+    h, last, back = scan.linear(*problem[2:3], problem[4])
+    first = [d.copy() for d in back(h, last)]
+    last[...] = 0  # the caller's own
+    for a, b in zip(back(h, h[:, -1]), first, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_whole_training_step_takes_the_kernels_and_the_plain_way_to_the_same_weights(shim, rng, monkeypatch):
+    task = copying(2, 5)
+    net = Model("ssm(modes=3) + fnn1 + s6(modes=2)", vocab=task.vocab, width=6, dtype="float64")
+    params, batch = net.init(rng), task.batch(rng, 3)
+    ours, _, loss = step(net, params, batch, None, 0.1, mode="recurrent")
+    assert set(shim.launched) == {"forward", "backward", "outputs", "gradients"}
+    plain, _, loss_plain = plainly(monkeypatch, lambda: step(net, params, batch, None, 0.1, mode="recurrent"))
+    assert abs(loss - loss_plain) < 1e-12
+    tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), ours, plain)
+
+
+def test_arrays_of_cupy_are_given_to_the_kernels(monkeypatch):
+    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "namespace", lambda *arrays: ModuleType("array_api_compat.cupy"))
+    assert fast.body("linear", None) is cuda.linear.linear
+    assert fast.body("recurrent", None) is cuda.modes.recurrent
+    assert fast.body("stepper", None) is cuda.step.stepper
+    assert fast.body("chunked", None) is None
+    monkeypatch.setattr(fast, "PLAIN", True)
+    assert fast.body("linear", None) is None
+
+
+def test_cupy_compiles_a_file_once_for_all_kernels_of_a_type(monkeypatch):
+    """By its text, for CuPy looks into no header to see whether a kernel that it keeps is still the same."""
+    made = []
+
+    def module(**given):
+        made.append(given)
+        return SimpleNamespace(get_function=lambda name: name)
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(RawModule=module))
+    for cached in (launch.function, launch._module):
+        cached.cache_clear()
+    found = [launch.function("linear.cu", kernel, "Complex<float>") for kernel in ("forward", "chain", "forward")]
+    for cached in (launch.function, launch._module):
+        cached.cache_clear()
+    assert found == ["forward<Complex<float>>", "chain<Complex<float>>", "forward<Complex<float>>"]
+    (given,) = made
+    assert "#include" not in given["code"]
+    assert "struct alignas(2 * sizeof(T)) Complex" in given["code"]
+    assert set(found) < set(given["name_expressions"])
+    assert given["options"] == ("-std=c++17",)
+
+
+def test_a_launch_hands_on_whole_numbers_of_64_bits(monkeypatch):
+    seen = []
+    monkeypatch.setattr(launch, "function", lambda *asked: lambda *given: seen.append((asked, given)))
+    a = np.zeros(3)
+    launch.each("step.cu", "step", a.dtype, 257, a, 3)
+    ((asked, (grid, block, (array, number))),) = seen
+    assert (asked, grid, block) == (("step.cu", "step", "double"), (3,), (128,))
+    assert array is a
+    assert (type(number), number) == (np.int64, 3)
+    with pytest.raises(ValueError, match=r"step.cu: step got an array of strides \(16,\); make it contiguous"):
+        launch.each("step.cu", "step", a.dtype, 1, np.zeros(6)[::2])
+
+
+def test_a_dtype_without_a_kernel_is_refused(shim):
+    with pytest.raises(ValueError, match=r"scan: float16 on a GPU; expected one of float32, float64, .* convert it"):
+        scan.linear(np.ones((1, 2, 3), np.float16), np.ones((1, 2, 3), np.float16))
+
+
+def test_the_sizes_in_the_kernels_are_those_that_the_launches_count_on():
+    linear, modes = launch.source("linear.cu"), launch.source("modes.cu")
+    for name in ("LANES", "PIECES"):
+        assert f"constexpr int {name} = {getattr(cuda.linear, name)};" in linear
+    assert f"constexpr int Q = {cuda.modes.Q};" in modes
+
+
+def test_every_kernel_is_in_the_package(library):
+    assert [launch.kernels(file) for file in FILES] == [
+        ["forward", "backward", "forward_ends", "backward_ends", "chain"],
+        ["ends", "outputs", "back_ends", "gradients", "chain"],
+        ["step"],
+    ]
+    packed = (Path(__file__).parent.parent / "setup.cfg").read_text()
+    assert "fast/cuda/*.cu, fast/cuda/*.cuh" in packed
+
+
+UNDER_A_SANITIZER = """
+import sys
+from pathlib import Path
+import numpy as np
+from minissm import fast, scan
+from minissm.fast import cuda
+from minissm.fast.cuda import launch
+from tests.cuda_shim import Shim
+from tests.test_cuda import linear_problem, linear_results, modes_problem, modes_results
+both = "float", "Complex<float>"
+launch.function = Shim(Path(sys.argv[1]), f"-fsanitize={sys.argv[2]}", "-g", only=both).function
+fast.NUMPY, fast.PLAIN, rng = fast.CUPY, False, np.random.default_rng(0)
+for shortest in (256, 16):
+    cuda.linear.SHORTEST = cuda.modes.SHORTEST = shortest
+    for B, L, C, N in ((1, 67, 33, 2), (2, 7, 3, 5))[: 2 if sys.argv[2] == "address" else 1]:
+        linear_results(*linear_problem(rng, (B, L, C), np.complex64))
+        if sys.argv[2] == "address":  # the threads of the other kernels don't meet
+            modes_results(*modes_problem(rng, B, L, C, N, np.float32))
+if sys.argv[2] == "address":
+    log_lam, c, u, h, *_ = modes_problem(rng, 3, 7, 5, 4, np.float32)
+    step = scan.stepper((log_lam, c), np.float32)
+    for t in range(7):
+        y, h = step(u[:, t], h)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("kind", ["address", "thread"])
+def test_a_sanitizer_finds_nothing(kind, library, tmp_path):
+    """No number outside of its array, no shared number that a thread writes while another reads it.
+
+    In a process of its own, into which the sanitizer comes before everything else.
+    """
+    asked = [cuda_shim.COMPILER, f"-print-file-name=lib{kind[0]}san.so"]
+    runtime = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    if "/" not in runtime:
+        pytest.skip(f"kernels not run under the {kind} sanitizer: lib{kind[0]}san is not installed")
+    env = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+    env |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", UNDER_A_SANITIZER, str(tmp_path), kind]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout == "done\n"
+    assert "WARNING: ThreadSanitizer" not in done.stderr
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_cuda_compiler_takes_them(file, tmp_path):
+    """For Turing, Ampere, Hopper and Blackwell. What is compiled has not run."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("kernels not compiled for GPUs: nvcc is not installed")
+    asked = (f"{k}<{t}>" for k in launch.kernels(file) for t in cuda_shim.types(file))
+    lines = [f"void *ask_{i}() {{ return (void *)({name}); }}" for i, name in enumerate(asked)]
+    (tmp_path / file).write_text("\n".join([launch.source(file), *lines]))
+    targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in (75, 80, 90, 100)]
+    command = [nvcc, "-std=c++17", "-fatbin", "-Werror=all-warnings", *targets, file, "-o", "kernels.fatbin"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
