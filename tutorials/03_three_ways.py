@@ -397,7 +397,8 @@ for mode in ("chunked", "fft", "auto"):
     assert error(y, exact) < 1e-5  # single precision, through four blocks
 
 # %% [markdown]
-# To watch the computation in a debugger, use `mode="recurrent"`: it always runs the plain loop that you read.
+# To watch the computation in a debugger, use `mode="recurrent"`: on NumPy arrays it always runs the plain loop that you
+# read.
 #
 #     import pdb
 #     pdb.runcall(ms.scan.recurrent, log_lam, c, u)    # stops at the first line of recurrent
