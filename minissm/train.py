@@ -61,7 +61,7 @@ class Moment(NamedTuple):
 
     @property
     def read(self) -> bool:
-        """All losses are known, and none is nan."""
+        """No loss is still where it was computed."""
         return not self.recent or type(self.recent[-1]) is float
 
 
@@ -215,6 +215,9 @@ def fit(
     `looks` times on the way the model is evaluated on 200 fresh sequences. Ctrl-C ends the training and keeps what is
     done; so does a loss that is no longer finite: then params are the last with a finite loss, and log.stopped says so.
 
+    It computes where params live. From a device the losses are read at looks, checkpoints and every 50 steps only; a
+    training whose loss breaks in between ends as if each had been read (but on_step has heard of a few steps more).
+
     checkpoint: a file that is written every `every` seconds, at Ctrl-C and at the end. Where it is there already the
     training goes on from it, to the bits of one that was never interrupted (params and rng as given only say of which
     kind they are); a finished one returns at once. Delete the file to train anew.
@@ -243,16 +246,16 @@ def fit(
         try:
             bar.update(now.done)
             while now.done < plan.steps and not now.stopped:
-                now = plan.next(known, now, rng, watch, now.done + 1 - known.done >= stride)
+                due = checkpoint is not None and time.monotonic() - written > every
+                now = plan.next(known, now, rng, watch, due or now.done + 1 - known.done >= stride)
                 if now.stopped:
                     break
                 if now.read:
-                    bar.update(now.done - known.done, f"loss {now.recent[-1]:.3f}" if now.recent else "")
+                    bar.update(now.done - bar.done, f"loss {now.recent[-1]:.3f}" if now.recent else "")
                     known = now
                 if on_step is not None:
                     on_step(now.done)
-                if checkpoint is not None and time.monotonic() - written > every:
-                    now = known = plan.settle(known, now, rng, watch)
+                if due and checkpoint is not None:
                     plan.write(checkpoint, now._replace(seconds=time.perf_counter() - start))
                     written = time.monotonic()
         except KeyboardInterrupt:

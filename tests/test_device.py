@@ -1,6 +1,7 @@
 """Every word and function on array_api_strict's fake device: what runs there moves nothing to the host in secret."""
 
 import importlib
+import json
 from itertools import product
 from types import SimpleNamespace
 
@@ -28,6 +29,8 @@ from minissm import (
     train,
     tree,
 )
+from minissm.cli import main
+from minissm.lab import compare
 from minissm.selective import softplus
 from minissm.sentence import FILTER_WORDS, WORDS
 
@@ -287,6 +290,40 @@ def test_models_and_states_from_there_are_saved_and_come_back_on_numpy(host, tmp
     tree.map(np.testing.assert_array_equal, load_state(tmp_path / "state.npz"), state)
 
 
+def test_the_command_trains_there_and_keeps_what_numpy_reads(host, monkeypatch, tmp_path):
+    """As `--backend cupy` does, with the fake device for the card."""
+    monkeypatch.setattr(compare, "cupy", lambda: None)
+    monkeypatch.setattr(compare, "to", lambda value, backend: (there if backend == "cupy" else here)(value))
+    monkeypatch.setattr(compare, "TEST_SEQUENCES", 20)
+    asked = [
+        "run",
+        "copying",
+        "--steps",
+        "3",
+        "--seeds",
+        "1",
+        "--models",
+        "ssm + fnn1; s6",
+        "--width",
+        "4",
+        "--jobs",
+        "1",
+    ]
+    rows = []
+    for backend in ("numpy", "cupy"):
+        assert (
+            main([*asked, "--jobs", "1", "--dtype", "float64", "--backend", backend, "--out", str(tmp_path / backend)])
+            == 0
+        )
+        text = (tmp_path / backend / "results.jsonl").read_text()
+        rows.append([json.loads(line) for line in text.splitlines()])
+    for one, other in zip(*rows, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-9)
+        (_, params), (_, params_there) = (load(tmp_path / b / one["weights"]) for b in ("numpy", "cupy"))
+        tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), params_there, params)
+    assert host, "the fake device was used"
+
+
 # ---- what CuPy must have
 
 
@@ -300,7 +337,8 @@ class Recorded:
         found = getattr(self.module, name)
         if name == "fft":
             return Recorded(found, self.names, "fft.")
-        self.names.add(self.prefix + name)
+        if not name.startswith("__"):
+            self.names.add(self.prefix + name)
         return found
 
 

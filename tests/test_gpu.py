@@ -24,6 +24,7 @@ from minissm import (
 )
 from minissm.cli import main
 
+from . import test_cuda
 from .test_device import SENTENCES, TASK
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("card")]
@@ -81,6 +82,52 @@ def test_words_agree_with_numpy_forward_and_backward(sentence, mode, dtype, tole
     close([y_t_there, after_there], [y_t, after], tolerance)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 64, 32), (3, 150, 37), (1, 519, 3), (2, 5000, 70), (70, 300, 129)])
+def test_the_linear_recurrence_agrees(shape, dtype, rng):
+    """In one part and in several, in whole tiles and in others."""
+    problem = test_cuda.linear_problem(rng, shape, dtype)
+    expected = test_cuda.linear_results(*as_double(list(problem)))
+    tolerance = 1e-4 if np.finfo(dtype).eps > 1e-10 else 1e-11
+    close(list(test_cuda.linear_results(*to(problem, "cupy"))), list(expected), tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("B", "L", "D", "N"), [(1, 1, 1, 1), (3, 17, 2, 5), (2, 259, 5, 3), (1, 5000, 33, 16), (70, 300, 1000, 2)]
+)
+def test_the_scan_of_modes_agrees(B, L, D, N, dtype, rng):
+    problem = test_cuda.modes_problem(rng, B, L, D, N, dtype)
+    expected = test_cuda.modes_results(*as_double(list(problem)))
+    tolerance = 1e-3 if dtype == np.float32 else 1e-10
+    close(list(test_cuda.modes_results(*to(problem, "cupy"))), list(expected), tolerance)
+
+
+def test_factors_that_grow_where_the_state_is_0_leave_it_finite(card):
+    a, b = card.full((2, 600, 3), 1e60), card.zeros((2, 600, 3))
+    b[:, 599] = 1
+    h, last, _ = scan.linear(a, b)
+    assert (to(h[:, :599], "numpy") == 0).all()
+    assert (to(last, "numpy") == 1).all()
+    log_lam, c, u = card.full((3, 2), 60 + 1j), card.ones((3, 2), complex), card.zeros((2, 600, 3))
+    u[:, 599] = 1
+    y, _, _ = scan.recurrent(log_lam, c, u)
+    np.testing.assert_array_equal(to(y[:, -1], "numpy"), np.full((2, 3), 2.0))
+    assert (to(y[:, :-1], "numpy") == 0).all()
+
+
+def test_a_stepper_moves_its_state_on_and_only_reads_others(rng):
+    log_lam, c, u, h0, *_ = test_cuda.modes_problem(rng, 3, 7, 5, 4, np.float64)
+    y, last, _ = scan.recurrent(log_lam, c, u, h0)
+    log_lam, c, u, h0_there = to([log_lam, c, u, h0], "cupy")
+    step, h, outputs = scan.stepper((log_lam, c), u.dtype), h0_there, []
+    for t in range(7):
+        y_t, h = step(u[:, t], h)
+        outputs.append(to(y_t, "numpy"))
+    np.testing.assert_allclose(np.stack(outputs, axis=1), y, atol=1e-11)
+    close([h, h0_there], [last, h0], 1e-11)
+
+
 def trained(sentence, backend, steps, **options):
     net = Model(sentence, vocab=TASK.vocab, width=12)
     params = to(net.init(np.random.default_rng(0)), backend)
@@ -105,31 +152,32 @@ def test_evaluation_is_that_of_numpy():
     assert tuple(one) == pytest.approx(tuple(other), rel=1e-9)
 
 
+@pytest.mark.parametrize("mode", ["auto", "recurrent"])
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_the_same_seed_gives_the_same_bits(sentence):
-    (_, one, log), (_, other, log2) = (trained(sentence, "cupy", 30) for _ in range(2))
+def test_the_same_seed_gives_the_same_bits(sentence, mode):
+    (_, one, log), (_, other, log2) = (trained(sentence, "cupy", 30, mode=mode) for _ in range(2))
     assert log == log2
     one, other = to([one, other], "numpy")
     assert [a.tobytes() for a in tree.leaves(one)] == [a.tobytes() for a in tree.leaves(other)]
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_training_step_waits_for_nothing(sentence, card, rng):
+@pytest.mark.parametrize(
+    ("sentence", "mode"),
+    [*((s, "auto") for s in SENTENCES), *((s, "recurrent") for s in SENTENCES[:3])],
+)
+def test_a_training_step_waits_for_nothing(sentence, mode, card, rng):
     """The card is kept busy; a step that is asked for meanwhile returns before the card comes to it."""
     net = Model(f"{sentence} + fnn1", vocab=TASK.vocab, width=8, norm="rms")
     params = to(net.init(rng), "cupy")
     batch, state = train.placed(TASK.batch(rng, 8), params), None
-    for _ in range(3):  # compiles, and takes the memory that it will need
-        params, state, loss = train.step(net, params, batch, state, 1e-3)
     spin, stream, event = card.RawKernel(SPIN, "spin"), card.cuda.get_current_stream(), card.cuda.Event()
-    spin((1,), (1,), (np.int64(1),))
-    stream.synchronize()
-    spin((1,), (1,), (np.int64(CYCLES),))
-    event.record(stream)
-    params, state, loss = train.step(net, params, batch, state, 1e-3)
-    waited = event.done
-    assert np.isfinite(float(loss))
-    assert event.done, "reading the loss waits, or this test tells nothing"
+    for _ in range(3):  # at first it compiles, and takes the memory that a step needs whose card lags behind
+        spin((1,), (1,), (np.int64(CYCLES),))
+        event.record(stream)
+        params, state, loss = train.step(net, params, batch, state, 1e-3, mode=mode)
+        waited = event.done
+        assert np.isfinite(float(loss))
+        assert event.done, "reading the loss waits, or this test tells nothing"
     assert not waited
 
 

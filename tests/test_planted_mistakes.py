@@ -767,8 +767,8 @@ MISTAKES = [
     Mistake(
         "a checkpoint holds losses that were not read",
         "train.py",
-        "                    now = known = plan.settle(known, now, rng, watch)\n",
-        "",
+        "due or now.done + 1",
+        "now.done + 1",
         "train",
     ),
     Mistake(

@@ -430,10 +430,20 @@ def test_a_checkpoint_between_two_reads_reads(tmp_path, monkeypatch):
 
     with pytest.raises(SystemExit):
         trained(path, on_step=killed, every=0)
-    assert counts == [1] * 12
+    assert counts == [1] * 13
     held = load_tree(path)
     assert (held["done"], [type(loss) for loss in held["recent"]]) == (12, [float] * 4)
     same(trained(path), whole)
+
+
+@pytest.mark.parametrize("every", [0, 1000])
+def test_the_bar_counts_every_step_though_it_moves_at_reads_only(tmp_path, monkeypatch, every):
+    moves, update = [], train.Progress.update
+    monkeypatch.setattr(train.Progress, "update", lambda bar, n, note="": (moves.append(n), update(bar, n, note)))
+    read_every(monkeypatch, 5)
+    trained(tmp_path / "fit.npz", every=every)
+    assert sum(moves) == 30
+    assert moves == ([0, *[1] * 30] if not every else [0, 5, 3, 5, 3, 5, 3, 5, 1])
 
 
 def test_a_placed_batch_is_trained_on_as_it_is():
