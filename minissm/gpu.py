@@ -4,19 +4,10 @@ import importlib
 from importlib import metadata
 from typing import Any
 
-PACKAGES = (
-    "cupy",
-    *(f"cupy-cuda{v}x" for v in (11, 12, 13, 14)),
-)  # each brings the module cupy
+PACKAGES = ("cupy", *(f"cupy-cuda{version}x" for version in (11, 12, 13, 14)))  # each brings the module cupy
 EXTRA = "pip install -e '.[cuda12]' or '.[cuda13]' in the clone, by the CUDA version that nvidia-smi shows (top right)"
-# what CuPy says of a missing library of CUDA
-LIBRARIES = (
-    "Failure finding",
-    "ailed to load",
-    "cannot open shared object",
-    "CUDA headers",
-    "cuda_fp16.h",
-)
+# what CuPy says where a library of CUDA is missing
+LIBRARIES = ("Failure finding", "ailed to load", "cannot open shared object", "CUDA headers", "cuda_fp16.h")
 
 
 def cupy() -> Any:
@@ -58,13 +49,14 @@ def installed() -> list[str]:
     return found
 
 
-def card(module: Any) -> dict[str, str]:
-    """The current GPU and what drives it: name, memory, compute_capability, driver, runtime (CUDA), cupy."""
+def card(module: Any) -> dict[str, Any]:
+    """The current GPU: name, memory (bytes), compute_capability; the versions of CUDA that its driver goes up to and
+    that CuPy runs on, `driver` and `runtime`, and that of `cupy`."""
     runtime = module.cuda.runtime
     properties = runtime.getDeviceProperties(runtime.getDevice())
     return {
         "name": properties["name"].decode(),
-        "memory": f"{properties['totalGlobalMem'] / 2**30:.0f} GiB",
+        "memory": int(properties["totalGlobalMem"]),
         "compute_capability": f"{properties['major']}.{properties['minor']}",
         "driver": cuda_version(runtime.driverGetVersion()),
         "runtime": cuda_version(runtime.runtimeGetVersion()),

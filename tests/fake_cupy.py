@@ -60,7 +60,10 @@ def fake_cupy():
     module, pool = ModuleType("cupy"), Pool()
     vars(module).update({name: getattr(np, name) for name in NUMPY}, fft=np.fft, __version__="0.fake")
     runtime = SimpleNamespace(
-        getDeviceProperties=properties, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 12080
+        getDevice=lambda: 0,
+        getDeviceProperties=properties,
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 12080,
     )
     module.cuda = SimpleNamespace(
         Device=Device,

@@ -66,7 +66,7 @@ def fake(monkeypatch):
 def of_card(rows, **more):
     """A report of a card."""
     device = {"name": "NVIDIA X1", "memory": 80_000_000_000, "compute_capability": "9.0", "driver": "1.2"}
-    device |= {"runtime": "CUDA 13.0", "cupy": "14"}
+    device |= {"runtime": "13.0", "cupy": "14"}
     held = {
         "device": device,
         "without_card": [],
@@ -121,7 +121,7 @@ def test_the_whole_way_from_the_command_to_the_pages(fake, tmp_path, capsys):
         "memory": 8_000_000_000,
         "compute_capability": "9.0",
         "driver": "up to CUDA 13.0",
-        "runtime": "CUDA 12.8",
+        "runtime": "12.8",
         "cupy": "0.fake",
     }
     assert "FAKE card" in told.splitlines()[0]

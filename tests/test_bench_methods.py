@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from minissm import losses, scan
+from minissm import Model, fast, losses, scan
 from minissm.lab.bench import floor, floor_training, methods, ours, peers, training, workloads
 from minissm.lab.bench.case import errors
+from minissm.lab.bench.workloads import plain
 from minissm.lab.budget import model_for
 from minissm.tasks import copying
 
@@ -189,3 +190,26 @@ def test_steps_go_on_from_the_state_before():
     expected, h_expected, _ = scan.recurrent(log_lam.astype(complex), c.astype(complex), twice)
     np.testing.assert_allclose(y, expected[:, -1], atol=1e-5)
     np.testing.assert_allclose(h, h_expected, atol=1e-5)
+
+
+def test_where_the_recurrence_has_a_kernel_a_training_step_is_timed_with_it_too(monkeypatch):
+    """As on CuPy; here something that counts stands in for it."""
+    calls = []
+
+    def kernel(*inputs):
+        calls.append(inputs)
+        with plain():
+            return scan.recurrent(*inputs)
+
+    case = training.case("small", Model("ssm + fnn1", vocab=7, width=4), copying(2, 3), 2, 6)
+    assert [m.name for m in training.ours(case)] == ["train.step"]
+    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setitem(fast.NUMPY, "recurrent", kernel)
+    default, other = training.ours(case)
+    assert (default.name, other.name) == ("train.step", "train.step, recurrent")
+    for m, expected in ((default, 0), (other, 2)):
+        calls.clear()
+        m.run()
+        y, error = errors(m.check(), case.reference())
+        assert max(y, error) < 1e-5
+        assert len(calls) == expected

@@ -56,7 +56,7 @@ def test_a_gpu_is_told_with_all_that_decides_what_runs_on_it(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(sum=np.sum, cuda=SimpleNamespace(runtime=runtime)))
     assert machine.gpu() == (
-        "GPU number 1, 79 GiB, compute capability 9.0, driver up to CUDA 13.1, runtime CUDA 12.9, CuPy 99.0; "
+        "GPU number 1, 85 GB, compute capability 9.0, driver up to CUDA 13.1, runtime CUDA 12.9, CuPy 99.0; "
         "usable with --backend cupy"
     )
 

@@ -65,7 +65,7 @@ def gpu() -> str:
     except RuntimeError as error:
         return f"not usable: {error}"
     versions = f"driver up to CUDA {found['driver']}, runtime CUDA {found['runtime']}, CuPy {found['cupy']}"
-    about = f"{found['memory']}, compute capability {found['compute_capability']}"
+    about = f"{found['memory'] / 1e9:.0f} GB, compute capability {found['compute_capability']}"
     return f"{found['name']}, {about}, {versions}; usable with --backend cupy"
 
 

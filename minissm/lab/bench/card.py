@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import gpu
 from .timing import Rounds, Timed, interleave
 
 UNITS = {
@@ -25,23 +26,10 @@ FULL_UP = ("memoryerror", "out of memory", "resource_exhausted", "alloc_failed")
 
 
 def device(cupy: Any) -> dict[str, Any]:
-    """What a report says of the card: memory in bytes, the newest CUDA of its driver, the runtime that CuPy uses."""
-    runtime, card = cupy.cuda.runtime, cupy.cuda.Device()
-    properties = runtime.getDeviceProperties(card.id)
-    newest = _cuda(runtime.driverGetVersion())
-    return {
-        "name": properties["name"].decode(),
-        "memory": int(properties["totalGlobalMem"]),
-        "compute_capability": f"{properties['major']}.{properties['minor']}",
-        "driver": f"{driver} (up to {newest})" if (driver := _driver()) else f"up to {newest}",
-        "runtime": _cuda(runtime.runtimeGetVersion()),
-        "cupy": cupy.__version__,
-    }
-
-
-def _cuda(version: int) -> str:
-    """12080 is CUDA 12.8."""
-    return f"CUDA {version // 1000}.{version % 1000 // 10}"
+    """What a report says of the card: `gpu.card`, and of its driver its own number too."""
+    told = gpu.card(cupy)
+    newest = f"up to CUDA {told['driver']}"
+    return told | {"driver": f"{number} ({newest})" if (number := _driver()) else newest}
 
 
 def _driver() -> str:

@@ -80,7 +80,7 @@ def heading(report: dict[str, Any]) -> list[str]:
     if device := card(report):
         lines = [f"minissm bench, {how}, {report['date']}: {device['name']}, {device['memory'] / 1e9:.0f} GB"]
         about = f"Compute capability {device['compute_capability']}, driver {device['driver']}"
-        lines += [f"{about}, {device['runtime']}, CuPy {device['cupy']}; beside it {report['processor']}, {cores}"]
+        lines += [f"{about}, CUDA {device['runtime']}, CuPy {device['cupy']}; beside it {report['processor']}, {cores}"]
         lines += [packages]
     else:
         lines = [f"minissm bench, {how}, {report['date']}: {report['processor']}, {cores}"]

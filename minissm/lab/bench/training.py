@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from ... import losses, train, tree
+from ... import fast, losses, train, tree
 from ...backend import like
 from ...model import Model
 from ...tasks import Batch, Task, copying
@@ -33,10 +33,10 @@ def case(name: str, net: Model, task: Task, B: int, L: int, few: int | None = No
     return Case("W7", name, arrays, reference, more={"net": net, "params": params, "checked": checked})
 
 
-def scored(net: Model, params: dict, batch: dict) -> tuple:
+def scored(net: Model, params: dict, batch: dict, mode: str = "auto") -> tuple:
     """The loss and its gradient, one vector."""
     tokens, targets, weights = (like(a, params["embed"]["w"]) for a in batch.values())
-    logits, backward = net(params, tokens)
+    logits, backward = net(params, tokens, mode)
     loss, back_loss = losses.cross_entropy(logits, targets, weights)
     return loss, tree.flatten(backward(back_loss())[0], like=params)
 
@@ -48,10 +48,13 @@ def ours(case: Case) -> list[Method]:
     batch = train.placed(Batch(tokens, targets, weights, lengths=np.zeros(0)), params)  # as the peers' batches are
     _, state, _ = train.step(net, params, batch, None, LR)
 
-    def run() -> Any:
-        return train.step(net, params, batch, state, LR)
+    def method(name: str, mode: str) -> Method:
+        run = partial(train.step, net, params, batch, state, LR, mode=mode)
+        return Method(name, "minissm", run, lambda: scored(net, params, case.more["checked"], mode))
 
-    return [Method("train.step", "minissm", run, lambda: scored(net, params, case.more["checked"]))]
+    kernel = "ssm" in net.sentence and fast.body("recurrent", params["embed"]["w"])
+    more = [method("train.step, recurrent", "recurrent")] if kernel else []
+    return [method("train.step", "auto"), *more]
 
 
 def _cases() -> list[Callable[[], Case]]:
