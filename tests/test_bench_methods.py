@@ -201,7 +201,7 @@ def test_where_the_recurrence_has_a_kernel_a_training_step_is_timed_with_it_too(
         with plain():
             return scan.recurrent(*inputs)
 
-    case = training.case("small", Model("ssm + fnn1", vocab=7, width=4), copying(2, 3), 2, 6)
+    case = training.case("small", Model("ssm + fnn1", vocab=11, width=4), copying(2, 3), 2, 6)
     assert [m.name for m in training.ours(case)] == ["train.step"]
     monkeypatch.setattr(fast, "PLAIN", False)
     monkeypatch.setitem(fast.NUMPY, "recurrent", kernel)
