@@ -192,8 +192,8 @@ def test_steps_go_on_from_the_state_before():
     np.testing.assert_allclose(h, h_expected, atol=1e-5)
 
 
-def test_where_the_recurrence_has_a_kernel_a_training_step_is_timed_with_it_too(monkeypatch):
-    """As on CuPy; here something that counts stands in for it."""
+def test_where_the_recurrence_has_a_kernel_steps_are_timed_with_it_and_with_chunks(monkeypatch):
+    """As on CuPy; here something that counts stands in for the kernel."""
     calls = []
 
     def kernel(*inputs):
@@ -206,8 +206,8 @@ def test_where_the_recurrence_has_a_kernel_a_training_step_is_timed_with_it_too(
     monkeypatch.setattr(fast, "PLAIN", False)
     monkeypatch.setitem(fast.NUMPY, "recurrent", kernel)
     default, other = training.ours(case)
-    assert (default.name, other.name) == ("train.step", "train.step, recurrent")
-    for m, expected in ((default, 0), (other, 2)):
+    assert (default.name, other.name) == ("train.step", "train.step, chunked")
+    for m, expected in ((default, 2), (other, 0)):
         calls.clear()
         m.run()
         y, error = errors(m.check(), case.reference())

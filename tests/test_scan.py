@@ -6,7 +6,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minissm import gradcheck, scan
+from minissm import fast, gradcheck, scan
 
 from .oracles import assert_matches_autograd, draw
 
@@ -239,6 +239,21 @@ def test_auto_picks_by_shape():
     assert all(picked(mode, (2, 9, 3), 9) is f for mode, f in scan.MODES.items())
     with pytest.raises(ValueError, match="scan: unknown mode 'slow'; expected one of auto, recurrent, chunked, fft"):
         picked("slow", (1, 1, 1), 1)
+
+
+def test_auto_takes_the_recurrence_where_that_is_a_kernel_and_modes_are_few(monkeypatch):
+    """As it is on CuPy; here NumPy's arrays seem to have one."""
+    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setitem(fast.NUMPY, "recurrent", scan.recurrent)
+
+    def picked(L, N, dtype=complex):
+        return scan.pick("auto", (2, L, 3), (np.zeros((3, N), dtype),) * (2 if dtype is complex else 1))
+
+    assert [picked(L, 48) for L in (1, 26, 5000)] == [scan.recurrent] * 3
+    assert [picked(L, 49) for L in (1, 26, 5000)] == [scan.recurrent, scan.chunked, scan.fft]
+    assert picked(26, 48, float) is scan.taps.chunked
+    monkeypatch.setattr(fast, "PLAIN", True)
+    assert picked(5000, 48) is scan.chunked
 
 
 @ALL

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .. import fast
 from ..backend import complex_dtype, device, namespace
 from ..kernels import kernel as kernel
 from . import modes, taps
@@ -31,14 +32,16 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callabl
 
     "auto" decides by shapes alone. One input is a step of the recurrence. Else the products of the chunked mode win,
     until there are so many modes N, or the window is so long, that the FFT costs less; in short sequences, which are
-    one chunk, later or never. (Measured on CPUs; the borders are soft.)
+    one chunk, later or never. (Measured on CPUs; the borders are soft.) Where the recurrence is a kernel, on CuPy, it
+    takes the place of chunks up to that border, for it is launched a few times, and they many times for each chunk.
     """
     check_mode("scan", mode)
     found = family(coefficients)
     if mode == "auto":
         L, size = shape[1], coefficients[0].shape[1]
         few = size <= 48 or (L <= 64 and (found is modes or size <= 96))
-        mode = "recurrent" if L == 1 else "chunked" if few else "fft"
+        kernel = found is modes and size <= 48 and fast.body("recurrent", *coefficients)
+        mode = "recurrent" if L == 1 or kernel else "chunked" if few else "fft"
     return getattr(found, mode)
 
 

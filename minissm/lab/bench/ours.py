@@ -22,8 +22,8 @@ def lti(case: Case) -> Named:
         dlog_lam, dc, du, _ = backward(dy)
         return y, dlog_lam, dc, du
 
-    kernel = fast.body("recurrent", log_lam, c, u)  # without one it is a loop of Python over the tokens
-    for mode in ("auto", "fft", *(["recurrent"] if kernel else [])):
+    kernel = fast.body("recurrent", log_lam, c, u)  # then auto doesn't take chunks, which are to be seen, too
+    for mode in ("auto", "fft", *(["chunked"] if kernel else [])):
         yield mode, partial(run, mode)
 
 

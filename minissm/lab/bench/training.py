@@ -53,7 +53,7 @@ def ours(case: Case) -> list[Method]:
         return Method(name, "minissm", run, lambda: scored(net, params, case.more["checked"], mode))
 
     kernel = "ssm" in net.sentence and fast.body("recurrent", params["embed"]["w"])
-    more = [method("train.step, recurrent", "recurrent")] if kernel else []
+    more = [method("train.step, chunked", "chunked")] if kernel else []  # auto takes the kernel
     return [method("train.step", "auto"), *more]
 
 
