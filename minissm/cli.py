@@ -1,7 +1,7 @@
 """The command line: `minissm run copying`, `bench`, `info`. What a command does lives in lab/; here are its words.
 
-Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence why; 130 interrupted, 143 ended
-by SIGTERM: both have saved, and say how to go on.
+Exit codes: 0 done; 1 some runs broke off, or methods of the bench failed; 2 the request can't be met, with one sentence
+why; 130 interrupted, 143 ended by SIGTERM: both have saved, and say how to go on.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; -> exit code."""
+    benching = (sys.argv[1:] if argv is None else argv)[:1] == ["bench"]
     try:
         arguments = _parser().parse_args(argv)
         code = arguments.command(arguments)
@@ -30,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         _say(f"minissm {error}")
     except MemoryError as error:
-        _say(f"minissm run: not enough memory ({error}); choose a smaller --width or --budget")
+        how = "bench: not enough memory ({}); leave parts out with --only" if benching else MEMORY
+        _say(f"minissm {how.format(error)}")
     except BrokenPipeError:  # `minissm run copying | head`: what is still in the buffer has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say("minissm: the reader of the output has gone; give it a file instead")
@@ -38,10 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         gone = isinstance(error, FileNotFoundError)
         how = "its folder was removed, start again" if gone else "free some space and go on with --resume"
-        _say(f"minissm: can't write{where} ({error.strerror or error}); {how}, or choose another --out")
+        how = "free some space, or give another file" if benching else f"{how}, or choose another --out"
+        _say(f"minissm: can't write{where} ({error.strerror or error}); {how}")
     except KeyboardInterrupt as stop:
         _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
         return getattr(stop, "code", 130)
+    except Exception as error:
+        if not type(error).__module__.startswith("cupy"):  # of its errors, that of its compiler is none of the above
+            raise
+        _say(f"minissm: CuPy can't go on ({type(error).__name__}: {error}); docs/gpu.md has remedies")
     return 2
 
 
@@ -198,8 +207,10 @@ def _bench(a: argparse.Namespace) -> int:
     from .lab.bench.measure import Request
 
     only, peers = (None if given is None else tuple(given.split(",")) for given in (a.only, a.peers))
-    bench(Request(a.quick, only, a.backend, peers, a.threads), a.json, a.html)
-    return 0
+    failed = bench(Request(a.quick, only, a.backend, peers, a.threads), a.json, a.html)
+    if failed:
+        _say(f"minissm bench: {len(failed)} of minissm's own failed ({'; '.join(failed)}); the reasons are shown above")
+    return 1 if failed else 0
 
 
 def _info(_: argparse.Namespace) -> int:

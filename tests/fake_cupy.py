@@ -58,7 +58,10 @@ def elementwise(inputs, outputs, operation, name):
 def fake_cupy():
     """The module, to be put into sys.modules as "cupy"."""
     module, pool = ModuleType("cupy"), Pool()
-    vars(module).update({name: getattr(np, name) for name in NUMPY}, fft=np.fft, __version__="0.fake")
+    vars(module).update({name: getattr(np, name) for name in NUMPY}, __version__="0.fake")
+    plans = SimpleNamespace(cleared=0)
+    plans.clear = lambda: setattr(plans, "cleared", plans.cleared + 1)
+    module.fft = SimpleNamespace(rfft=np.fft.rfft, config=SimpleNamespace(get_plan_cache=lambda: plans))
     runtime = SimpleNamespace(
         getDevice=lambda: 0,
         getDeviceProperties=properties,

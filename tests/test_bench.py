@@ -3,7 +3,10 @@
 import json
 import math
 import os
+import signal
 import sys
+import time
+from dataclasses import replace
 from functools import partial
 from importlib.machinery import ModuleSpec
 
@@ -377,6 +380,108 @@ def test_a_peer_that_is_broken_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "minissm.lab.bench.peers.torch_", None)
     with pytest.raises(RuntimeError, match="torch is installed but can't be imported"):
         peers.load("torch")
+
+
+def test_a_peer_without_its_library_is_no_full_disk(tiny, monkeypatch, capsys):
+    """torch's ctypes raise OSError, which of other things says that a file can't be written."""
+
+    def imported(name, package=None):
+        raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(peers, "find", lambda names, place: ({"torch": "1.2"}, []))
+    monkeypatch.setattr(peers.importlib, "import_module", imported)
+    assert main(["bench", "--quick"]) == 2
+    assert capsys.readouterr().err == (
+        "minissm bench: torch is installed but can't be imported (OSError: libcudnn.so.9: cannot open shared object "
+        "file: No such file or directory); install it anew, or leave it out: --peers jax,numba\n"
+    )
+
+
+def test_an_error_ends_the_run_and_keeps_what_is_done(tiny, monkeypatch, tmp_path, capsys):
+    def broken():
+        raise KeyError("a mistake")
+
+    monkeypatch.setitem(measure.CASES, "W5", [broken])
+    paths = [tmp_path / "r.json", tmp_path / "r.html"]
+    assert main(["bench", "--quick", "--threads", "1", "--json", str(paths[0]), "--html", str(paths[1])]) == 2
+    told, held = capsys.readouterr(), json.loads(paths[0].read_text())
+    ended = "after 2 of 5 parts, the last of W1, by KeyError: 'a mistake'"
+    assert told.err.splitlines()[-1] == f"minissm bench ended {ended}; what was done is shown above"
+    assert held["interrupted"] == ended
+    assert {r["workload"] for r in held["rows"]} == {"W1"}
+    assert f"Interrupted {ended}" in told.out
+    assert "Interrupted" in paths[1].read_text()
+
+
+def test_the_file_is_written_after_each_part(tiny, monkeypatch, tmp_path):
+    """Of a run that is ended without being asked there is what was measured, and it says that it is a part."""
+    path, seen = tmp_path / "r.json", []
+
+    def looking():
+        seen.append(json.loads(path.read_text()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(measure.CASES, "W5", [looking])
+    assert main(["bench", "--quick", "--threads", "1", "--json", str(path)]) == 130
+    assert {r["workload"] for r in seen[0]["rows"]} == {"W1"}
+    assert seen[0]["interrupted"] == "after 2 of 5 parts, the last of W1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+def test_sigterm_ends_it_as_ctrl_c_does(tiny, monkeypatch, tmp_path, capsys):
+    def ended():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setitem(measure.CASES, "W5", [ended])
+    path = tmp_path / "r.json"
+    assert main(["bench", "--quick", "--threads", "1", "--json", str(path)]) == 143
+    assert {r["workload"] for r in json.loads(path.read_text())["rows"]} == {"W1"}
+    assert capsys.readouterr().err.splitlines()[-1].startswith("minissm: interrupted; bench ended after 2 of 5 parts")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError("9 bytes"), "minissm bench: not enough memory (9 bytes); leave parts out with --only\n"),
+        (
+            OSError(28, "No space left on device", "r.json"),
+            "minissm: can't write r.json (No space left on device); free some space, or give another file\n",
+        ),
+    ],
+)
+def test_what_ends_the_bench_is_not_answered_for_run(monkeypatch, capsys, error, said):
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(command, "measure", failing)
+    monkeypatch.setattr(command, "text", failing)
+    assert main(["bench"]) == 2
+    assert capsys.readouterr().err == said
+
+
+def test_a_peer_on_the_processor_is_waited_for_after_each_step(monkeypatch):
+    """On a card it isn't, as nobody is: the card does the steps in their order."""
+    pytest.importorskip("jax")
+    jax_ = peers.load("jax")
+    waited = []
+
+    class Output:
+        def block_until_ready(self):
+            waited.append("step")
+            return self
+
+        def copy(self):
+            return self
+
+    monkeypatch.setattr(jax_, "put", lambda case, a: np.asarray(a))
+    monkeypatch.setattr(jax_.jax, "jit", lambda f, **options: lambda h, u_t: (Output(), Output()))
+    monkeypatch.setattr(jax_.jax, "block_until_ready", lambda outputs: waited.append("end") or outputs)
+    for place, expected in (("numpy", ["step"] * 100), ("cupy", ["end"])):
+        ((_, run),) = jax_.step(replace(workloads.step(1, 2, 2), place=place))
+        run()
+        assert waited == expected
+        waited.clear()
 
 
 def test_what_a_step_hands_out_is_not_counted_as_allocated():

@@ -268,14 +268,133 @@ def test_a_plain_loop_is_not_run_over_a_million_steps(monkeypatch):
         assert list(methods.ours.recurrence(case)) == []
 
 
-def test_an_error_of_ours_is_no_lack_of_memory(fake, monkeypatch):
+def test_an_error_of_ours_is_named_and_costs_nobody_else(fake, monkeypatch, tmp_path, capsys):
+    """CuPy's CompileException derives from Exception alone."""
+
     def broken(case):
-        raise ValueError("a mistake")
+        raise type("CompileException", (Exception,), {})("nvrtc: error")
         yield
 
+    monkeypatch.setitem(methods.ours.METHODS, "W5", broken)
+    paths = [tmp_path / "r.json", tmp_path / "r.html"]
+    arguments = ["bench", "--backend", "cupy", "--quick", "--json", str(paths[0]), "--html", str(paths[1])]
+    assert main(arguments) == 1
+    told, held = capsys.readouterr(), json.loads(paths[0].read_text())
+    assert {r["workload"] for r in held["rows"]} == {"W1", "W3", "W7"}
+    assert (held["interrupted"], [what["failed"] for what in held["lost"]]) == ("", [True])
+    why = "Not measured: W5, B 2, minissm: it failed (CompileException: nvrtc: error)"
+    assert why in told.out
+    assert why in paths[1].read_text()
+    assert told.err.splitlines()[-1] == (
+        "minissm bench: 1 of minissm's own failed (W5, B 2, minissm); the reasons are shown above"
+    )
+
+
+def test_what_failed_for_want_of_memory_or_in_a_peer_is_no_failure_of_ours(fake, monkeypatch):
+    def run():
+        raise fake_cupy.OutOfMemoryError("full")
+
+    monkeypatch.setitem(methods.ours.METHODS, "W1", lambda case: iter([("large", run)]))
+    peer(monkeypatch, True, {"W3": lambda case: iter([("broken", lambda: 1 / 0)])})
+    assert main(["bench", "--backend", "cupy", "--quick", "--only", "W1,W3"]) == 0
+
+
+def test_a_card_that_no_longer_answers_ends_the_run(fake, monkeypatch, tmp_path, capsys):
+    """After an illegal address every call fails."""
+    dead = []
+
+    def broken(case):
+        dead.append(1)
+        raise RuntimeError("cudaErrorIllegalAddress")
+        yield
+
+    def synchronize(self):
+        if dead:
+            raise RuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
+
     monkeypatch.setitem(methods.ours.METHODS, "W3", broken)
-    with pytest.raises(ValueError, match="a mistake"):
-        measure.measure(measure.Request(quick=True, only=("W3",), backend="cupy"), show=False)
+    monkeypatch.setattr(fake.cuda.Device, "synchronize", synchronize)
+    assert main(["bench", "--backend", "cupy", "--quick", "--json", str(tmp_path / "r.json")]) == 2
+    held = json.loads((tmp_path / "r.json").read_text())
+    assert {r["workload"] for r in held["rows"]} == {"W1"}
+    assert "by RuntimeError: cudaErrorIllegalAddress: an illegal" in held["interrupted"]
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_peer_that_fails_late_leaves_the_others(fake, monkeypatch):
+    calls = []
+
+    def recurrence(case):
+        def run():
+            calls.append(1)
+            if len(calls) > 2:
+                raise RuntimeError("CUFFT_INTERNAL_ERROR")
+            return case.reference()
+
+        yield "flaky", run
+
+    monkeypatch.setattr(measure, "CASES", {"W3": [lambda: workloads.recurrence(2, 7, 3)]})
+    monkeypatch.setattr(on_card, "CARD", {})
+    peer(monkeypatch, True, {"W3": recurrence})
+    found = measure.measure(measure.Request(quick=True, only=("W3",), backend="cupy"), show=False)
+    assert [r["owner"] for r in found["rows"]] == ["minissm"]
+    assert [(what["owner"], what["method"]) for what in found["lost"]] == [("all", "in turn"), ("torch", "flaky")]
+    assert found["interrupted"] == ""
+
+
+def test_what_the_card_can_do_may_not_fit(fake, monkeypatch, capsys):
+    def full(*_):
+        raise fake_cupy.OutOfMemoryError("Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(fake, "full", full)
+    assert main(["bench", "--backend", "cupy", "--quick", "--only", "W3"]) == 0
+    assert "Not measured: limits, minissm: not enough memory" in capsys.readouterr().out
+
+
+def test_each_method_is_run_untimed_after_memory_was_given_back(fake, monkeypatch):
+    told, free = [], card.free
+    monkeypatch.setattr(card, "free", lambda cupy, found: told.append("free") or free(cupy, found))
+    monkeypatch.setattr(card, "taken", lambda cupy, run: 0)
+    monkeypatch.setattr(on_card, "interleave", lambda runs, *_: told.append("timed") or {m: [1.0] for m in runs})
+    run = methods.ours.recurrence
+    monkeypatch.setitem(
+        methods.ours.METHODS,
+        "W3",
+        lambda case: iter([("a", lambda: told.append("run") or next(run(case))[1]())]),
+    )
+    monkeypatch.setattr(measure, "CASES", {"W3": [lambda: workloads.recurrence(2, 7, 3)]})
+    monkeypatch.setattr(on_card, "CARD", {})
+    measure.measure(measure.Request(quick=True, only=("W3",), backend="cupy"), show=False)
+    assert told[-6:] == ["free", "run", "run", "free", "run", "timed"]
+
+
+def test_nvidia_smi_may_hang(monkeypatch):
+    def hanging(asked, timeout, **options):
+        raise card.subprocess.TimeoutExpired(asked, timeout)
+
+    monkeypatch.setattr(card.shutil, "which", lambda name: name)
+    monkeypatch.setattr(card.subprocess, "run", hanging)
+    assert card._driver() == ""
+
+
+@pytest.mark.parametrize("fault", ["import", "has_card"])
+def test_a_broken_peer_is_named_and_the_run_goes_on(fake, monkeypatch, fault):
+    def broken(*_):
+        raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+
+    def imported(name, *package, real=peers.importlib.import_module):
+        return broken() if name == ".torch_" else real(name, *package)
+
+    module = peer(monkeypatch, True, {})
+    if fault == "import":
+        monkeypatch.setattr(peers.importlib, "import_module", imported)
+    else:
+        module.has_card = broken
+    found = measure.measure(measure.Request(quick=True, only=("W5",), backend="cupy"), show=False)
+    assert [r["owner"] for r in found["rows"]] == ["minissm"]
+    assert (found["peers"], found["without_card"]) == ({}, [])
+    assert "Not measured: torch: it failed (" in table.text(found)
+    assert "libcudnn.so.9" in table.text(found)
 
 
 def peer(monkeypatch, able, table_of=None):
@@ -326,6 +445,15 @@ def test_a_peer_computes_at_the_place_of_the_case_and_may_fail(fake, monkeypatch
     assert [(r["owner"], r["bytes"]) for r in found["rows"]] == [("minissm", 0), ("torch", None)]
     assert found["lost"][0]["why"].startswith("it failed (ZeroDivisionError")
     assert module.freed
+
+
+def test_who_gives_memory_back_forgets_the_plans_of_transforms_first(fake, monkeypatch):
+    """Their work areas lie in the pool."""
+    order, pool, plans = [], fake.get_default_memory_pool(), fake.fft.config.get_plan_cache()
+    monkeypatch.setattr(plans, "clear", lambda: order.append("plans"))
+    monkeypatch.setattr(pool, "free_all_blocks", lambda: order.append("pool"))
+    card.free(fake, ())
+    assert order == ["plans", "pool"]
 
 
 def test_memory_is_what_the_pool_takes_beyond_what_it_had(fake):

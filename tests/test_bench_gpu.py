@@ -56,9 +56,17 @@ def test_memory_is_what_a_call_takes_from_the_card(card):
 
 def test_what_does_not_fit_is_told(card):
     lost = []
-    with cards.fitting(lost.append):
+    with cards.fitting(lambda why, failed: lost.append(failed)):
         card.zeros(1 << 50, dtype=card.uint8)
-    assert len(lost) == 1
+    assert lost == [False]
+
+
+def test_the_plans_of_transforms_give_their_memory_back(card):
+    rows = card.zeros((64, 1 << 20), dtype=card.complex64)
+    card.fft.fft(rows)
+    cards.free(card, ())
+    assert card.get_default_memory_pool().used_bytes() <= rows.nbytes + 1e6
+    assert card.fft.config.get_plan_cache().get_curr_size() == 0
 
 
 def test_the_crossover_has_all_methods_of_both(card):

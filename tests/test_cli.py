@@ -231,6 +231,12 @@ def test_a_process_a_core_and_one_alone_under_a_debugger(monkeypatch):
     assert found == [5, 3, 1, 3]
 
 
+def said(err):
+    """Without the lines of progress that a slow machine sees, one in ten seconds."""
+    lines = err.splitlines(keepends=True)
+    return "".join(line for line in lines if not re.match(r"\w+: \d+ of \d+ steps in \d+ s", line))
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """folder, exit code, stdout, stderr of a tiny real run with two models, seeds and learning rates."""
@@ -391,19 +397,37 @@ def test_a_run_ended_by_sigterm_goes_on_to_the_same_bits(tmp_path, jobs, monkeyp
     )
     assert process.returncode == 143
     how = f"go on with: minissm run copying --resume '{tmp_path / 'out dir'}'"
-    assert process.stderr == f"minissm: interrupted; 0 of 2 runs are finished, the others saved; {how}\n"
+    assert said(process.stderr) == f"minissm: interrupted; 0 of 2 runs are finished, the others saved; {how}\n"
     kept = [load_tree(path)["done"] for path in (tmp_path / "out dir" / "unfinished").iterdir()]
     assert 1 <= len(kept) <= int(jobs)
     assert 100 <= sum(kept) < 2 * 600
     for options in (["--resume", str(tmp_path / "out dir")], [*arguments, "--out", str(tmp_path / "whole")]):
         assert command("run", "copying", *options) == 0
-    assert capsys.readouterr().err == ""
+    assert said(capsys.readouterr().err) == ""
     one, other = (tmp_path / name for name in ("out dir", "whole"))
     rows, expected = ([{**row, "seconds": 0} for row in whole_rows(folder)] for folder in (one, other))
     assert rows == expected
     assert (one / "curves.jsonl").read_bytes() == (other / "curves.jsonl").read_bytes()
     for row in rows:
         assert (one / row["weights"]).read_bytes() == (other / row["weights"]).read_bytes()
+
+
+def test_an_error_of_cupys_compiler_is_one_sentence(monkeypatch, capsys):
+    """It derives from Exception alone. What isn't CuPy's is a mistake of ours, and keeps its traceback."""
+
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(compare, "run", failing)
+    error = type("CompileException", (Exception,), {"__module__": "cupy.cuda.compiler"})(
+        "nvrtc: error:\n  no such arch"
+    )
+    assert command("run", "copying") == 2
+    how = "minissm: CuPy can't go on (CompileException: nvrtc: error: no such arch); docs/gpu.md has remedies\n"
+    assert capsys.readouterr().err == how
+    error = type("CompileException", (Exception,), {})("ours")
+    with pytest.raises(Exception, match="ours"):
+        command("run", "copying")
 
 
 def test_a_folder_that_is_removed_meanwhile_is_one_sentence(tmp_path, monkeypatch, capsys):

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -37,14 +36,17 @@ def _driver() -> str:
     if (tool := shutil.which("nvidia-smi")) is None:
         return ""
     asked = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20)
+    except subprocess.TimeoutExpired:  # a driver in trouble lets it hang
+        return ""
     return said.stdout.split("\n")[0].strip() if said.returncode == 0 else ""
 
 
 def limits(cupy: Any, rounds: Rounds, timed: Timed, size: int = 8192) -> dict[str, float]:
     """The rates in UNITS, in float32: medians. size: of the product; all else has size x size numbers.
 
-    A copy of so many reads and writes 256 MB each, five times what the largest cache of a card holds.
+    A copy of so many reads and writes 256 MB each: five times the cache of an H100 (50 MB), twice that of a B200.
     """
     square = cupy.full((size, size), 0.5, np.float32)
     into, rows, few = cupy.empty_like(square), square.reshape(-1, size // 2), cupy.zeros(32, np.float32)
@@ -86,33 +88,34 @@ def taken(cupy: Any, run: Callable[[], Any]) -> int:
 
 
 def free(cupy: Any, found: Sequence[ModuleType]) -> None:
-    """Nobody keeps memory of the case before."""
+    """Nobody keeps memory of the case before, but for arrays that live. Raises where the card no longer answers."""
+    cupy.cuda.Device().synchronize()
     gc.collect()
+    cupy.fft.config.get_plan_cache().clear()  # plans keep their work areas
     cupy.get_default_memory_pool().free_all_blocks()
     for peer in found:
         peer.free()
 
 
 @contextmanager
-def fitting(lost: Callable[[str], None], peer: bool = False) -> Iterator[None]:
-    """What asks for more memory than there is ends here, told to `lost` in one sentence; other errors pass.
+def fitting(lost: Callable[[str, bool], None]) -> Iterator[None]:
+    """What fails inside ends here, told to `lost` in one sentence: one method must not cost a run all others.
 
-    Of a peer they don't: what another library can't do on this card need not end the run.
+    lost(why, failed); failed: it was no want of memory.
     """
     try:
         yield
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         full = any(word in said.lower() for word in FULL_UP)
-        if not full and not peer:
-            raise
-        lost(f"{'not enough memory' if full else 'it failed'} ({said[:160]})")
+        lost(f"{'not enough memory' if full else 'it failed'} ({said[:160]})", not full)
 
 
-def losing(report: list[dict], case: Any, owner: str, method: str) -> Callable[[str], None]:
+def losing(report: list[dict], workload: str, case: str, owner: str, method: str) -> Callable[[str, bool], None]:
     """Where `fitting` writes it down."""
-    return partial(_lose, report, {"workload": case.workload, "case": case.name, "owner": owner, "method": method})
+    what = {"workload": workload, "case": case, "owner": owner, "method": method}
 
+    def lose(why: str, failed: bool) -> None:
+        report.append(what | {"why": why, "failed": failed})
 
-def _lose(report: list[dict], what: dict, why: str) -> None:
-    report.append(what | {"why": why})
+    return lose

@@ -34,13 +34,13 @@ def crossover(
     rounds: Rounds = FULL["rounds"],
     B: int = 8,
     N: int = 16,
-    patience: float = 3.0,
+    patience: float = 2.0,
     lost: list[dict] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A row a backend, method, width D and length L, float32: {"backend", "method", "B", "D", "N", "L", "seconds"}.
 
     Left out: the kernel where there is none; what would take longer than `patience` seconds by the length before; the
-    plain loop where its states need more than ROOM; what does not fit on the card (told in `lost`).
+    plain loop where its states need more than ROOM; what fails or does not fit on the card (told in `lost`).
     """
     timed = {name: by_clock if name == "numpy" else by_events(backend.cupy()) for name in backends}
     lost = [] if lost is None else lost
@@ -49,15 +49,23 @@ def crossover(
         for L in lengths:
             case = lti(B, L, D, N)
             for name in backends:
-                runs = {}
-                for method, run in _runs(case, name):
+                runs: dict[str, Callable[[], Any]] = {}
+                found: list[tuple[str, Callable[[], Any]]] = []
+                where = f"crossover, width {D}, {name}"
+                losing = partial(card.losing, lost, case.workload, case.name, where)
+                with card.fitting(losing("")):
+                    found += _runs(case, name)
+                for method, run in found:
                     before, seconds = last.get((name, method), (L, 0.0))
                     if seconds * L / before > patience or (method == "plain loop" and 8 * B * L * D * N > ROOM):
                         continue
-                    with card.fitting(card.losing(lost, case, f"crossover, width {D}, {name}", method)):
+                    with card.fitting(losing(method)):
                         run()
                         runs[method] = run
-                for method, times in interleave(runs, rounds, timed[name]).items():
+                taken: dict[str, list[float]] = {}
+                with card.fitting(losing("in turn")):
+                    taken = interleave(runs, rounds, timed[name])
+                for method, times in taken.items():
                     told = spread(times)
                     last[name, method] = L, told["median"]
                     yield {"backend": name, "method": method, "B": B, "D": D, "N": N, "L": L, "seconds": told}

@@ -19,11 +19,11 @@ from . import card, cores, memory, on_card, peers
 from .case import Case, Method, errors
 from .growth import growth
 from .limits import limits
-from .methods import CASES, methods_of, row
+from .methods import CASES, methods_of, name_of, row
 from .timing import Rounds, interleave
 
 PARTS = (*CASES, "growth", "crossover")
-FULL, QUICK = Rounds(5, 25, 3.0), Rounds(1, 12, 1.2)
+FULL, ON_CARD, QUICK = Rounds(5, 25, 3.0), Rounds(5, 25, 1.5), Rounds(1, 12, 1.2)
 LONGEST = {True: 8 * 1024, False: 64 * 1024}  # of growth; True: quick
 FORCING = {
     "OPENBLAS_CORETYPE": "NumPy's products run by another kernel than this processor would get",
@@ -68,30 +68,53 @@ class Request:
         return self.only is None or part in self.only
 
 
-def measure(request: Request, show: bool = True) -> dict[str, Any]:
-    """The report. Ctrl-C ends it early: `interrupted` says so, and what was measured by then is there."""
+def measure(request: Request, show: bool = True, keep: Callable[[dict], None] = lambda report: None) -> dict[str, Any]:
+    """The report. keep(report) is called after each part, so that nothing is lost with the machine.
+
+    Ctrl-C ends it early, and so does an error: `interrupted` says after which part, `broke` by which error ("": none),
+    and what was measured by then is there.
+    """
     found, missing = peers.find(request.peers, request.backend)
     cupy = backend.cupy() if request.backend == "cupy" else None
-    loaded = {name: peers.load(name, request.backend) for name in found}
-    without = [name for name, peer in loaded.items() if cupy and not peer.has_card()]
-    able = [peer for name, peer in loaded.items() if name not in without]
-    keep_freed_memory()
-    report = _heading(request) | {"peers": {name: v for name, v in found.items() if name not in without}}
-    report |= {"missing": missing, "without_card": without, "device": cupy and card.device(cupy)}
-    report |= {"limits": [], "rows": [], "growth": [], "crossover": [], "lost": [], "interrupted": ""}
+    report = _heading(request) | {"peers": found, "missing": missing, "without_card": [], "device": None}
+    report |= {"limits": [], "rows": [], "growth": [], "crossover": [], "lost": [], "interrupted": "", "broke": ""}
     if cupy:
+        able = _with_card(found, report)
+        report["device"] = card.device(cupy)
         work = list(on_card.work(request, cupy, CASES, able, _rounds(request), report["lost"]))
     else:
-        work = list(_work(request, able))
+        work = list(_work(request, [peers.load(name) for name in found]))
+    keep_freed_memory()
     with Progress(len(work), "bench", show) as bar:
+        ended = "before the first part"
         try:
             for note, into, part in work:
                 for line in part():
                     report[into].append(line)
                 bar.update(1, note)
+                ended = f"after {bar.done} of {len(work)} parts, the last of {note}"
+                keep(report | {"interrupted": ended})
         except KeyboardInterrupt:
-            report["interrupted"] = f"after {bar.done} of {len(work)} parts"
+            report["interrupted"] = f"{ended}, by Ctrl-C or SIGTERM"
+        except Exception as error:
+            report["broke"] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            report["interrupted"] = f"{ended}, by {report['broke']}"
     return report
+
+
+def _with_card(found: dict[str, str], report: dict[str, Any]) -> list[ModuleType]:
+    """The peers that can compute on a card. One that can't be imported, or asked, keeps nobody else from it."""
+    able = []
+    for name in found:
+        lost = card.losing(report["lost"], "", "", name, "")
+        with card.fitting(lost):
+            peer = peers.load(name, "cupy")
+            if peer.has_card():
+                able.append(peer)
+            else:
+                report["without_card"].append(name)
+    report["peers"] = {name: v for name, v in found.items() if name in {name_of(peer) for peer in able}}
+    return able
 
 
 def _heading(request: Request) -> dict[str, Any]:
@@ -114,7 +137,7 @@ Part = tuple[str, str, Callable[[], Iterator[dict]]]
 
 
 def _rounds(request: Request) -> Rounds:
-    return QUICK if request.quick else FULL
+    return QUICK if request.quick else ON_CARD if request.backend == "cupy" else FULL
 
 
 def _work(request: Request, found: Sequence[ModuleType]) -> Iterator[Part]:

@@ -35,7 +35,10 @@ def load(name: str, place: str = "numpy") -> ModuleType:
             os.environ.setdefault(key, value)
     try:
         return importlib.import_module(f".{name}_", __name__)
-    except ImportError as error:
+    except Exception as error:  # a library of its own that is missing is an OSError, another's version anything
+        said = " ".join(str(error).split())[:200]
+        others = ",".join(other for other in PEERS if other != name)
         raise RuntimeError(
-            f"bench: {name} is installed but can't be imported ({error}); leave it out of --peers"
+            f"bench: {name} is installed but can't be imported ({type(error).__name__}: {said}); install it anew, or "
+            f"leave it out: --peers {others}"
         ) from None
