@@ -47,7 +47,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if slow:
         terminalreporter.line(f"{slow} slow tests not run: pytest -m slow")
     if gpu:
-        terminalreporter.line(f"{gpu} GPU tests not run: pytest -m gpu, where there is a GPU")
+        asked = "gpu" in terminalreporter.config.option.markexpr
+        how = "there is no GPU that CuPy computes on" if asked else "pytest -m gpu, where there is a GPU"
+        terminalreporter.line(f"{gpu} GPU tests not run: {how}")
     if skipped:
         terminalreporter.section(f"{len(skipped)} tests not run")
         for reason in sorted({str(report.longrepr[2]) for report in skipped}):

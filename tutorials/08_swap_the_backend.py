@@ -29,9 +29,8 @@ import minissm as ms
 from minissm import train
 from minissm.backend import PLAIN, cupy, is_numpy  # PLAIN: True where MINISSM_PLAIN=1 switches the kernels off
 from minissm.fast.parallel import threads
-from minissm.lab import machine
+from minissm.lab import machine, plots  # plots: styles that every reader can tell apart, and in grey print
 from minissm.lab.bench.workloads import plain
-from minissm.lab.plots import COLOURS, MARKS  # told apart by every reader, and in grey print
 
 try:
     cp = cupy()  # CuPy, after a small kernel has run on the GPU
@@ -484,14 +483,8 @@ for (_, D, _), of_size in by_size(rows).items():
 # The figure. Colour and mark say the method, a full line and filled marks the processor, a dashed line and open marks
 # the GPU.
 
+
 # %%
-STYLE = {
-    method: {"color": COLOURS[i], "marker": MARKS[i], "markersize": 6}
-    for i, method in enumerate(("plain loop", "chunked", "fft", "kernel"))
-}
-WHERE = {"numpy": {"linestyle": "-"}, "cupy": {"linestyle": "--", "markerfacecolor": "white"}}
-
-
 def draw(rows, title):
     sizes = by_size(rows)
     figure, axes = plt.subplots(
@@ -501,7 +494,7 @@ def draw(rows, title):
     for axis, ((B, D, N), of_size) in zip(axes[0], sizes.items(), strict=True):
         for (backend, method), (lengths, seconds) in curves(of_size).items():
             label = f"{PLACE[backend]}: {method}"
-            axis.loglog(lengths, 1e3 * seconds, label=label, linewidth=1.4, **STYLE[method], **WHERE[backend])
+            axis.loglog(lengths, 1e3 * seconds, label=label, **plots.METHOD[method], **plots.PLACE[backend])
         ticks = sorted({row["L"] for row in of_size})
         axis.set_xticks(ticks, ticks, fontsize=8, rotation=45 if len(ticks) > 8 else 0)
         axis.minorticks_off()
@@ -520,8 +513,10 @@ plt.show()
 # %% [markdown]
 # ## Measured on a GPU before
 #
-# `minissm bench --backend cupy --json FILE` measures the same with more care, and writes down on which card. Reports
-# that are kept in the library's repository are drawn here, with the card's name and the date.
+# `minissm bench --backend cupy --json FILE` measures the same scan with more care, in other sizes: 8 sequences and 16
+# modes a channel, on all cores of the processor, where the cells above have one sequence, 8 modes and one core. So its
+# times are not to be held against those above. It writes down on which card. Reports that are kept in the library's
+# repository are drawn here, with the card's name and the date.
 
 # %%
 FOLDERS = (Path(ms.__file__).parents[1], Path.cwd(), Path.cwd().parent)  # a clone, seen from script or notebook

@@ -15,6 +15,14 @@ from .report import chosen
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+METHOD = {  # of the scan of modes, wherever its crossover is drawn: colour and mark by the method
+    method: {"color": COLOURS[i], "marker": MARKS[i], "markersize": 6}
+    for i, method in enumerate(("plain loop", "chunked", "fft", "kernel"))
+}
+PLACE = {  # a full line and filled marks for the processor, a dashed line and open marks for the GPU
+    "numpy": {"linestyle": "-", "linewidth": 1.4},
+    "cupy": {"linestyle": "--", "linewidth": 1.4, "markerfacecolor": "white"},
+}
 ACCURACY = "token accuracy on fresh sequences"
 
 WORDS = {  # what the words in the models mean, for those who see the figure alone

@@ -7,12 +7,11 @@ import io
 from html import escape
 from typing import Any
 
-from ..plots import COLOURS, DASHES, MARKS
+from ..plots import COLOURS, DASHES, MARKS, METHOD, PLACE
 from . import table
-from .crossover import METHODS
 from .goals import BEST, Verdict, subject, verdicts
 
-TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+TICKS = tuple(float(f"{digit}e{power}") for power in range(-2, 4) for digit in (1, 2, 5))
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-size: 13px; }
@@ -92,12 +91,16 @@ def _ratios(figure: Any, shown: list[Verdict]) -> None:
     axes.set_yticks(range(len(shown)), [f"{v.workload} {table.NAMES[v.workload]}, {v.case}" for v in shown])
     axes.set(ylim=(len(shown) - 0.4, -0.6), xscale="log")
     axes.set_xlabel("ratio; black line: the goal; hatched: missed;\nring: at most, by its products or transforms alone")
-    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
-    axes.set_xticks([], minor=True)
     axes.axvline(1, color="0.2", linewidth=1)
     axes.spines[["top", "right"]].set_visible(False)
     ends = [1.0, *(e for v in shown for e in (v.value, v.goal, v.most) if e)]
-    axes.set_xlim(min(ends) / 1.5, max(ends) * 1.5)
+    least, most = min(ends) / 1.5, max(ends) * 1.5
+    shown_ticks = [tick for tick in TICKS if least <= tick <= most]
+    if len(shown_ticks) > 12:  # they would run into each other
+        shown_ticks = [tick for tick in shown_ticks if f"{tick:e}".startswith("1")]
+    axes.set_xticks(shown_ticks, [f"{tick:g}" for tick in shown_ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(least, most)
 
 
 def _growth(figure: Any, rows: list[dict]) -> None:
@@ -117,23 +120,20 @@ def _growth(figure: Any, rows: list[dict]) -> None:
 
 
 def _crossover(figure: Any, rows: list[dict]) -> None:
-    """A panel a width. A colour, a dash and a mark a method; the CPU's marks are hollow, the card's filled."""
+    """A panel a width, in the styles of plots.py."""
     widths = sorted({r["D"] for r in rows})
     figure.set_size_inches(1 + 3.2 * len(widths), 4.6)
     panels = figure.subplots(1, len(widths), sharey=True, squeeze=False)[0]
     for axes, D in zip(panels, widths, strict=True):
         for place, said in table.PLACES.items():
-            for i, method in enumerate(METHODS):
+            for method, style in METHOD.items():
                 points = sorted(
                     (r["L"], 1e3 * r["seconds"]["median"])
                     for r in rows
                     if (r["D"], r["backend"], r["method"]) == (D, place, method)
                 )
-                filled = place == "cupy"
-                style = {"color": COLOURS[i], "linestyle": DASHES[i], "marker": MARKS[i], "markersize": 6}
-                style |= {"markerfacecolor": COLOURS[i] if filled else "white", "linewidth": 2 if filled else 1}
                 if points:
-                    axes.plot(*zip(*points, strict=True), **style, label=f"{said}, {method}")
+                    axes.plot(*zip(*points, strict=True), **style, **PLACE[place], label=f"{said}, {method}")
         axes.set(yscale="log", xlabel="length L", title=f"{D} channels")
         axes.set_xscale("log", base=4)
         axes.set_xticks(table.lengths(rows, D), [str(L) for L in table.lengths(rows, D)], fontsize=8)
