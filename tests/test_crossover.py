@@ -76,7 +76,32 @@ def test_what_does_not_fit_on_the_card_is_told(monkeypatch):
     lost = []
     rows = list(crossover.crossover(("cupy",), **SMALL, lost=lost))
     assert {r["method"] for r in rows} == {"plain loop", "chunked"}
-    assert [what["method"] for what in lost] == ["fft", "fft"]
+    assert [(what["method"], what["failed"]) for what in lost] == [("fft", False)] * 2
+
+
+@pytest.mark.parametrize("where", ["the move", "in turn"])
+def test_a_card_that_is_full_leaves_the_processor(monkeypatch, where):
+    fake_cupy.install(monkeypatch)
+    to, timed = crossover.backend.to, crossover.interleave
+
+    def full(tree, name):
+        if name == "cupy":
+            raise fake_cupy.OutOfMemoryError("full")
+        return to(tree, name)
+
+    def full_later(runs, rounds, clock):
+        if clock is not crossover.by_clock:
+            raise fake_cupy.OutOfMemoryError("full")
+        return timed(runs, rounds, clock)
+
+    if where == "the move":
+        monkeypatch.setattr(crossover.backend, "to", full)
+    else:
+        monkeypatch.setattr(crossover, "interleave", full_later)
+    lost = []
+    rows = list(crossover.crossover(("numpy", "cupy"), **SMALL, lost=lost))
+    assert {r["backend"] for r in rows} == {"numpy"}
+    assert [what["method"] for what in lost] == ["" if where == "the move" else "in turn"] * 2
 
 
 def test_the_table_says_from_which_length_on_which_is_fastest():
@@ -86,10 +111,13 @@ def test_the_table_says_from_which_length_on_which_is_fastest():
     ]
     rows += [point("cupy", "fft", L, 50) for L in times] + [point("numpy", "fft", 64, 7, D=128)]
     assert table.crossover_rows({"crossover": rows})[1:] == [
-        ("16", "64", "256", "CPU, chunked", "2", "1.50"),
-        ("16", "1024", "4096", "GPU, kernel", "4", "10.00"),
+        ("16", "64", "256", "CPU, chunked", "2", "1.50 at 256"),
+        ("16", "1024", "4096", "GPU, kernel", "4", "10.00 at 4096"),
         ("128", "64", "64", "CPU, fft", "7", "-"),
     ]
+    longer = [*rows, point("cupy", "kernel", 16384, 9)]  # there the processor took too long
+    last = table.crossover_rows({"crossover": longer})[2]
+    assert last == ("16", "1024", "16384", "GPU, kernel", "9", "10.00 at 4096")
 
 
 @pytest.mark.parametrize("widths", [(16,), (16, 128, 1024)])

@@ -199,7 +199,10 @@ def growth_rows(report: dict[str, Any]) -> Rows:
 
 
 def crossover_rows(report: dict[str, Any]) -> Rows:
-    """A line a width: what is fastest of all, from which length on, and how many times the best of the other place."""
+    """A line a width: what is fastest of all, from which length on, and how many times the best of the other place.
+
+    The latter at the last of these lengths that both were measured at, which is named.
+    """
     lines: Rows = [("channels", "L from", "to", "fastest", "ms at the end", "best of the other place, x")]
     for D in sorted({r["D"] for r in report["crossover"]}):
         winners = [(L, *_fastest(report["crossover"], D, L)) for L in lengths(report["crossover"], D)]
@@ -207,7 +210,8 @@ def crossover_rows(report: dict[str, Any]) -> Rows:
             points = list(same)
             first, last = points[0], points[-1]
             said = f"{PLACES[place]}, {method}"
-            lines.append((str(D), str(first[0]), str(last[0]), said, _ms(last[1]), _times(ratio(last[2], last[1]))))
+            both = [f"{_times(ratio(other, best))} at {L}" for L, best, other in points if other]
+            lines.append((str(D), str(first[0]), str(last[0]), said, _ms(last[1]), both[-1] if both else "-"))
     return lines
 
 
