@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from minissm.lab.bench import document
+from minissm.lab.bench import document, goals
 
 from .test_bench import report, row
+from .test_bench_card import of_card
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -33,11 +34,22 @@ def test_the_summary_names_the_best_peer_and_what_is_missing():
     assert lines[3].endswith("| not measured | not measured |")
 
 
-def test_reports_are_named_after_their_processor_and_are_whole():
-    for path in (DOCS / "results").glob("bench-*.json"):
+def check_names(results):
+    for path in results.glob("bench-*.json"):
         held = json.loads(path.read_text())
-        assert path.name == f"bench-{document.slug(held['processor'])}.json"
-        assert (held["quick"], held["interrupted"], held["warnings"], held["missing"]) == (False, "", [], [])
+        assert path.name == f"bench-{document.slug(goals.subject(held))}.json"
+        assert (held["quick"], held["interrupted"], held["warnings"]) == (False, "", [])
+        assert goals.card(held) or held["missing"] == []  # torch and JAX for a card are for its owner to install
+
+
+def test_reports_are_named_after_what_they_measured_and_are_whole(tmp_path):
+    check_names(DOCS / "results")
+    told = of_card([row("minissm", 10)], missing=["jax"])
+    (tmp_path / "bench-nvidia-x1.json").write_text(json.dumps(told))
+    check_names(tmp_path)
+    (tmp_path / "bench-nvidia-x1.json").rename(tmp_path / "bench-a-cpu.json")
+    with pytest.raises(AssertionError):
+        check_names(tmp_path)
 
 
 @pytest.mark.parametrize(
