@@ -12,6 +12,7 @@ from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from minissm.cli import main
 from minissm.lab import machine
@@ -369,6 +370,17 @@ def test_a_named_peer_that_is_missing_is_named(monkeypatch):
 
 def test_a_page_without_figures_is_a_page():
     assert "<svg" not in page.html(report([]))
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(9, "0.2 0.5 1 2 5 10"), (4000, "1 10 100 1000")])
+def test_the_axis_of_the_ratios_is_marked_as_far_as_they_reach(ratio, expected):
+    figure = Figure()
+    page._ratios(figure, [goals.Verdict("W1", "B 8, L 64", goals.BEST, float(value), None) for value in (0.2, ratio)])
+    (axes,) = figure.axes
+    marks = [label.get_text() for label in axes.get_xticklabels()]
+    assert " ".join(marks) == expected
+    least, most = axes.get_xlim()
+    assert all(least <= float(mark) <= most for mark in marks)
 
 
 def test_files_are_written_as_they_are(tmp_path):
