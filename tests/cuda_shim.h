@@ -27,6 +27,7 @@ inline int __syncthreads_or(int mine) {
 
 #define __global__
 #define __device__
+#define __launch_bounds__(...)
 #define __shared__ static  // one block at a time: all its threads see the one copy
 
 // A kernel whose threads wait for one another gets a thread for each of a block; for another, one is enough.

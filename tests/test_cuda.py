@@ -2,6 +2,7 @@
 compiler takes them. Neither is a pass on a GPU: that is tests/test_gpu.py.
 """
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -105,6 +106,23 @@ def test_products_may_overflow_where_the_recurrence_does_not(shortest, shim, mon
     assert np.isfinite(found[0]).all()
     close(found, plain, np.float64)
     assert ("chain" in shim.launched) == (shortest == 10)
+
+
+@pytest.mark.parametrize("shortest", [256, 10])
+@pytest.mark.parametrize("factor", [2, 100])
+def test_factors_that_grow_cost_no_digits_that_the_recurrence_keeps(factor, shortest, shim, monkeypatch):
+    """1 = factor 1 - (factor - 1), for ever; but not for who multiplies factors first and subtracts then."""
+    monkeypatch.setattr(cuda.linear, "SHORTEST", shortest)
+    a, b = np.full((1, 600, 3), float(factor)), np.full((1, 600, 3), 1.0 - factor)
+    h, last, backward = scan.linear(a, b, np.ones((1, 3)))
+    assert (h == 1).all()
+    assert (last == 1).all()
+    dh = np.zeros((1, 600, 3))
+    dh[:, :-1], dh_last = b[:, 1:], np.ones((1, 3))
+    _, db, dh0 = backward(dh, dh_last)
+    assert (db == 1).all()
+    assert (dh0 == factor).all()
+    assert "chain" in shim.launched
 
 
 def test_what_is_not_finite_stays_where_it_is_in_the_plain_body(shim, rng, monkeypatch):
@@ -276,7 +294,7 @@ def test_the_sizes_in_the_kernels_are_those_that_the_launches_count_on():
     assert f"constexpr int Q = {cuda.modes.Q};" in modes
 
 
-def test_every_kernel_is_in_the_package(library):
+def test_every_kernel_is_in_the_package():
     assert [launch.kernels(file) for file in FILES] == [
         ["forward", "backward", "forward_ends", "backward_ends", "chain"],
         ["ends", "outputs", "back_ends", "gradients", "chain"],
@@ -332,16 +350,40 @@ def test_a_sanitizer_finds_nothing(kind, library, tmp_path):
     assert "WARNING: ThreadSanitizer" not in done.stderr
 
 
+TARGETS = 75, 80, 90, 100  # Turing, Ampere, Hopper, Blackwell. What is compiled has not run
+
+
 @pytest.mark.parametrize("file", FILES)
-def test_a_cuda_compiler_takes_them(file, tmp_path):
-    """For Turing, Ampere, Hopper and Blackwell. What is compiled has not run."""
+def test_nvcc_takes_them(file, tmp_path):
     nvcc = shutil.which("nvcc")
     if nvcc is None:
-        pytest.skip("kernels not compiled for GPUs: nvcc is not installed")
+        pytest.skip("kernels not compiled for GPUs by nvcc: it is not installed")
     asked = (f"{k}<{t}>" for k in launch.kernels(file) for t in cuda_shim.types(file))
     lines = [f"void *ask_{i}() {{ return (void *)({name}); }}" for i, name in enumerate(asked)]
     (tmp_path / file).write_text("\n".join([launch.source(file), *lines]))
-    targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in (75, 80, 90, 100)]
+    targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in TARGETS]
     command = [nvcc, "-std=c++17", "-fatbin", "-Werror=all-warnings", *targets, file, "-o", "kernels.fatbin"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nvrtc_takes_them_as_cupy_asks_for_them(file):
+    """CuPy's own compiler, which needs neither a GPU nor a driver; every name is found in what it makes."""
+    try:
+        nvrtc = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
+        nvrtc.getVersion()
+    except Exception as error:  # CuPy's own, too, where its library is missing
+        pytest.skip(f"kernels not compiled for GPUs by NVRTC: {error}")
+    for type_ in cuda_shim.types(file):
+        names = [f"{kernel}<{type_}>" for kernel in launch.kernels(file)]
+        for n in TARGETS:
+            program = nvrtc.createProgram(launch.source(file), file, (), ())
+            for name in names:
+                nvrtc.addNameExpression(program, name)
+            try:
+                nvrtc.compileProgram(program, (f"-arch=sm_{n}", "-ftz=true", *launch.OPTIONS))
+            except nvrtc.NVRTCError:
+                pytest.fail(nvrtc.getProgramLog(program))
+            assert all(nvrtc.getLoweredName(program, name) for name in names)
+            assert len(nvrtc.getCUBIN(program)) > 1000

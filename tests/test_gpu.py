@@ -88,7 +88,7 @@ def test_the_linear_recurrence_agrees(shape, dtype, rng):
     """In one part and in several, in whole tiles and in others."""
     problem = test_cuda.linear_problem(rng, shape, dtype)
     expected = test_cuda.linear_results(*as_double(list(problem)))
-    tolerance = 1e-4 if np.finfo(dtype).eps > 1e-10 else 1e-11
+    tolerance = 2e-5 if np.finfo(dtype).eps > 1e-10 else 1e-11
     close(list(test_cuda.linear_results(*to(problem, "cupy"))), list(expected), tolerance)
 
 
@@ -99,7 +99,7 @@ def test_the_linear_recurrence_agrees(shape, dtype, rng):
 def test_the_scan_of_modes_agrees(B, L, D, N, dtype, rng):
     problem = test_cuda.modes_problem(rng, B, L, D, N, dtype)
     expected = test_cuda.modes_results(*as_double(list(problem)))
-    tolerance = 1e-3 if dtype == np.float32 else 1e-10
+    tolerance = 1e-4 if dtype == np.float32 else 1e-11
     close(list(test_cuda.modes_results(*to(problem, "cupy"))), list(expected), tolerance)
 
 
@@ -224,7 +224,8 @@ def test_info_names_the_card(card, capsys):
     assert main(["info"]) == 0
     told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("GPU: "))
     assert f"CuPy {card.__version__}; usable with --backend cupy" in told
-    assert f"compute capability {card.cuda.Device().compute_capability[0]}" in told
+    digits = card.cuda.Device().compute_capability  # "90", "100"
+    assert f"compute capability {digits[:-1]}.{digits[-1]}" in told
 
 
 def test_the_command_trains_on_the_gpu(tmp_path):

@@ -131,5 +131,5 @@ def test_nothing_installs_a_second_cupy():
     assert "cupy" not in setup["options"]["install_requires"]
     extras = {name: text.split() for name, text in setup["options.extras_require"].items()}
     assert {n for n, packages in extras.items() if any("cupy" in p for p in packages)} == {"cuda12", "cuda13"}
-    assert extras["cuda12"] == ["cupy-cuda12x[ctk]>=14"]
-    assert extras["cuda13"] == ["cupy-cuda13x[ctk]>=14"]
+    assert extras["cuda12"] == ["cupy-cuda12x[ctk]>=14.2"]
+    assert extras["cuda13"] == ["cupy-cuda13x[ctk]>=14.2"]

@@ -1336,15 +1336,15 @@ MISTAKES = [
     Mistake(
         "linear.cu: no conjugate of the factors on the way back",
         "fast/cuda/linear.cu",
-        "s ? conj(a[(L - s) * C]) : T(1)",
-        "s ? a[(L - s) * C] : T(1)",
+        "return conj(factor);",
+        "return factor;  // not conj",
         "cuda",
     ),
     Mistake(
         "linear.cu: the first g is multiplied by a factor, too",
         "fast/cuda/linear.cu",
-        "return s ? conj(a[(L - s) * C]) : T(1);",
-        "return conj(a[(L - 1 - s) * C]);",
+        "return s ? a[(L - s) * C] : T(1);",
+        "return a[(L - 1 - s) * C];",
         "cuda",
     ),
     Mistake(
@@ -1376,16 +1376,16 @@ MISTAKES = [
         "cuda",
     ),
     Mistake(
-        "linear.cu: products that overflow are taken",
+        "linear.cu: products that grow are taken",
         "fast/cuda/linear.cu",
-        "__syncthreads_or(!is_finite(product) || !is_finite(end))",
+        "__syncthreads_or(!is_tame(product) || !is_finite(end))",
         "__syncthreads_or(0)",
         "cuda",
     ),
     Mistake(
-        "linear.cu: parts whose products overflow run side by side",
+        "linear.cu: parts whose products grow run side by side",
         "fast/cuda/linear.cu",
-        "alone[i] = overflow;",
+        "alone[i] = grows;",
         "alone[i] = false;",
         "cuda",
     ),
@@ -1432,10 +1432,10 @@ MISTAKES = [
         "cuda",
     ),
     Mistake(
-        "modes.cu: powers that overflow are taken",
+        "modes.cu: powers that grow are taken",
         "fast/cuda/modes.cu",
-        "alone = alone || !is_finite(power[n * D + d]);",
-        "alone = false;",
+        "if (!is_tame(power[n * D + d])) return true;",
+        "return false;",
         "cuda",
     ),
     Mistake(
@@ -1450,6 +1450,13 @@ MISTAKES = [
         "fast/cuda/step.cu",
         "* h[n * D] + u[i];",
         "* h[n * D] + u[d];",
+        "cuda",
+    ),
+    Mistake(
+        "number.cuh: a product is tame until it overflows",
+        "fast/cuda/number.cuh",
+        "return size(product) <= 1000;",
+        "return is_finite(product);",
         "cuda",
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """Second bodies for CuPy: kernels in CUDA C++ (the .cu files), and beside each of them what gives it its arrays.
 
-A kernel is compiled when the first CuPy array comes to it, and kept by CuPy from then on, also for later processes.
+A kernel is compiled when the first CuPy array comes to it. CuPy keeps it, from 14.2 on also for later processes.
 """
 
 from . import linear as linear

@@ -16,6 +16,7 @@ TYPES = {
     "complex64": "Complex<float>",
     "complex128": "Complex<double>",
 }
+OPTIONS = ("-std=c++17",)
 Array = Any
 
 
@@ -26,7 +27,7 @@ def source(file: str) -> str:
 
 def kernels(file: str) -> list[str]:
     """The names of its kernels, each a template over one type."""
-    return re.findall(r"__global__ void (\w+)\(", source(file))
+    return re.findall(r"__global__\s+void (\w+)\(", source(file))
 
 
 @cache
@@ -38,7 +39,7 @@ def function(file: str, kernel: str, type_: str) -> Callable:
 @cache
 def _module(file: str, type_: str) -> Any:
     names = tuple(f"{kernel}<{type_}>" for kernel in kernels(file))
-    return import_module("cupy").RawModule(code=source(file), options=("-std=c++17",), name_expressions=names)
+    return import_module("cupy").RawModule(code=source(file), options=OPTIONS, name_expressions=names)
 
 
 def launch(file: str, kernel: str, dtype: Any, blocks: int, block: tuple[int, ...], *arguments: Any) -> None:

@@ -9,8 +9,8 @@
 // and the end of each part from a state 0, `chain` goes from part to part, and the scan begins each part where `chain`
 // says. Then a and b are read twice.
 //
-// A product of factors may overflow where the recurrence doesn't (its state may be 0). A tile with such a product, or
-// end, goes step by step; and where a part has one, the first part's block goes through all of L alone.
+// A product of factors that grow may overflow, or cost digits, where the recurrence doesn't. A tile with such a product,
+// or end, goes step by step; and where a part has one, the first part's block goes through all of L alone.
 
 #include "number.cuh"
 
@@ -18,8 +18,9 @@ constexpr int LANES = 32;
 constexpr int PIECES = 8;
 constexpr int STEPS = 8;
 
-// What a scan reads and writes, at step s, in one channel of one sequence. `beside` is read with the factors and terms
-// and handed to `put`, so that all reads of a tile are under way before the first write.
+// What a scan reads and writes, at step s, in one channel of one sequence. Reading and computing are apart (a factor is
+// read, and then turned), and `beside` is read with the factors and terms and handed to `put`: all reads of a tile are
+// under way before the first is waited for.
 
 template <typename T>
 struct Forward {
@@ -28,6 +29,7 @@ struct Forward {
     Size C;
 
     __device__ T factor(Size s) const { return a[s * C]; }
+    __device__ T turned(T factor) const { return factor; }
     __device__ T term(Size s) const { return b[s * C]; }
     __device__ T beside(Size) const { return T(0); }
     __device__ void put(Size s, T state, T) const { h[s * C] = state; }
@@ -40,7 +42,8 @@ struct Backward {
     T *da, *db;
     Size C, L;
 
-    __device__ T factor(Size s) const { return s ? conj(a[(L - s) * C]) : T(1); }
+    __device__ T factor(Size s) const { return s ? a[(L - s) * C] : T(1); }
+    __device__ T turned(T factor) const { return conj(factor); }
     __device__ T term(Size s) const { return dh[(L - 1 - s) * C]; }
     __device__ T beside(Size s) const { return s < L - 1 ? h[(L - 2 - s) * C] : *h0; }
     __device__ void put(Size s, T g, T before) const {
@@ -67,13 +70,15 @@ __device__ void scan(Way way, T state, Size first, Size last, bool there) {
         T product(1), end(0);
 #pragma unroll
         for (int i = 0; i < STEPS; ++i) {
+            factors[i] = way.turned(factors[i]);
             product = product * factors[i];
             end = factors[i] * end + terms[i];
         }
         products[piece][lane] = product;
         ends[piece][lane] = end;
         T mine = state;  // before my steps; `state` becomes that after the tile
-        if (__syncthreads_or(!is_finite(product) || !is_finite(end))) {
+        if (__syncthreads_or(!is_tame(product) || !is_finite(end))) {
+#pragma unroll 1
             for (int p = 0; p < PIECES; ++p) {
                 if (p == piece) {
                     mine = state;
@@ -115,7 +120,7 @@ struct Place {
 // starts (B, parts, C): the states before the parts.  alone (B, C): not 0 where the parts can't run side by side.
 template <typename T, typename Way>
 __device__ void scan_part(Way way, Place at, const T *starts, const char *alone, Size L, Size C, Size parts, Size steps) {
-    Size first = at.part * steps, last = first + steps < L ? first + steps : L;
+    Size first = at.part * steps, last = smaller(first + steps, L);
     if (parts > 1 && __syncthreads_or(at.there && alone[at.item * C + at.c])) {
         if (at.part) return;
         last = L;
@@ -123,17 +128,19 @@ __device__ void scan_part(Way way, Place at, const T *starts, const char *alone,
     scan(way, at.there ? starts[(at.item * parts + at.part) * C + at.c] : T(0), first, last, at.there);
 }
 
+// Two blocks side by side on a multiprocessor, at least: while one waits for its reads, the other computes and writes.
 template <typename T>
-__global__ void forward(const T *a, const T *b, const T *starts, const char *alone, T *h, Size L, Size C, Size parts,
-                        Size steps) {
+__launch_bounds__(LANES *PIECES, 2) __global__
+void forward(const T *a, const T *b, const T *starts, const char *alone, T *h, Size L, Size C, Size parts, Size steps) {
     const Place at(C, parts);
     const Size offset = at.item * L * C + at.c;
     scan_part(Forward<T>{a + offset, b + offset, h + offset, C}, at, starts, alone, L, C, parts, steps);
 }
 
 template <typename T>
-__global__ void backward(const T *a, const T *dh, const T *h, const T *h0, const T *starts, const char *alone, T *da,
-                         T *db, Size L, Size C, Size parts, Size steps) {
+__launch_bounds__(LANES *PIECES, 2) __global__
+void backward(const T *a, const T *dh, const T *h, const T *h0, const T *starts, const char *alone, T *da, T *db, Size L,
+              Size C, Size parts, Size steps) {
     const Place at(C, parts);
     const Size offset = at.item * L * C + at.c;
     const Backward<T> way{a + offset, dh + offset, h + offset, h0 + at.item * C + at.c, da + offset, db + offset, C, L};
@@ -147,7 +154,7 @@ __device__ void end_of_part(Way way, Place at, T *products, T *starts, Size C, S
     T product(1), end(0);
 #pragma unroll 8
     for (Size s = at.part * steps; s < (at.part + 1) * steps; ++s) {
-        const T factor = way.factor(s);
+        const T factor = way.turned(way.factor(s));
         product = product * factor;
         end = factor * end + way.term(s);
     }
@@ -178,12 +185,12 @@ __global__ void chain(const T *products, T *starts, char *alone, Size B, Size C,
     if (i >= B * C) return;
     const Size offset = i / C * parts * C + i % C;
     T state = starts[offset];
-    bool overflow = false;
+    bool grows = false;
     for (Size part = 1; part < parts; ++part) {
         const Size at = offset + part * C;
-        overflow = overflow || !is_finite(products[at]) || !is_finite(starts[at]);
+        grows = grows || !is_tame(products[at]) || !is_finite(starts[at]);
         state = products[at] * state + starts[at];
         starts[at] = state;
     }
-    alone[i] = overflow;
+    alone[i] = grows;
 }

@@ -7,7 +7,7 @@ from ...backend import namespace
 from . import launch as cuda
 
 LANES, PIECES = 32, 8  # of linear.cu
-FULL = 256  # blocks that keep a card busy; fewer, and L is cut into parts
+BUSY, FULL = 256, 1024  # with fewer tiles side by side a card isn't busy; then L is cut, into so many in all
 SHORTEST = 256  # steps of a part: two kernels more must be worth their launch
 Array = Any
 run = partial(cuda.launch, "linear.cu")
@@ -24,23 +24,26 @@ def linear(a: Array, b: Array, h0: Array) -> tuple:
     parts, steps = cut(L, tiles)
     sizes, blocks = (L, C, parts, steps), tiles * parts
 
-    def scan(way: str, given: tuple, first: Array, outputs: tuple) -> None:
-        """The kernel `way`, from the states `first` before the first part."""
+    def starts_of_parts(ends: str, factors: Array, terms: Array, first: Array) -> tuple:
+        """-> the states before the parts (B, parts, C), and (B, C) where the parts can't run side by side."""
+        if parts == 1:
+            return xp.reshape(first, (B, 1, C)), h0  # which isn't looked at
         starts, alone = xp.empty((B, parts, C), dtype=dtype), xp.empty((B, C), dtype=xp.int8)
+        products = xp.empty_like(starts)
         starts[:, 0] = xp.reshape(first, (B, C))
-        if parts > 1:
-            products = xp.empty_like(starts)
-            run(f"{way}_ends", dtype, blocks, (LANES,), *given[:2], products, starts, *sizes)
-            cuda.each("linear.cu", "chain", dtype, B * C, products, starts, alone, B, C, parts)
-        run(way, dtype, blocks, (LANES, PIECES), *given, starts, alone, *outputs, *sizes)
+        run(ends, dtype, blocks, (LANES,), factors, terms, products, starts, *sizes)
+        cuda.each("linear.cu", "chain", dtype, B * C, products, starts, alone, B, C, parts)
+        return starts, alone
 
     h = xp.empty_like(a)
-    scan("forward", (a, b), h0, (h,))
+    starts, alone = starts_of_parts("forward_ends", a, b, h0)
+    run("forward", dtype, blocks, (LANES, PIECES), a, b, starts, alone, h, *sizes)
 
     def backward(dh: Array, dh_last: Array) -> tuple:
         da, db = xp.empty_like(h), xp.empty_like(h)
-        dh = xp.ascontiguousarray(xp.astype(dh, dtype, copy=False))
-        scan("backward", (a, dh, h, h0), dh_last, (da, db))
+        dh, dh_last = (xp.ascontiguousarray(xp.astype(d, dtype, copy=False)) for d in (dh, dh_last))
+        starts, alone = starts_of_parts("backward_ends", a, dh, dh_last)
+        run("backward", dtype, blocks, (LANES, PIECES), a, dh, h, h0, starts, alone, da, db, *sizes)
         dh0 = xp.conj(a[:, 0]) * db[:, 0]
         return da, db, xp.reshape(dh0, start)
 
@@ -49,6 +52,6 @@ def linear(a: Array, b: Array, h0: Array) -> tuple:
 
 def cut(L: int, tiles: int) -> tuple[int, int]:
     """-> parts of L, and steps of each but the last, which may be shorter."""
-    wanted = max(1, min(-(-FULL // tiles), L // SHORTEST))
+    wanted = max(1, min(-(-FULL // tiles), L // SHORTEST)) if tiles < BUSY else 1
     steps = -(-L // wanted)
     return -(-L // steps), steps

@@ -8,8 +8,8 @@
 //
 // Parts run side by side where channels are few: `ends` brings each part's states from 0 to its end, `chain` goes from
 // part to part, and `outputs` begins each part where `chain` says. Back in time: `back_ends`, `chain`, `gradients`.
-// lam^(steps of a part) may overflow where the recurrence doesn't (its state may be 0): then the first thread of the
-// channel, back in time the last, goes through all of L alone.
+// Where lam^(steps of a part) grows it may overflow, or cost digits, where the recurrence doesn't: then the first thread of
+// the channel, back in time the last, goes through all of L alone.
 //
 // lam, c, power (N, D), power = lam^steps.  kept (B, chunks + 1, N, D): the states before each chunk, and the last.
 
@@ -17,22 +17,36 @@
 
 constexpr int Q = 16;
 
+// What one thread works on: a channel d of the sequence `item`, in steps first .. last - 1.
 template <typename T>
 struct Thread {
-    Size d, part, item, first, last;  // steps of this thread
+    Size L, D, N, d, part, item, first, last;
     bool works;
 
-    __device__ Thread(const Complex<T> *power, Size B, Size L, Size D, Size N, Size parts, Size steps, bool back) {
+    __device__ Thread(const Complex<T> *power, Size B, Size L, Size D, Size N, Size parts, Size steps, bool back)
+        : L(L), D(D), N(N) {
         const Size i = blockIdx.x * Size(blockDim.x) + threadIdx.x;
-        d = i % D, part = i / D % parts, item = i / D / parts;
+        d = i % D;
+        part = i / D % parts;
+        item = i / D / parts;
         works = item < B;
-        first = part * steps, last = first + steps < L ? first + steps : L;
-        bool alone = false;
-        for (Size n = 0; works && parts > 1 && n < N; ++n) alone = alone || !is_finite(power[n * D + d]);
-        if (!alone) return;
-        works = part == (back ? parts - 1 : 0);
-        first = 0, last = L;
+        first = part * steps;
+        last = smaller(first + steps, L);
+        if (works && parts > 1 && grows(power)) {
+            works = part == (back ? parts - 1 : 0);
+            first = 0;
+            last = L;
+        }
     }
+
+    __device__ bool grows(const Complex<T> *power) const {
+        for (Size n = 0; n < N; ++n)
+            if (!is_tame(power[n * D + d])) return true;
+        return false;
+    }
+
+    __device__ Size at(Size t) const { return (item * L + t) * D + d; }  // in (B, L, D)
+    __device__ Size state(Size rows, Size row) const { return (item * rows + row) * N * D + d; }  // in (B, rows, N, D)
 };
 
 // Q values of a channel from step t on, 0 behind the end.
@@ -54,10 +68,10 @@ __global__ void ends(const Complex<T> *lam, const Complex<T> *power, const T *u,
                      Size N, Size parts, Size steps) {
     const Thread<T> my(power, B, L, D, N, parts, steps, false);
     if (!my.works || my.last == L) return;  // nobody begins behind L
-    Complex<T> *end = kept + ((my.item * ((L + Q - 1) / Q + 1) + my.last / Q) * N) * D + my.d;
+    Complex<T> *end = kept + my.state((L + Q - 1) / Q + 1, my.last / Q);
     for (Size t = my.first; t < my.last; t += Q) {
         T us[Q];
-        load(us, u + (my.item * L + t) * D + my.d, D, Q);
+        load(us, u + my.at(t), D, Q);
         for (Size n = 0; n < N; ++n) {
             const Complex<T> l = lam[n * D + my.d];
             Complex<T> h = t == my.first ? Complex<T>(0) : end[n * D];
@@ -75,22 +89,22 @@ __global__ void outputs(const Complex<T> *lam, const Complex<T> *c, const Comple
     if (!my.works) return;
     const Size chunks = (L + Q - 1) / Q;
     for (Size t = my.first; t < my.last; t += Q) {
-        const Size offset = (my.item * L + t) * D + my.d, count = my.last - t;
-        Complex<T> *before = kept + (my.item * (chunks + 1) + t / Q) * N * D + my.d, *after = before + N * D;
+        const Size count = my.last - t;
+        Complex<T> *before = kept + my.state(chunks + 1, t / Q), *after = before + N * D;
         const bool keep = t + Q < my.last || my.last == L;  // what stands before the next part is its own
         T us[Q], ys[Q] = {};
-        load(us, u + offset, D, count);
+        load(us, u + my.at(t), D, count);
         for (Size n = 0; n < N; ++n) {
             const Complex<T> l = lam[n * D + my.d], w = c[n * D + my.d];
             Complex<T> h = before[n * D];
 #pragma unroll
             for (int i = 0; i < Q; ++i) {
                 if (i < count) h = l * h + us[i];
-                ys[i] += w.re * h.re - w.im * h.im;
+                ys[i] += w.re * h.re - w.im * h.im;  // behind the end it is not written
             }
             if (keep) after[n * D] = h;
         }
-        store(ys, y + offset, D, count);
+        store(ys, y + my.at(t), D, count);
     }
 }
 
@@ -101,12 +115,12 @@ __global__ void back_ends(const Complex<T> *lam, const Complex<T> *c, const Comp
                           Complex<T> *carry, Size B, Size L, Size D, Size N, Size parts, Size steps) {
     const Thread<T> my(power, B, L, D, N, parts, steps, true);
     if (!my.works || my.first == 0) return;
-    Complex<T> *start = carry + (my.item * parts + my.part - 1) * N * D + my.d;
+    Complex<T> *start = carry + my.state(parts, my.part - 1);
     const Size chunks = (my.last - my.first + Q - 1) / Q;
     for (Size chunk = chunks - 1; chunk >= 0; --chunk) {
         const Size t = my.first + chunk * Q, count = my.last - t;
         T dys[Q];
-        load(dys, dy + (my.item * L + t) * D + my.d, D, count);
+        load(dys, dy + my.at(t), D, count);
         for (Size n = 0; n < N; ++n) {
             const Complex<T> l = conj(lam[n * D + my.d]), w = conj(c[n * D + my.d]);
             Complex<T> g(0);
@@ -127,19 +141,22 @@ __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Comp
                           Complex<T> *dh0, Size B, Size L, Size D, Size N, Size parts, Size steps) {
     const Thread<T> my(power, B, L, D, N, parts, steps, true);
     if (!my.works) return;
-    const Size mine = (my.item * parts + my.part) * N * D + my.d;
+    const Size mine = my.state(parts, my.part);
     const Size chunks = (L + Q - 1) / Q, last = (my.last - 1) / Q;
     for (Size chunk = last; chunk >= my.first / Q; --chunk) {
-        const Size t = chunk * Q, offset = (my.item * L + t) * D + my.d, count = my.last - t;
-        const Complex<T> *before = kept + (my.item * (chunks + 1) + chunk) * N * D + my.d;
+        const Size t = chunk * Q, count = my.last - t;
+        const Complex<T> *before = kept + my.state(chunks + 1, chunk);
         T us[Q], dys[Q], dus[Q] = {};
-        load(us, u + offset, D, count);
-        load(dys, dy + offset, D, count);
+        load(us, u + my.at(t), D, count);
+        load(dys, dy + my.at(t), D, count);
         for (Size n = 0; n < N; ++n) {
             const Complex<T> l = lam[n * D + my.d], w = conj(c[n * D + my.d]);
             const Size at = mine + n * D;
             Complex<T> hs[Q + 1], g = carry[at], dl(0), dw(0);
-            if (chunk < last) dl = dlam[at], dw = dc[at];
+            if (chunk < last) {
+                dl = dlam[at];
+                dw = dc[at];
+            }
             hs[0] = before[n * D];  // hs[i]: the state before step i
 #pragma unroll
             for (int i = 0; i < Q; ++i) hs[i + 1] = l * hs[i] + us[i];
@@ -152,12 +169,14 @@ __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Comp
                 dus[i] += g.re;
                 g = conj(l) * g;
             }
-            carry[at] = g, dlam[at] = dl, dc[at] = dw;
+            carry[at] = g;
+            dlam[at] = dl;
+            dc[at] = dw;
         }
-        store(dus, du + offset, D, count);
+        store(dus, du + my.at(t), D, count);
     }
     if (my.first) return;
-    for (Size n = 0; n < N; ++n) dh0[(my.item * N + n) * D + my.d] = carry[mine + n * D];
+    for (Size n = 0; n < N; ++n) dh0[my.state(1, 0) + n * D] = carry[mine + n * D];
 }
 
 // states (B, rows, N, D), rows between two parts apart, `first` the first one that is right already: x_i += power x_{i-1}.

@@ -24,7 +24,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
 
     def by_modes(z: Array) -> Array:
         """(..., D, N) -> (..., N, D): neighbouring threads have neighbouring channels."""
-        return xp.ascontiguousarray(xp.astype(transpose(z), complex_))
+        return xp.astype(xp.ascontiguousarray(transpose(z)), complex_, copy=False)
 
     lam, weights = by_modes(xp.exp(log_lam)), by_modes(c)
     power = by_modes(xp.exp(log_lam * steps)) if parts > 1 else lam  # of one part there is no next

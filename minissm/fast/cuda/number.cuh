@@ -29,3 +29,15 @@ inline __device__ bool is_finite(float a) { return a - a == 0; }  // inf - inf a
 inline __device__ bool is_finite(double a) { return a - a == 0; }
 template <typename T>
 __device__ bool is_finite(Complex<T> a) { return is_finite(a.re) && is_finite(a.im); }
+
+inline __device__ float size(float a) { return a < 0 ? -a : a; }
+inline __device__ double size(double a) { return a < 0 ? -a : a; }
+template <typename T>
+__device__ T size(Complex<T> a) { return size(a.re) + size(a.im); }
+
+// Whether a product of factors may stand for them. A large one doesn't: multiplied by a state, it overflows, or loses the
+// digits that the terms between the factors would have cancelled. (A nan is not <= anything.)
+template <typename T>
+__device__ bool is_tame(T product) { return size(product) <= 1000; }
+
+inline __device__ Size smaller(Size a, Size b) { return a < b ? a : b; }
