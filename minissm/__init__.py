@@ -20,7 +20,7 @@ from .train import Log, Scores, evaluate, fit
 
 # ssm, attention, selective, lstm, gradcheck are functions; `from minissm.ssm import ...` reaches what else is there
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __all__ = [
     "S6",
     "Attn",
