@@ -49,8 +49,8 @@ def build(file: str, folder: Path, made: list[str], *options: str) -> Path:
 class Shim:
     """Stands in for `launch.function`, on NumPy arrays."""
 
-    def __init__(self, folder: Path, *options: str, only: tuple[str, ...] = tuple(launch.TYPES.values())) -> None:
-        self.made = functools.cache(lambda file: [type_ for type_ in types(file) if type_ in only])
+    def __init__(self, folder: Path, *options: str, made: Callable[[str], list[str]] = types) -> None:
+        self.made = made
         self.library = functools.cache(lambda file: ctypes.CDLL(str(build(file, folder, self.made(file), *options))))
         self.launched: list[str] = []
 

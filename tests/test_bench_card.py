@@ -6,7 +6,7 @@ What is tested is the arithmetic, the words and the files. No figure of it is a 
 import json
 import sys
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,6 +60,7 @@ def fake(monkeypatch):
     monkeypatch.setattr(crossover, "QUICK", {"lengths": (4, 16), "widths": (2, 3), "rounds": Rounds(1, 1, 0.0)})
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(card.shutil, "which", lambda name: None)
+    monkeypatch.setattr(card, "gc", SimpleNamespace(collect=lambda: None))  # of a whole suite's objects it takes long
     return fake_cupy.install(monkeypatch)
 
 
@@ -261,6 +262,7 @@ def test_what_does_not_fit_side_by_side_is_timed_one_after_another(fake, monkeyp
 
 
 def test_a_plain_loop_is_not_run_over_a_million_steps(monkeypatch):
+    monkeypatch.setattr(fast, "PLAIN", False)
     case = workloads.recurrence(1, 9, 2)
     monkeypatch.setattr(methods.ours, "LONGEST", 8)
     assert len(list(methods.ours.recurrence(case))) == 1

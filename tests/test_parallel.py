@@ -94,6 +94,7 @@ def test_a_part_sees_the_errstate_of_its_caller():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where another test has loaded it
 def test_a_child_made_by_fork_has_threads_of_its_own():
     parallel.each(abs, [1, 2])
     child = multiprocessing.get_context("fork").Process(target=parallel.each, args=(abs, [1, 2]))
