@@ -331,7 +331,7 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("kind", ["address", "thread"])
+@pytest.mark.parametrize("kind", ["address", pytest.param("thread", marks=pytest.mark.slow)])
 def test_a_sanitizer_finds_nothing(kind, library, tmp_path):
     """No number outside of its array, no shared number that a thread writes while another reads it.
 
