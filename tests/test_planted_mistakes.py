@@ -1235,13 +1235,6 @@ MISTAKES = [
         "bench",
     ),
     Mistake(
-        "bench: on a card JAX alone is waited for after each step",
-        "lab/bench/peers/jax_.py",
-        'if case.place == "numpy":',
-        "if True:",
-        "bench",
-    ),
-    Mistake(
         "crossover: the ratio is that of the shortest sequences",
         "lab/bench/table.py",
         "both[-1] if both",
