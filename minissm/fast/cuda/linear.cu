@@ -5,9 +5,9 @@
 // their product and what they make of a state 0; with these of the pieces above its own it finds its true first state,
 // and goes through its steps again, in registers. So a and b are read once, and h is written once.
 //
-// Where there are too few channels to fill a card, L is cut into parts, which run side by side: `ends` forms the product
-// and the end of each part from a state 0, `chain` goes from part to part, and the scan begins each part where `chain`
-// says. Then a and b are read twice.
+// Where there are too few channels to fill a card, L is cut into parts, which run side by side: `forward_ends` (back in
+// time `backward_ends`) forms the product and the end of each part from a state 0, `chain` goes from part to part, and
+// the scan begins each part where `chain` says. Then a and b are read twice.
 //
 // A product of factors that grow may overflow, or cost digits, where the recurrence doesn't. A tile with such a product,
 // or end, goes step by step; and where a part has one, the first part's block goes through all of L alone.

@@ -1,5 +1,10 @@
 // h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, with N complex modes in each channel of u (B, L, D), and its
-// backward. T is float or double.
+// backward: with g_{t,n}, what the loss gets from h_{t,n} directly and through all that comes later,
+//
+//     g_t = conj(c) dy_t + conj(lam) g_{t+1}        du_t = Re sum_n g_{t,n}        dh0 = conj(lam) g_1
+//     dc = sum_t dy_t conj(h_t)                     dlam = sum_t g_t conj(h_{t-1})
+//
+// T is float or double.
 //
 // A thread has one channel of one sequence, in one part of L. It goes through its part in chunks of Q steps: the inputs
 // and outputs of a chunk stay in registers while the modes pass one after another, each from its state before the chunk,
