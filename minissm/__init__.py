@@ -14,7 +14,7 @@ from .layers import Fnn
 from .lstm import Lstm, lstm
 from .model import Model
 from .selective import S6, selective, selective_scan
-from .sentence import parse
+from .spec import parse
 from .ssm import Ssm, ssm
 from .train import Log, Scores, evaluate, fit
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import fast
 from .backend import device, namespace
-from .checks import choice, whole
+from .checks import choice, integer
 from .layers import add_positions, linear, linear_init, linear_size
 
 Array = Any
@@ -19,11 +19,11 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
     """o_t = sum_{s <= t} a_ts v_s,  a = attention_weights(q, k)  (Vaswani et al. 2017).
 
     q (B, H, L, P); k, v (B, H, S, P), S >= L: the queries are those of the last L of S places.
-    -> o (B, H, L, P) and `dq, dk, dv = backward(do)`. The weights are B H L S numbers; the second body keeps none.
+    -> o (B, H, L, P) and `dq, dk, dv = backward(do)`. The weights are B H L S numbers; the fast path keeps none.
     """
     _check(q, k, v)
-    if second := fast.body("attention", q, k, v):
-        return second(q, k, v)
+    if fast_path := fast.path("attention", q, k, v):
+        return fast_path(q, k, v)
     xp = namespace(q, k, v)
     scale, a = 1 / math.sqrt(q.shape[3]), attention_weights(q, k)
     o = a @ v
@@ -38,7 +38,7 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
 
 
 def _check(q: Array, k: Array, v: Array) -> None:
-    """Checks at the door: fewer heads, or a longer v, would broadcast or be cut in silence."""
+    """Argument checks: fewer heads, or a longer v, would broadcast or be cut in silence."""
     B, H, L, P = q.shape if q.ndim == 4 else (0, 0, 0, 0)
     S = k.shape[2] if k.ndim == 4 else 0
     if k.shape != (B, H, S, P) or v.shape[:-1] != (B, H, S) or not S >= L > 0 or min(B, H, P, v.shape[3]) < 1:
@@ -142,9 +142,9 @@ class Attn:
     max_len: int = 256
 
     def __post_init__(self) -> None:
-        whole(self, "attn", "heads", least=1)
+        integer(self, "attn", "heads", minimum=1)
         choice(self, "attn", "positions", ("learned", "none"))
-        whole(self, "attn", "max_len", least=1)
+        integer(self, "attn", "max_len", minimum=1)
         if self.positions == "none" and self.max_len != 256:
             raise ValueError("attn: max_len means nothing with positions='none'; leave one of them out")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .gpu import cupy as cupy
 
-PLAIN = os.environ.get("MINISSM_PLAIN", "") not in ("", "0")  # set: no second body (minissm/fast/) is ever chosen
+REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # set: no fast path (minissm/fast/) is ever chosen
 BACKENDS = ("numpy", "cupy")
 _NUMPY_ONLY = frozenset((np.ndarray, type(None)))
 
@@ -46,6 +46,11 @@ def device(array: Any) -> Any:
     return array_api_compat.device(array)
 
 
+def transpose(a: Any) -> Any:
+    """(..., D, E) -> (..., E, D), a view."""
+    return namespace(a).matrix_transpose(a)
+
+
 def fft_of(xp: Any) -> Any:
     """scipy.fft for NumPy (it keeps float32, and is more than twice as fast as numpy.fft), else the library's own."""
     return importlib.import_module("scipy.fft") if is_numpy(xp) else xp.fft
@@ -62,7 +67,7 @@ def complex_dtype(xp: Any, real: Any) -> Any:
 
 
 def one_hot(xp: Any, index: Any, depth: int, dtype: Any) -> Any:
-    """index (...) of whole numbers -> (..., depth): 1 at the index, 0 elsewhere."""
+    """index (...) of integers -> (..., depth): 1 at the index, 0 elsewhere."""
     places = xp.arange(depth, dtype=xp.int64, device=device(index))  # 300 letters don't fit into uint8
     return xp.astype(xp.astype(index, xp.int64)[..., None] == places, dtype)
 
@@ -102,6 +107,6 @@ def check_shapes(who: str, *given: tuple[str, Any, tuple]) -> None:
 
 
 def cotangents(who: str, *given: tuple[str, Any, Any]) -> list:
-    """Checks at the door of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
+    """Argument checks of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
     check_shapes(who, *((name, d, y.shape) for name, d, y in given))
     return [namespace(y, d).zeros_like(y) if d is None else d for _, d, y in given]

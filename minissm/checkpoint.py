@@ -25,7 +25,7 @@ LAYOUT, DIGEST = "layout", "digest"
 
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
-    net.sentence  # noqa: B018  (a block without a word can't be read back, and says so here)
+    net.spec  # noqa: B018  (a block without a word can't be read back, and says so here)
     _template(f"save: {os.fspath(path)}", net, params)
     save_tree(path, {"model": repr(net), "params": params})
 

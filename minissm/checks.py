@@ -1,39 +1,42 @@
-"""Checks of the fields of frozen dataclasses, and their coercion, so that equal settings print alike."""
+"""Argument checks for fields of frozen dataclasses. Each converts its field, so that equal settings print alike."""
 
 import math
 import numbers
 from collections.abc import Iterable
 from typing import Any
 
-LARGEST = 10**15  # of any size: what is beyond can only be a slip
+LARGEST = 10**15  # of any size: a larger one is a slip
 
 
 def _refuse(who: str, name: str, value: Any, expected: str) -> None:
-    given = repr(value)
-    raise ValueError(f"{who}: {name}={given if len(given) <= 60 else given[:57] + '...'}; expected {expected}")
+    text = repr(value)
+    raise ValueError(f"{who}: {name}={text if len(text) <= 60 else text[:57] + '...'}; expected {expected}")
 
 
-def whole_number(who: str, name: str, value: Any, least: int = 1, also: str = "") -> int:
-    """The value as an int (4.0 and NumPy's 4 become 4), if it is whole and >= least; `also`: what else may be."""
+def check_integer(who: str, name: str, value: Any, minimum: int = 1, also: str = "") -> int:
+    """The value as an int, if it is an integer and at least `minimum`. 4.0 and NumPy's 4 become 4.
+
+    also: what else the caller accepts, as the error names it.
+    """
     wrong = isinstance(value, bool) or not isinstance(value, numbers.Real)
     wrong = wrong or not (isinstance(value, numbers.Integral) or math.isfinite(value))
-    if wrong or value != int(value) or int(value) < least:
-        _refuse(who, name, value, f"a whole number, {least} or more{also}")
+    if wrong or value != int(value) or int(value) < minimum:
+        _refuse(who, name, value, f"an integer, {minimum} or more{also}")
     if int(value) > LARGEST:
         _refuse(who, name, value, f"{LARGEST:,} at most")
     return int(value)
 
 
-def whole(owner: Any, who: str, name: str, least: int, optional: bool = False) -> None:
-    """The field is a whole number >= least, or None where that is allowed."""
+def integer(owner: Any, who: str, name: str, minimum: int, optional: bool = False) -> None:
+    """The field is an integer, at least `minimum`, or None where that is allowed."""
     value = getattr(owner, name)
     if value is not None or not optional:
         also = ", or None" if optional else ""
-        object.__setattr__(owner, name, whole_number(who, name, value, least, also))
+        object.__setattr__(owner, name, check_integer(who, name, value, minimum, also))
 
 
 def choice(owner: Any, who: str, name: str, known: Iterable[str]) -> None:
-    """The field is one of the known words."""
+    """The field is one of the known names."""
     value = getattr(owner, name)
     if not isinstance(value, str) or value not in known:
         _refuse(who, name, value, "one of " + ", ".join(known))
@@ -49,7 +52,7 @@ def flag(owner: Any, who: str, name: str) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """Real, and neither nan nor beyond any use."""
+    """Real, not nan, and not larger than LARGEST."""
     return isinstance(value, numbers.Real) and bool(abs(value) <= LARGEST)  # type: ignore[operator]
 
 
@@ -67,7 +70,7 @@ def interval(owner: Any, who: str, name: str) -> None:
     object.__setattr__(owner, name, (low, high))
 
 
-def share(owner: Any, who: str, name: str) -> None:
+def fraction(owner: Any, who: str, name: str) -> None:
     """The field is None or a number from 0 to 1."""
     value = getattr(owner, name)
     if value is None:

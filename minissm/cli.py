@@ -127,13 +127,13 @@ def _add_bench(commands: Any) -> None:
 
 
 def _whole(text: str) -> int:
-    """A whole number, 1 or more."""
+    """A integer, 1 or more."""
     try:
         value = int(text)
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} given; expected a whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} given; expected an integer, 1 or more")
     return value
 
 

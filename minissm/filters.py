@@ -2,7 +2,7 @@
 
 A filter is a frozen dataclass of its options. Called with its parameters it gives one of two kinds of coefficients,
 
-    log_lam, c, backward = filter(p)    dp = backward(dlog_lam, dc)    (D, N) complex, for scan/modes.py
+    log_lam, c, backward = filter(p)    dp = backward(dlog_lam, dc)    (D, N) complex, for scan/diagonal.py
     k, backward = filter(p)             dp = backward(dk)              (D, U + 1) real, for scan/taps.py
 
 and `filter.init(rng, channels)` draws p. `filter.at(place)` fills in the options that were left to the layer's place
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .backend import device, namespace
-from .checks import choice, interval, share, whole
+from .checks import choice, fraction, integer, interval
 
 Array = Any
 
@@ -35,17 +35,17 @@ def between(first: tuple, last: tuple, place: float) -> tuple:
 class S4d:
     """lam = exp(dt a), a = -exp(log_re) + i im: the diagonal state space model S4D  (Gu et al. 2022, arXiv 2206.11893).
 
-    modes: N; with variants lin and inv each stands for a conjugate pair.
+    poles: N; with variants lin and inv each stands for a conjugate pair.
     variant: the initial poles. lin: -1/2 + i pi n; inv: -1/2 + i (M/pi) (M/(2n+1) - 1) with M = 2N; real: -(n+1).
     dt: the steps are drawn log-uniformly from this range (None: from the layer's place, short memories first).
     """
 
-    modes: int = 8
+    poles: int = 8
     variant: str = "lin"
     dt: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        whole(self, "s4d", "modes", least=1)
+        integer(self, "s4d", "poles", minimum=1)
         choice(self, "s4d", "variant", ("lin", "inv", "real"))
         interval(self, "s4d", "dt")
 
@@ -57,7 +57,7 @@ class S4d:
 
     def init(self, rng: np.random.Generator, channels: int) -> dict:
         low, high = self.dt or WIDE
-        N, n = self.modes, np.arange(self.modes)
+        N, n = self.poles, np.arange(self.poles)
         shape = (channels, N)
         p = {"log_dt": rng.uniform(math.log(low), math.log(high), channels)}
         if self.variant == "real":
@@ -67,11 +67,11 @@ class S4d:
         return p | {"c": rng.normal(0, math.sqrt(0.5), (*shape, 2))}
 
     def size(self, channels: int) -> int:
-        return channels * (1 + self.modes * (2 if self.variant == "real" else 4))
+        return channels * (1 + self.poles * (2 if self.variant == "real" else 4))
 
     def state_size(self, channels: int) -> int:
         """Real numbers of memory."""
-        return channels * self.modes * (1 if self.variant == "real" else 2)
+        return channels * self.poles * (1 if self.variant == "real" else 2)
 
 
 def s4d(p: dict) -> tuple:
@@ -111,18 +111,18 @@ class Window:
 
     word: ClassVar[str] = "window"
     window: int | None = None
-    slow: float | None = None
+    moving_sums: float | None = None
 
     def __post_init__(self) -> None:
-        whole(self, self.word, "window", least=1, optional=True)
-        share(self, self.word, "slow")
+        integer(self, self.word, "window", minimum=1, optional=True)
+        fraction(self, self.word, "moving_sums")
 
     def at(self, place: float | None) -> Any:
         """Short windows first, long ones last, where half of the channels begin as sums over the past."""
         if place is None:
             return self
         window = self.window or round(NARROW * (BROAD / NARROW) ** place)
-        return replace(self, window=window, slow=place / 2 if self.slow is None else self.slow)
+        return replace(self, window=window, moving_sums=place / 2 if self.moving_sums is None else self.moving_sums)
 
     def state_size(self, channels: int) -> int:
         """Real numbers of memory."""
@@ -133,7 +133,7 @@ class Window:
 class Trig(Window):
     """k_j = c1 cos(2 pi a1 j / (U+1)) + c2 sin(2 pi a2 j / (U+1)), 0 <= j <= U: the filter of arXiv 2405.19036.
 
-    window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
+    window: U (None: from the layer's place, 3 in the first to 32 in the last).  moving_sums: the share of the channels that
     begin as sums over the window, a ~ U(0, .02 U), where the others begin with a ~ U(0, U/2); c ~ N(0, 1/U).
     (None: 0 in the first layer to .5 in the last.) Without a place both are as in the last.
     """
@@ -146,8 +146,8 @@ class Trig(Window):
     def init(self, rng: np.random.Generator, channels: int) -> dict:
         U = self.window or BROAD
         a, c = rng.uniform(0, U / 2, (channels, 2)), rng.normal(0, 1 / math.sqrt(U), (channels, 2))
-        slow = _spread(channels, 0.5 if self.slow is None else self.slow)
-        a[slow] = rng.uniform(0, 0.02 * U, (slow.sum(), 2))
+        moving_sums = _spread(channels, 0.5 if self.moving_sums is None else self.moving_sums)
+        a[moving_sums] = rng.uniform(0, 0.02 * U, (moving_sums.sum(), 2))
         return {"a": a, "c": c}
 
     def size(self, channels: int) -> int:
@@ -175,7 +175,7 @@ def trig(p: dict, U: int) -> tuple:
 class Fir(Window):
     """k_j = any numbers, 0 <= j <= U: a finite impulse response with free taps.
 
-    window: U (None: from the layer's place, 3 in the first to 32 in the last).  slow: the share of the channels that
+    window: U (None: from the layer's place, 3 in the first to 32 in the last).  moving_sums: the share of the channels that
     begin as 1/sqrt(U) throughout, a sum; the others delay by one step or by none, in turn, plus N(0, .1^2). (None: 0 in
     the first layer to .5 in the last.) Without a place both are as in the last.
     """
@@ -189,10 +189,10 @@ class Fir(Window):
     def init(self, rng: np.random.Generator, channels: int) -> dict:
         U = self.window or BROAD
         k = rng.normal(0, 0.1, (channels, U + 1))
-        slow = _spread(channels, 0.5 if self.slow is None else self.slow)
-        delay = np.cumsum(~slow) % 2  # of the quick channels, in turn 1 and 0
+        moving_sums = _spread(channels, 0.5 if self.moving_sums is None else self.moving_sums)
+        delay = np.cumsum(~moving_sums) % 2  # of the quick channels, in turn 1 and 0
         k[np.arange(channels), delay] += 1
-        k[slow] = 1 / math.sqrt(U)
+        k[moving_sums] = 1 / math.sqrt(U)
         return {"k": k}
 
     def size(self, channels: int) -> int:

@@ -79,7 +79,7 @@ def gradcheck(
 ) -> Report:
     """Check every real or complex leaf of every input of f; GradientError names the leaves that are wrong.
 
-    f(*inputs) -> *outputs, backward. Inputs and outputs are arrays or trees of arrays, on any backend; whole numbers
+    f(*inputs) -> *outputs, backward. Inputs and outputs are arrays or trees of arrays, on any backend; integers
     and None are passed over. names: how the report calls the inputs. Use float64: in float32 only errors above 1 %
     show. Keep away from kinks (relu at 0).
     """
@@ -175,7 +175,7 @@ def _inner(a: Any, b: Any) -> float:
 
 
 def _differs(leaf: Any) -> bool:
-    """Arrays of real or complex numbers have derivatives; whole numbers and None don't."""
+    """Arrays of real or complex numbers have derivatives; integers and None don't."""
     return hasattr(leaf, "dtype") and namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating"))
 
 

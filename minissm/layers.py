@@ -19,7 +19,7 @@ import numpy as np
 
 from . import fast
 from .backend import device, namespace, one_hot
-from .checks import choice, whole
+from .checks import choice, integer
 
 Array = Any
 
@@ -76,8 +76,8 @@ ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu}
 
 def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     """linear, then (activation, linear) for each further p: len(p) - 1 hidden layers.  x (..., D) -> y (..., D)."""
-    if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (second := fast.body("fnn", x)):
-        return second(p, x)
+    if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (fast_path := fast.path("fnn", x)):
+        return fast_path(p, x)
     act = ACTIVATIONS[activation]
     y, back = linear(p[0], x)
     steps = [back]
@@ -145,9 +145,9 @@ def norm_init(norm: str, width: int) -> dict:
 
 
 def embed(p: dict, x: Array) -> tuple:
-    """The rows of w that the tokens name.  x (B, L) whole numbers or (B, L, V) one-hot, w (V, D) -> y (B, L, D).
+    """The rows of w that the tokens name.  x (B, L) integers or (B, L, V) one-hot, w (V, D) -> y (B, L, D).
 
-    dx is None for whole numbers. A table that large vocabularies need (scatter-add) is not in the array API: the
+    dx is None for integers. A table that large vocabularies need (scatter-add) is not in the array API: the
     gradient is the product with the one-hot matrix, B L V numbers.
     """
     xp, w = namespace(x, p["w"]), p["w"]
@@ -177,7 +177,7 @@ def add_positions(w: Array, x: Array, first: int = 0) -> tuple:
 def take_rows(x: Array, rows: Array) -> tuple:
     """y_r = the token rows_r of all B L tokens, counted sequence by sequence.  x (B, L, D), rows (R,) -> y (R, D).
 
-    rows are whole numbers below B L, each greater than the one before.
+    rows are integers below B L, each greater than the one before.
     """
     xp, tokens = namespace(x, rows), flat(x)
     rows = xp.astype(rows, xp.int64)  # 300 tokens can't be counted in uint8
@@ -219,10 +219,10 @@ class Fnn:
     act: str = "gelu"
 
     def __post_init__(self) -> None:
-        whole(self, "fnn", "depth", least=0)
+        integer(self, "fnn", "depth", minimum=0)
         if self.depth > 999:
             raise ValueError(f"fnn: depth={self.depth}; expected 999 at most")
-        whole(self, "fnn", "width", least=1, optional=True)
+        integer(self, "fnn", "width", minimum=1, optional=True)
         choice(self, "fnn", "act", ACTIVATIONS)
         if self.depth == 0 and (self.width is not None or self.act != "gelu"):
             raise ValueError("fnn0: has no hidden layer, so width and act mean nothing; leave them out or use fnn1")

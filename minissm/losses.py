@@ -10,7 +10,7 @@ Array = Any
 def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     """loss = sum_i w_i (log sum_v exp z_iv - z_i,target) / sum_i w_i, over all positions i.
 
-    logits z (B, L, V) real, targets (B, L) whole numbers, weights (B, L) >= 0, not all 0 -> loss (), in nats;
+    logits z (B, L, V) real, targets (B, L) integers, weights (B, L) >= 0, not all 0 -> loss (), in nats;
     `dlogits = backward(dloss)`. Targets where the weight is 0 are ignored (but must lie in 0..V-1).
     """
     xp = namespace(logits, targets, weights)

@@ -17,9 +17,9 @@ import numpy as np
 from . import blocks, layers, states, tree
 from .backend import is_numpy, namespace
 from .backend import like as put_like
-from .checks import choice, flag, whole, whole_number
+from .checks import check_integer, choice, flag, integer
 from .scan import check_mode
-from .sentence import parse, read_call, spell
+from .spec import parse, read_call, spell
 
 Array = Any
 DTYPES = ("float32", "float64")
@@ -29,12 +29,12 @@ DTYPES = ("float32", "float64")
 class Model:
     """`Model("ssm + fnn1", vocab=16)`; y, backward = net(params, x);  dparams, dx = backward(dy).
 
-    blocks: a sentence (see sentence.py) or a tuple of blocks.
+    blocks: a sentence (see spec.py) or a tuple of blocks.
     vocab or inputs: tokens x (B, L) from 0..vocab-1 (or one-hot floats (B, L, vocab)), or real vectors (B, L, inputs).
     outputs: numbers per token of y (B, L, outputs); vocab unless given.
     width: D of the residual stream.  norm: none, rms or layer, before each block and before the readout.
     residual: x + block(x), or block(x) alone.
-    memory: time scales. graded: short in the first of the blocks that have some, long in the last; reversed; equal.
+    timescales: time scales. graded: short in the first of the blocks that have some, long in the last; reversed; equal.
     """
 
     blocks: Any
@@ -45,7 +45,7 @@ class Model:
     width: int = 32
     norm: str = "none"
     residual: bool = True
-    memory: str = "graded"
+    timescales: str = "graded"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -58,29 +58,29 @@ class Model:
         if (self.vocab is None) == (self.inputs is None):
             raise ValueError("Model: give either vocab (tokens come in) or inputs (real vectors come in)")
         for name in ("vocab", "inputs", "outputs"):
-            whole(self, "Model", name, least=1, optional=True)
+            integer(self, "Model", name, minimum=1, optional=True)
         if self.outputs is None:
             if self.vocab is None:
                 raise ValueError("Model: inputs without outputs; say how many numbers a token gets: outputs=...")
             object.__setattr__(self, "outputs", self.vocab)
-        whole(self, "Model", "width", least=1)
+        integer(self, "Model", "width", minimum=1)
         choice(self, "Model", "norm", layers.NORMS)
         flag(self, "Model", "residual")
-        choice(self, "Model", "memory", ("graded", "reversed", "equal"))
+        choice(self, "Model", "timescales", ("graded", "reversed", "equal"))
         choice(self, "Model", "dtype", DTYPES)
         self.size  # noqa: B018  (blocks that don't fit the width say so here)
 
     # ---- what it is called
 
     @property
-    def sentence(self) -> str:
+    def spec(self) -> str:
         """The blocks in their canonical spelling."""
         return spell(self.blocks)
 
     def __repr__(self) -> str:
         """The whole model, as Python that makes it again: what rows and checkpoints store."""
         try:
-            first = f'"{self.sentence}"'
+            first = f'"{self.spec}"'
         except ValueError:  # a block of one's own, without a word
             first = repr(self.blocks)
         defaults = {f.name: f.default for f in fields(self)[1:]} | {"outputs": self.vocab}
@@ -99,13 +99,13 @@ class Model:
 
     @cached_property
     def placed(self) -> tuple:
-        """The blocks with the options filled in that were left to their place (see `memory`)."""
+        """The blocks with the options filled in that were left to their place (see `timescales`)."""
         scaled = [i for i, b in enumerate(self.blocks) if hasattr(getattr(b, "filter", b), "at")]
         placed = list(self.blocks)
         for k, i in enumerate(scaled):
             f = k / max(1, len(scaled) - 1)
-            graded = len(scaled) > 1 and self.memory != "equal"
-            placed[i] = placed[i].at((f if self.memory == "graded" else 1 - f) if graded else None)
+            graded = len(scaled) > 1 and self.timescales != "equal"
+            placed[i] = placed[i].at((f if self.timescales == "graded" else 1 - f) if graded else None)
         return tuple(placed)
 
     # ---- how large it is
@@ -124,7 +124,7 @@ class Model:
         Only attention's memory grows with the length. None: the room that `start` makes for it.
         """
         if length is not None:
-            whole_number("Model.state_size", "length", length, least=0)
+            check_integer("Model.state_size", "length", length, minimum=0)
         return sum(b.state_size(self.width, length) for b in self.placed if blocks.has_memory(b))
 
     # ---- what it computes
@@ -199,8 +199,8 @@ class Model:
 
         length: the tokens that attention makes room for (None: its max_len). A step makes more where that runs out.
         """
-        batch = whole_number("Model.start", "batch", batch)
-        length = None if length is None else whole_number("Model.start", "length", length)
+        batch = check_integer("Model.start", "batch", batch)
+        length = None if length is None else check_integer("Model.start", "length", length)
         self._check_params(params)
         pairs = zip(self.placed, params["blocks"], strict=True)
         return {"position": 0, "blocks": [b.start(p, batch, length) if blocks.has_memory(b) else {} for b, p in pairs]}
@@ -210,7 +210,7 @@ class Model:
         return self.stepper(params)(state, x_t)
 
     def stepper(self, params: dict) -> Callable:
-        """`y_t, state = step(state, x_t)`: x_t (B,) whole numbers or (B, V or D_in) -> y_t (B, outputs).
+        """`y_t, state = step(state, x_t)`: x_t (B,) integers or (B, V or D_in) -> y_t (B, outputs).
 
         What depends on the parameters alone is computed here, once: after a change to them make a new one. The given
         state is used up (its memory may hold the next): go on with the one returned, or keep a copy.
@@ -293,7 +293,7 @@ class Model:
         given = getattr(x_t, "shape", None)
         if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
             got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
-            expected = f"(B,) whole numbers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
+            expected = f"(B,) integers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
             raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
         if state is None:
             raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
@@ -321,4 +321,4 @@ def _check_rows(rows: Array, x: Array) -> None:
     if not fits or (is_numpy(xp) and not (rows[0] >= 0 and rows[-1] < n and (rows[1:] > rows[:-1]).all())):
         values = f" from {rows.min()} to {rows.max()}" if is_numpy(xp) and rows.size else ""
         given = f"rows has shape {tuple(rows.shape)} and dtype {rows.dtype}{values}"
-        raise ValueError(f"Model: {given}; expected ascending whole numbers below B L = {n}, like flatnonzero(weights)")
+        raise ValueError(f"Model: {given}; expected ascending integers below B L = {n}, like flatnonzero(weights)")

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import fast, scan
 from .backend import cotangents, device, namespace
-from .checks import interval, whole
+from .checks import integer, interval
 from .filters import LONG, SHORT, WIDE, between
 from .layers import column_sums, flat, linear_init, linear_size
 
@@ -36,8 +36,8 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     def given(dy: Array, dh_last: Array) -> list:
         return cotangents("s6", ("dy", dy, y), ("dh_last", dh_last, h_last))
 
-    if second := fast.body("selective_scan", u, dt, A, B, C, h0):
-        y, h_last, back = second(u, dt, A, B, C, h0)
+    if fast_path := fast.path("selective_scan", u, dt, A, B, C, h0):
+        y, h_last, back = fast_path(u, dt, A, B, C, h0)
         return y, h_last, lambda dy, dh_last=None: back(*given(dy, dh_last))
     a, v = xp.exp(dt[..., None] * A), dt * u
     h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
@@ -57,7 +57,7 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
 
 
 def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None:
-    """Checks at the door: what has one place too few would broadcast in silence."""
+    """Argument checks: what has one place too few would broadcast in silence."""
     if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2] or min(*u.shape, *A.shape) < 1:
         shapes = f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}"
         raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N), each 1 or more")
@@ -118,21 +118,21 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
 
 @dataclass(frozen=True)
 class S6:
-    """The block `s6`. modes: N, decays for each channel.  expand: E = expand x the model's width.
+    """The block `s6`. d_state: N, decays for each channel.  expand: E = expand x the model's width.
 
-    rank: R, numbers from which a token makes its E steps dt (None: width // 16, but 1 at least).
+    dt_rank: R, numbers from which a token makes its E steps dt (None: width // 16, but 1 at least).
     dt: the steps of a token u = 0 are drawn log-uniformly from this range (None: from the layer's place).
     """
 
-    modes: int = 8
+    d_state: int = 8
     expand: int = 2
-    rank: int | None = None
+    dt_rank: int | None = None
     dt: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        whole(self, "s6", "modes", least=1)
-        whole(self, "s6", "expand", least=1)
-        whole(self, "s6", "rank", least=1, optional=True)
+        integer(self, "s6", "d_state", minimum=1)
+        integer(self, "s6", "expand", minimum=1)
+        integer(self, "s6", "dt_rank", minimum=1, optional=True)
         interval(self, "s6", "dt")
 
     def at(self, place: float | None) -> "S6":
@@ -140,7 +140,7 @@ class S6:
         return self if self.dt or place is None else replace(self, dt=between(SHORT, LONG, place))
 
     def _sizes(self, width: int) -> tuple[int, int, int]:
-        return self.expand * width, self.modes, self.rank or max(1, width // 16)
+        return self.expand * width, self.d_state, self.dt_rank or max(1, width // 16)
 
     def init(self, rng: np.random.Generator, width: int) -> dict:
         """A = -1, ..., -N in every channel, and each step its own dt: memories of 1 / (n dt) tokens."""
@@ -169,7 +169,7 @@ class S6:
         return linear_size(width, E) + 3 * E * N + 2 * E * R + 2 * E + linear_size(E, width)
 
     def state_size(self, width: int, length: int | None) -> int:
-        return self.expand * width * self.modes
+        return self.expand * width * self.d_state
 
     def start(self, p: dict, batch: int, length: int | None) -> Array:
         a = p["filter"]["log_a"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import scan
 from .backend import namespace
-from .checks import whole
+from .checks import integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
 
@@ -76,10 +76,10 @@ class Ssm:
     expand: int = 2
 
     def __post_init__(self) -> None:
-        whole(self, "ssm", "expand", least=1)
+        integer(self, "ssm", "expand", minimum=1)
         complete = all(hasattr(self.filter, name) for name in ("init", "size", "state_size"))
         if isinstance(self.filter, type) or not callable(self.filter) or not complete:
-            raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(modes=8)")
+            raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(poles=8)")
 
     def at(self, place: float | None) -> "Ssm":
         return replace(self, filter=self.filter.at(place)) if hasattr(self.filter, "at") else self

@@ -14,7 +14,7 @@ import numpy as np
 from . import losses, optim, tree
 from .backend import is_numpy, like, namespace, to
 from .checkpoint import load_tree, save_tree
-from .checks import whole_number
+from .checks import check_integer
 from .fast.parallel import threads as limit_threads
 from .model import Model
 from .progress import Progress
@@ -226,7 +226,7 @@ def fit(
     model gain nothing from more, are slower by far where something else wants the cores, and BLAS rounds differently
     with each number of threads.
     """
-    whole = {n: whole_number("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
+    whole = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
     if not 0 < lr < math.inf:
         raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
@@ -273,7 +273,7 @@ def evaluate(
     net: Model, params: dict, task: Task, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
 ) -> Scores:
     """Scores on n fresh sequences, answers chosen by the largest output."""
-    whole_number("evaluate", "n", n)
+    check_integer("evaluate", "n", n)
     _answers(net, task)
     right_tokens = tokens = right_sequences = total_loss = 0.0
     for start in range(0, n, 250):

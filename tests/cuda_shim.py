@@ -69,7 +69,7 @@ class Shim:
 
     @staticmethod
     def _argument(a: object) -> ctypes._SimpleCData:
-        """As CuPy hands it on: an array's address, or a whole number of 64 bits."""
+        """As CuPy hands it on: an array's address, or an integer of 64 bits."""
         if isinstance(a, np.ndarray):
             return ctypes.c_void_p(a.ctypes.data)
         assert type(a) is np.int64, f"{a!r}: CuPy would pass it with another size"

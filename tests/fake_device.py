@@ -56,5 +56,5 @@ def _pack(gradients: Any) -> list:
 
 
 def _cotangent(y: Any) -> Any:
-    """None for the whole numbers of a state."""
+    """None for the integers of a state."""
     return tree.map(lambda a: a if hasattr(a, "dtype") else None, y)

@@ -174,7 +174,7 @@ def test_wrong_requests_are_refused_in_one_sentence(rng):
         Attn(positions="sine")
     with pytest.raises(ValueError, match="attn: max_len means nothing with positions='none'"):
         Attn(positions="none", max_len=3)
-    with pytest.raises(ValueError, match="attn: heads=0; expected a whole number, 1 or more"):
+    with pytest.raises(ValueError, match="attn: heads=0; expected an integer, 1 or more"):
         Attn(heads=0)
 
 

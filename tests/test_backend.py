@@ -23,8 +23,8 @@ def test_scans(f, length, dtype, rng):
 
 @pytest.mark.parametrize("variant", ["lin", "inv", "real"])
 def test_ssm(variant, rng):
-    net = Model(f"ssm(modes=3, variant='{variant}')", vocab=3, width=4, dtype="float64")
-    p, filter_ = net.init(rng)["blocks"][0], S4d(modes=3, variant=variant)
+    net = Model(f"ssm(poles=3, variant='{variant}')", vocab=3, width=4, dtype="float64")
+    p, filter_ = net.init(rng)["blocks"][0], S4d(poles=3, variant=variant)
     agree_there(lambda p, x: ssm(p, x, filter=filter_), p, draw(rng, 2, 7, 4))
 
 

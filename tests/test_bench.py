@@ -340,7 +340,7 @@ def test_ctrl_c_keeps_what_is_done(tiny, monkeypatch, tmp_path, capsys):
         (["--peers", "mxnet"], "bench: unknown peer 'mxnet'; expected one of torch, jax, numba"),
         (["--backend", "tpu"], "bench: backend 'tpu'; expected one of numpy, cupy"),
         (["--backend", "cupy"], "backend 'cupy': CuPy is not installed"),
-        (["--threads", "0"], "'0' given; expected a whole number"),
+        (["--threads", "0"], "'0' given; expected an integer"),
         (["--json", "nowhere/r.json"], "is no folder; make it first"),
         (["--html", "."], "is a folder; give the name of a file"),
         (["--html", "/proc/r.html"], "can't write to /proc ("),

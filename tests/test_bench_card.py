@@ -202,7 +202,7 @@ def test_a_backward_is_timed_alone(monkeypatch):
 def test_a_kernel_is_a_method_where_there_is_one(monkeypatch):
     case = workloads.lti(2, 7, 3, 2)
     assert [m.name for m in methods.methods_of(case, "numpy", [])] == ["auto", "fft"]
-    monkeypatch.setattr(fast, "body", lambda name, *arrays: len if name == "recurrent" else None)
+    monkeypatch.setattr(fast, "path", lambda name, *arrays: len if name == "recurrent" else None)
     assert [name for name, _ in methods.ours.lti(case)] == ["auto", "fft", "chunked"]
 
 
@@ -262,7 +262,7 @@ def test_what_does_not_fit_side_by_side_is_timed_one_after_another(fake, monkeyp
 
 
 def test_a_plain_loop_is_not_run_over_a_million_steps(monkeypatch):
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     case = workloads.recurrence(1, 9, 2)
     monkeypatch.setattr(methods.ours, "LONGEST", 8)
     assert len(list(methods.ours.recurrence(case))) == 1

@@ -91,11 +91,11 @@ def test_the_reference_uses_no_second_body(monkeypatch):
     from minissm import fast
 
     monkeypatch.setattr(fast, "NUMPY", dict.fromkeys(fast.NUMPY, None))
-    before = fast.PLAIN
+    before = fast.REFERENCE
     with workloads.plain():
-        assert fast.PLAIN
-        assert fast.body("chunked", np.zeros(1)) is None
-    assert before is fast.PLAIN
+        assert fast.REFERENCE
+        assert fast.path("chunked", np.zeros(1)) is None
+    assert before is fast.REFERENCE
 
 
 def test_a_training_case_has_rows_without_a_loss():
@@ -149,7 +149,7 @@ def test_the_floor_of_attention_has_all_scores_that_are_seen(L):
 def test_the_floor_of_a_step_is_the_products_of_its_blocks():
     """By hand; two mixers, so that an FNN sees all rows and one sees those alone that have a loss."""
     task, B, L, D, H = copying(2, 5), 5, 10, 6, 2
-    net = model_for("ssm(modes=3) + fnn1 + attn + fnn1(width=7)", task, D)
+    net = model_for("ssm(poles=3) + fnn1 + attn + fnn1(width=7)", task, D)
     case = training.case("a", net, task, B, L)
     R, wanted, E, V = B * L, np.count_nonzero(case.arrays["weights"]), 2 * D, task.vocab
     assert wanted < R
@@ -203,7 +203,7 @@ def test_where_the_recurrence_has_a_kernel_steps_are_timed_with_it_and_with_chun
 
     case = training.case("small", Model("ssm + fnn1", vocab=11, width=4), copying(2, 3), 2, 6)
     assert [m.name for m in training.ours(case)] == ["train.step"]
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     monkeypatch.setitem(fast.NUMPY, "recurrent", kernel)
     default, other = training.ours(case)
     assert (default.name, other.name) == ("train.step", "train.step, chunked")

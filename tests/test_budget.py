@@ -11,7 +11,7 @@ SENTENCES = [
     *MODELS,
     "attn(heads=3)",
     "attn(heads=2) + attn(heads=4)",
-    "ssm(modes=3) + fnn2",
+    "ssm(poles=3) + fnn2",
     "fnn0",
     "ssm + fnn1(width=9)",
 ]
@@ -81,7 +81,7 @@ def test_a_given_width_switches_the_budget_off(task):
     assert nets["ssm + fnn1"] == model_for("ssm + fnn1", task, 6)
 
 
-@pytest.mark.parametrize("sentence", ["ssm", "attn(heads=50)", "ssm(modes=1000000)", "fnn9(width=100)"])
+@pytest.mark.parametrize("sentence", ["ssm", "attn(heads=50)", "ssm(poles=1000000)", "fnn9(width=100)"])
 def test_a_budget_below_the_smallest_model_is_refused(task, sentence):
     with pytest.raises(ValueError, match=r"budget=70; .* give more"):
         at_budget(sentence, task, 70)

@@ -16,12 +16,12 @@ from minissm.checkpoint import load_tree, save_tree, sealed
 
 NETS = [
     Model("ssm", vocab=5, width=3),
-    Model("ssm(modes=3, variant='inv', dt=(0.01, 0.2)) + fnn2(width=7, act='relu')", vocab=5, width=4, norm="rms"),
+    Model("ssm(poles=3, variant='inv', dt=(0.01, 0.2)) + fnn2(width=7, act='relu')", vocab=5, width=4, norm="rms"),
     Model("attn(heads=3, positions='none') + fnn0", vocab=5, outputs=2, width=6, norm="layer", dtype="float64"),
-    Model("attn(max_len=9) + ssm + ssm", inputs=3, outputs=2, width=4, residual=False, memory="reversed"),
+    Model("attn(max_len=9) + ssm + ssm", inputs=3, outputs=2, width=4, residual=False, timescales="reversed"),
     Model("ssm(variant='real', expand=1)", inputs=3, outputs=2, width=4, norm="rms", dtype="float64"),
 ]
-NET = Model("ssm(modes=3) + fnn1", vocab=5, width=3, norm="layer")
+NET = Model("ssm(poles=3) + fnn1", vocab=5, width=3, norm="layer")
 
 
 @pytest.fixture
@@ -228,9 +228,9 @@ def test_pickles_are_refused_and_never_run(saved, name):
         ({"model": [repr(NET)]}, ["holds no minissm model"]),
         ({"model": np.ones(3)}, ["holds no minissm model"]),
         ({"params": None}, ["holds no minissm model"]),
-        ({"model": 'Model("ssm(modes=3) + fnn1", vocab=5, width=3)'}, ["one too many for Model("]),
-        ({"model": 'Model("ssm(modes=3) + fnn1", vocab=6, width=3, norm="layer")'}, ["params.embed.w is"]),
-        ({"model": 'Model("ssm(modes=3)", vocab=5, width=3, norm="layer")'}, ["one too many"]),
+        ({"model": 'Model("ssm(poles=3) + fnn1", vocab=5, width=3)'}, ["one too many for Model("]),
+        ({"model": 'Model("ssm(poles=3) + fnn1", vocab=6, width=3, norm="layer")'}, ["params.embed.w is"]),
+        ({"model": 'Model("ssm(poles=3)", vocab=5, width=3, norm="layer")'}, ["one too many"]),
         ({"model": 'Model("ssm", vocab=5, width=1000000000000000)'}, []),
         ({"model": 'Model("fnn9(width=100000)", vocab=5, width=3)'}, [" parameters, ", " given"]),
         ({"model": 'Model("gru", vocab=5)'}, ["holds no model", "unknown block 'gru'"]),
@@ -266,7 +266,7 @@ def test_what_does_not_belong_together_is_refused(saved, changes, words):
         "Model(__import__('os').mkdir('evil'), vocab=5)",
         "Model('ssm', vocab=__import__('os').mkdir('evil') or 5)",
         "[__import__('os').mkdir('evil') for _ in 'a']",
-        "Model(\"ssm(modes=__import__('os').mkdir('evil'))\", vocab=5)",
+        "Model(\"ssm(poles=__import__('os').mkdir('evil'))\", vocab=5)",
     ],
 )
 def test_the_model_is_parsed_and_never_evaluated(saved, text, tmp_path, monkeypatch):
@@ -325,7 +325,7 @@ def test_a_failed_save_leaves_the_old_file(saved, tmp_path, rng, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "other", [NETS[0], Model("ssm(modes=3) + fnn1", vocab=5, width=3, norm="layer", dtype="float64")]
+    "other", [NETS[0], Model("ssm(poles=3) + fnn1", vocab=5, width=3, norm="layer", dtype="float64")]
 )
 def test_parameters_of_another_model_are_not_saved(tmp_path, rng, other):
     """load would refuse them, when it is too late."""

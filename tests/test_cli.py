@@ -90,20 +90,20 @@ for sentence, words in {
     ";": "the sentence is empty",
     "ssm; ;fnn1": "the sentence is empty",
     "ssm;fnn1;ssm": "the model 'ssm' is given twice",
-    "ssm; ssm(modes=8)": "the model 'ssm' is given twice",
+    "ssm; ssm(poles=8)": "the model 'ssm' is given twice",
     "gru": "unknown block 'gru' in 'gru'; expected one of ssm, trig, fir",
     "fnn": "unknown block 'fnn'",
     "fnn\u0661": "unknown block",
     "fnn1(depth=2)": "unknown option 'depth'; expected one of width, act",
     "ssm(colour=3)": "unknown option 'colour'; expected one of ",
-    "ssm(modes=0)": "modes=0; expected a whole number, 1 or more",
-    "ssm(modes=1e999)": "modes=inf; expected a whole number",
-    f"ssm(modes=1{'0' * 400})": "minissm ",
-    "ssm(modes='many')": "modes='many'; expected a whole number",
+    "ssm(poles=0)": "poles=0; expected an integer, 1 or more",
+    "ssm(poles=1e999)": "poles=inf; expected an integer",
+    f"ssm(poles=1{'0' * 400})": "minissm ",
+    "ssm(poles='many')": "poles='many'; expected an integer",
     "ssm(dt=(1, 0.1))": "expected 0 < low <= high",
     "ssm(filter='fir2')": "filter='fir2'; expected one of ",
     "ssm(filter=[])": "filter=[]; expected one of ",
-    "attn(heads=0)": "heads=0; expected a whole number",
+    "attn(heads=0)": "heads=0; expected an integer",
     "attn(max_len=3)": "a sequence of L=25, but positions for 3",
     "ssm(": "can't read 'ssm('; expected a call like",
     "ssm)": "can't read 'ssm)'",
@@ -111,21 +111,21 @@ for sentence, words in {
     "ssm fnn1": "can't read 'ssm fnn1'",
     "ssm * 2": "can't read 'ssm * 2'",
     "ssm(16)": "a value without a name",
-    "ssm(modes=1, modes=2)": "given twice",
-    "ssm(modes=n)": "is not a plain value",
-    "ssm(modes=2**99**99)": "is not a plain value",
+    "ssm(poles=1, poles=2)": "given twice",
+    "ssm(poles=n)": "is not a plain value",
+    "ssm(poles=2**99**99)": "is not a plain value",
     "ssm(variant='\\d')": "can't read",
     "__import__('os').mkdir('evil')": "can't read",
-    "ssm(modes=__import__('os').mkdir('evil'))": "is not a plain value",
+    "ssm(poles=__import__('os').mkdir('evil'))": "is not a plain value",
     "().__class__": "can't read",
     "lambda: ssm": "can't read",
     "ssm\0": "can't read",
     "s" * 100_000: "unknown block 'sss",
-    "ssm(modes=" + "9" * 100_000 + ")": "can't read",
+    "ssm(poles=" + "9" * 100_000 + ")": "can't read",
     "(" * 100_000: "can't read",
     "ssm(dt=" + "(" * 150 + ")" * 150 + ")": "dt=();",
     " + ".join(["ssm"] * 5000): "minissm ",
-    "ssm(modes=" + "-" * 5000 + "1)": "minissm ",
+    "ssm(poles=" + "-" * 5000 + "1)": "minissm ",
 }.items():
     BAD[f"models {sentence[:40]!r} {len(sentence)}"] = (["run", "copying", f"--models={sentence}"], words)
 
@@ -370,7 +370,7 @@ def test_other_settings_than_the_run_was_begun_with_are_refused(done, arguments,
 
 def test_the_same_settings_may_be_given_again(done, tmp_path, capsys):
     folder = shutil.copytree(done[0], tmp_path / "out")
-    same = ["--models", "ssm(modes=8);attn+fnn1", "--seeds", "2", "--steps", "4", "--lr", "0.01,1e-3", "--mode", "fft"]
+    same = ["--models", "ssm(poles=8);attn+fnn1", "--seeds", "2", "--steps", "4", "--lr", "0.01,1e-3", "--mode", "fft"]
     assert command("run", "recall", "--resume", str(folder), *same) == 0
     assert capsys.readouterr().err == ""
 
@@ -588,7 +588,7 @@ def test_a_sentence_however_long_is_refused_by_a_short_one():
         "s" * 100_000,
         "(" * 100_000,
         "ssm(" * 5000,
-        "ssm(" + "modes=1, " * 5000 + ")",
+        "ssm(" + "poles=1, " * 5000 + ")",
         "+".join("s" * 5000),
     ):
         with pytest.raises(ValueError, match=r"^Model: .*; ") as caught:

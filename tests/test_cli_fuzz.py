@@ -22,7 +22,7 @@ from minissm.progress import Progress
 LISTS, SEEDS = 200, 10
 
 TASKS = ["copying", "recall"]
-SENTENCES = ["ssm", "fnn1", "attn", "ssm + fnn1", "ssm(modes=2)+fnn0", "attn(heads=1)", "(ssm + fnn2(act='relu'))"]
+SENTENCES = ["ssm", "fnn1", "attn", "ssm + fnn1", "ssm(poles=2)+fnn0", "attn(heads=1)", "(ssm + fnn2(act='relu'))"]
 VALUES = {
     "--profile": ["quick", "full"],
     "--models": [*SENTENCES, "ssm;fnn1", "attn ; ssm(variant='inv')"],
@@ -110,15 +110,15 @@ BAD = [
         "+ ssm",
         "ssm(",
         "ssm)",
-        "ssm(modes=",
-        "ssm(modes=)",
-        "ssm(modes=2",
-        "ssm(modes='",
+        "ssm(poles=",
+        "ssm(poles=)",
+        "ssm(poles=2",
+        "ssm(poles='",
         "ssm + + fnn1",
         "; ;",
     ),
-    *("fnn", "fnn-1", "fnn1.5", "fnn1(depth=2)", "fnn\u0661", "lstm", "ssm;ssm", "ssm(modes=2)(3)", "ssm.x", "ssm[0]"),
-    *("ssm(modes=-1)", "ssm(modes=nan)", "ssm(modes=1e999)", "ssm(dt=(1,))", "ssm(dt='ab')", "ssm(**{})", "ssm(*[])"),
+    *("fnn", "fnn-1", "fnn1.5", "fnn1(depth=2)", "fnn\u0661", "lstm", "ssm;ssm", "ssm(poles=2)(3)", "ssm.x", "ssm[0]"),
+    *("ssm(poles=-1)", "ssm(poles=nan)", "ssm(poles=1e999)", "ssm(dt=(1,))", "ssm(dt='ab')", "ssm(**{})", "ssm(*[])"),
     *("attn(heads=5)", "attn(max_len=1)", "ssm(filter=3)", "ssm(expand=0)", "f'{x}'", "lambda: 0", "b'ssm'", "1 + 1"),
     *("notes.txt", "notes.txt/below", "old", ".", "..", "nowhere/../..", "/dev/null", "/dev/null/x", "a" * 300, "~"),
     *("caf\u00e9", "\u2603", "\U0001f600", "\u202e", "\ufeff", "e\u0301", "\u00a0", "\u2028", "ｓｓｍ", "--ｓeeds"),

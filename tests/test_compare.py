@@ -49,12 +49,12 @@ def folder(tmp_path):
         ({"task": "walking"}, "unknown task 'walking'; expected one of copying, recall"),
         ({"models": ()}, "at least one model"),
         ({"models": ("",)}, "the sentence is empty"),
-        ({"models": ("ssm", "ssm(modes=8)")}, "the model 'ssm' is given twice"),
-        ({"seeds": 0}, "seeds=0; expected a whole number, 1 or more"),
-        ({"seeds": "3"}, "seeds='3'; expected a whole number, 1 or more"),
-        ({"steps": 1.5}, "steps=1.5; expected a whole number, 1 or more"),
-        ({"budget": -1}, "budget=-1; expected a whole number, 1 or more"),
-        ({"width": 0}, "width=0; expected a whole number, 1 or more, or None"),
+        ({"models": ("ssm", "ssm(poles=8)")}, "the model 'ssm' is given twice"),
+        ({"seeds": 0}, "seeds=0; expected an integer, 1 or more"),
+        ({"seeds": "3"}, "seeds='3'; expected an integer, 1 or more"),
+        ({"steps": 1.5}, "steps=1.5; expected an integer, 1 or more"),
+        ({"budget": -1}, "budget=-1; expected an integer, 1 or more"),
+        ({"width": 0}, "width=0; expected an integer, 1 or more, or None"),
         ({"lrs": ()}, "at least one model and one learning rate"),
         ({"lrs": (0.1, 0)}, "lr=0.1, 0; expected different numbers above 0"),
         ({"lrs": (float("nan"),)}, "lr=nan; expected different numbers above 0"),
@@ -71,16 +71,16 @@ def test_what_cannot_be_compared_is_refused(given, words):
 
 
 def test_settings_are_coerced_so_that_they_can_be_written(folder):
-    config = Config("copying", ("ssm(modes=4.0)",), np.int64(1), 2.0, (np.float32(0.5),), np.int32(600))
-    assert (config.models, config.seeds, config.steps, config.lrs) == (("ssm(modes=4)",), 1, 2, (0.5,))
+    config = Config("copying", ("ssm(poles=4.0)",), np.int64(1), 2.0, (np.float32(0.5),), np.int32(600))
+    assert (config.models, config.seeds, config.steps, config.lrs) == (("ssm(poles=4)",), 1, 2, (0.5,))
     run(config, folder)
     assert lines(folder / "results.jsonl")[0]["lr"] == 0.5
     assert json.loads((folder / "run.json").read_text())["budget"] == 600
 
 
 def test_weights_of_different_runs_have_different_names_that_fit_into_a_folder():
-    long = " + ".join(["ssm(modes=3, dt=(0.01, 0.1))"] * 30)
-    models = ["ssm", "ssm + fnn1", "ssm(modes=1)", "ssm(modes=11)", long, long + " + ssm", long + " + fnn1"]
+    long = " + ".join(["ssm(poles=3, dt=(0.01, 0.1))"] * 30)
+    models = ["ssm", "ssm + fnn1", "ssm(poles=1)", "ssm(poles=11)", long, long + " + ssm", long + " + fnn1"]
     names = [
         Job("copying", m, "", s, lr, 1, "auto", "numpy").name
         for m in models
@@ -93,10 +93,10 @@ def test_weights_of_different_runs_have_different_names_that_fit_into_a_folder()
 
 
 def test_a_long_sentence_is_run(folder):
-    config = Config("copying", (" + ".join(["ssm(modes=1, dt=(0.01, 0.1))"] * 12),), 1, 1, width=1)
+    config = Config("copying", (" + ".join(["ssm(poles=1, dt=(0.01, 0.1))"] * 12),), 1, 1, width=1)
     _, [row], _ = run(config, folder)
     assert row["model"] == config.models[0]
-    assert load(folder / row["weights"])[0].sentence == config.models[0]
+    assert load(folder / row["weights"])[0].spec == config.models[0]
 
 
 # ---- what comes out

@@ -26,7 +26,7 @@ def test_a_point_a_method_and_length_with_what_the_reader_needs():
 
 def test_both_places_in_one_run_and_the_kernel_where_there_is_one(monkeypatch):
     fake_cupy.install(monkeypatch)
-    before = fast.body
+    before = fast.path
 
     def body(name, *arrays):
         return kernel if name == "recurrent" else before(name, *arrays)
@@ -44,12 +44,12 @@ def test_the_plain_loop_is_plain_and_the_kernel_is_not(monkeypatch):
     seen = []
 
     def recurrent(log_lam, c, u):
-        seen.append(fast.PLAIN)
+        seen.append(fast.REFERENCE)
         return u, None, lambda dy: (dy, dy, dy)
 
     monkeypatch.setitem(crossover.scan.MODES, "recurrent", recurrent)
     monkeypatch.setattr(crossover.fast, "body", lambda name, *arrays: len)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     runs = dict(crossover._runs(crossover.lti(1, 4, 2, 2), "numpy"))
     runs["plain loop"]()
     runs["kernel"]()

@@ -1,4 +1,4 @@
-"""The kernels of minissm/fast/cuda without a GPU: built by g++ they compute what the plain bodies compute, and a CUDA
+"""The kernels of minissm/fast/cuda without a GPU: built by g++ they compute what the reference bodies compute, and a CUDA
 compiler takes them. Neither is a pass on a GPU: that is tests/test_gpu.py.
 """
 
@@ -40,7 +40,7 @@ def shim(library, monkeypatch):
     """Launches go to the processor, and NumPy arrays to the kernels."""
     library.launched.clear()
     monkeypatch.setattr(launch, "function", library.function)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     monkeypatch.setattr(fast, "NUMPY", fast.CUPY)
     return library
 
@@ -57,7 +57,7 @@ def close(ours, plain, dtype):
 
 def plainly(monkeypatch, f, *inputs):
     with monkeypatch.context() as patch:
-        patch.setattr(fast, "PLAIN", True)
+        patch.setattr(fast, "REFERENCE", True)
         return f(*inputs)
 
 
@@ -163,7 +163,7 @@ def test_the_scan_of_modes_agrees(B, L, D, N, dtype, shim, rng, monkeypatch):
 
 @pytest.mark.parametrize("shortest", [1, 32])
 def test_the_scan_of_modes_agrees_in_any_number_of_parts(shortest, shim, rng, monkeypatch):
-    monkeypatch.setattr(cuda.modes, "SHORTEST", shortest)
+    monkeypatch.setattr(cuda.diagonal, "SHORTEST", shortest)
     for L in (33, 64, 101):
         problem = modes_problem(rng, 2, L, 3, 2, np.float64)
         close(modes_results(*problem), plainly(monkeypatch, modes_results, *problem), np.float64)
@@ -172,7 +172,7 @@ def test_the_scan_of_modes_agrees_in_any_number_of_parts(shortest, shim, rng, mo
 
 def test_powers_of_a_part_may_overflow_where_the_recurrence_does_not(shim, rng, monkeypatch):
     """A mode that grows, in a channel without inputs and gradients; the channel beside it is as any other."""
-    monkeypatch.setattr(cuda.modes, "SHORTEST", 16)
+    monkeypatch.setattr(cuda.diagonal, "SHORTEST", 16)
     log_lam, c, u, h0, dy, dh = modes_problem(rng, 2, 70, 3, 2, np.float64)
     log_lam[1, 0] = 60 + 1j
     u[:, :60, 1], dy[:, 10:, 1], dh[:, 1], h0[:, 1] = 0, 0, 0, 0
@@ -200,7 +200,7 @@ def test_steps_agree_and_states_from_elsewhere_are_only_read(dtype, shim, rng, m
 
 
 def test_gradients_of_the_kernels_are_right(shim, rng, monkeypatch):
-    monkeypatch.setattr(cuda.modes, "SHORTEST", 16)
+    monkeypatch.setattr(cuda.diagonal, "SHORTEST", 16)
     monkeypatch.setattr(cuda.linear, "SHORTEST", 10)
     log_lam, c, u, h0, *_ = modes_problem(rng, 2, 37, 3, 2, np.float64)
     assert gradcheck(scan.recurrent, log_lam, c, u, h0).ok
@@ -227,7 +227,7 @@ def test_inputs_are_only_read_and_a_backward_may_be_called_twice(shim, rng):
 
 def test_a_whole_training_step_takes_the_kernels_and_the_plain_way_to_the_same_weights(shim, rng, monkeypatch):
     task = copying(2, 5)
-    net = Model("ssm(modes=3) + fnn1 + s6(modes=2)", vocab=task.vocab, width=6, dtype="float64")
+    net = Model("ssm(poles=3) + fnn1 + s6(d_state=2)", vocab=task.vocab, width=6, dtype="float64")
     params, batch = net.init(rng), task.batch(rng, 3)
     ours, _, loss = step(net, params, batch, None, 0.1, mode="recurrent")
     assert set(shim.launched) == {"forward", "backward", "outputs", "gradients"}
@@ -237,14 +237,14 @@ def test_a_whole_training_step_takes_the_kernels_and_the_plain_way_to_the_same_w
 
 
 def test_arrays_of_cupy_are_given_to_the_kernels(monkeypatch):
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     monkeypatch.setattr(fast, "namespace", lambda *arrays: ModuleType("array_api_compat.cupy"))
-    assert fast.body("linear", None) is cuda.linear.linear
-    assert fast.body("recurrent", None) is cuda.modes.recurrent
-    assert fast.body("stepper", None) is cuda.step.stepper
-    assert fast.body("chunked", None) is None
-    monkeypatch.setattr(fast, "PLAIN", True)
-    assert fast.body("linear", None) is None
+    assert fast.path("linear", None) is cuda.linear.linear
+    assert fast.path("recurrent", None) is cuda.diagonal.recurrent
+    assert fast.path("stepper", None) is cuda.step.stepper
+    assert fast.path("chunked", None) is None
+    monkeypatch.setattr(fast, "REFERENCE", True)
+    assert fast.path("linear", None) is None
 
 
 def test_cupy_compiles_a_file_once_for_all_kernels_of_a_type(monkeypatch):
@@ -288,10 +288,10 @@ def test_a_dtype_without_a_kernel_is_refused(shim):
 
 
 def test_the_sizes_in_the_kernels_are_those_that_the_launches_count_on():
-    linear, modes = launch.source("linear.cu"), launch.source("modes.cu")
+    linear, modes = launch.source("linear.cu"), launch.source("diagonal.cu")
     for name in ("LANES", "PIECES"):
         assert f"constexpr int {name} = {getattr(cuda.linear, name)};" in linear
-    assert f"constexpr int Q = {cuda.modes.Q};" in modes
+    assert f"constexpr int Q = {cuda.diagonal.Q};" in modes
 
 
 def test_every_kernel_is_in_the_package():
@@ -315,9 +315,9 @@ from tests.cuda_shim import Shim
 from tests.test_cuda import linear_problem, linear_results, modes_problem, modes_results
 one = lambda file: ["Complex<float>" if file == "linear.cu" else "float"]
 launch.function = Shim(Path(sys.argv[1]), f"-fsanitize={sys.argv[2]}", made=one).function
-fast.NUMPY, fast.PLAIN, rng = fast.CUPY, False, np.random.default_rng(0)
+fast.NUMPY, fast.REFERENCE, rng = fast.CUPY, False, np.random.default_rng(0)
 for shortest in (256, 16):
-    cuda.linear.SHORTEST = cuda.modes.SHORTEST = shortest
+    cuda.linear.SHORTEST = cuda.diagonal.SHORTEST = shortest
     for B, L, C, N in ((1, 67, 33, 2), (2, 7, 3, 5))[: 2 if sys.argv[2] == "address" else 1]:
         linear_results(*linear_problem(rng, (B, L, C), np.complex64))
         if sys.argv[2] == "address":  # the threads of the other kernels don't meet

@@ -32,15 +32,15 @@ from minissm import (
 from minissm.cli import main
 from minissm.lab import compare
 from minissm.selective import softplus
-from minissm.sentence import FILTER_WORDS, WORDS
+from minissm.spec import FILTER_WORDS, WORDS
 
 from .fake_device import DEVICE, agree_there, here, is_there, same, strict, there
 from .oracles import draw
 
 # each word, with each option that changes what is computed
 SENTENCES = (
-    *("ssm(modes=3)", "ssm(modes=3, variant='inv', expand=1)", "ssm(modes=2, variant='real')"),
-    *("trig(window=3)", "fir(window=2)", "s6(modes=3)", "lstm"),
+    *("ssm(poles=3)", "ssm(poles=3, variant='inv', expand=1)", "ssm(poles=2, variant='real')"),
+    *("trig(window=3)", "fir(window=2)", "s6(d_state=3)", "lstm"),
     *("attn(max_len=20)", "attn(heads=1, positions='none')"),
     *("fnn0", "fnn1", "fnn2(width=5, act='relu')"),
 )
@@ -126,7 +126,7 @@ def test_init_and_start_where_the_given_array_lives(sentence, rng):
 
 
 def test_vectors_for_tokens(rng):
-    net, params = setting("ssm(modes=3) + fnn1", rng, vocab=None, inputs=3, outputs=2)
+    net, params = setting("ssm(poles=3) + fnn1", rng, vocab=None, inputs=3, outputs=2)
     agree_there(net, params, draw(rng, 2, 7, 3))
 
 
@@ -182,7 +182,7 @@ def test_what_has_no_gradient(rng):
 
 
 def test_update_rules(rng, never_read):
-    _, params = setting("ssm(modes=3) + fnn1", rng)
+    _, params = setting("ssm(poles=3) + fnn1", rng)
     grads = tree.map(lambda a: draw(rng, *a.shape), params)
     same(optim.sgd(there(params), there(grads), 0.1), optim.sgd(params, grads, 0.1))
     for limit in (0.5, 1e9, float("inf")):
@@ -196,7 +196,7 @@ def test_update_rules(rng, never_read):
 
 
 def test_gradients_are_checked_there(rng):
-    net, params = setting("ssm(modes=3) + fnn1", rng)
+    net, params = setting("ssm(poles=3) + fnn1", rng)
     x = np.eye(TASK.vocab)[rng.integers(0, TASK.vocab, (2, 5))]
     assert gradcheck(net, there(params), there(x), directions=1).ok
 
@@ -221,12 +221,12 @@ def host(monkeypatch):
 
 def training(params, steps=30, **options):
     options = {"batch": 4, "looks": 2, "progress": False} | options
-    net, _ = setting("ssm(modes=3) + fnn1", np.random.default_rng(0))
+    net, _ = setting("ssm(poles=3) + fnn1", np.random.default_rng(0))
     return fit(net, params, TASK, steps, np.random.default_rng(1), **options)
 
 
 def drawn():
-    return setting("ssm(modes=3) + fnn1", np.random.default_rng(0))[1]
+    return setting("ssm(poles=3) + fnn1", np.random.default_rng(0))[1]
 
 
 def test_a_training_there_is_that_of_numpy(host, never_read):
@@ -279,7 +279,7 @@ def test_a_training_goes_on_on_another_backend(host, tmp_path, order):
 
 
 def test_models_and_states_from_there_are_saved_and_come_back_on_numpy(host, tmp_path):
-    net, params = setting("ssm(modes=3) + attn(max_len=20)", np.random.default_rng(0), dtype="float32")
+    net, params = setting("ssm(poles=3) + attn(max_len=20)", np.random.default_rng(0), dtype="float32")
     save(tmp_path / "net.npz", net, there(params))
     found, loaded = load(tmp_path / "net.npz")
     assert found == net

@@ -1,4 +1,4 @@
-"""Where a second body is chosen, and where not. The bodies themselves: test_fast_*.py."""
+"""Where a fast path is chosen, and where not. The bodies themselves: test_fast_*.py."""
 
 import importlib
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minissm import fast, gradcheck, layers, tree
-from minissm.backend import PLAIN
+from minissm.backend import REFERENCE
 from minissm.fast import chunked, fnn
 
 from .oracles import draw
@@ -14,18 +14,18 @@ from .oracles import draw
 
 def test_the_switch_turns_second_bodies_off(monkeypatch):
     u = np.zeros((1, 2, 3))
-    assert (fast.body("chunked", u) is None) == PLAIN
-    monkeypatch.setattr(fast, "PLAIN", True)
-    assert fast.body("chunked", u) is None
-    monkeypatch.setattr(fast, "PLAIN", False)
-    assert fast.body("chunked", u) is chunked.chunked
-    assert fast.body("no such body", u) is None
+    assert (fast.path("chunked", u) is None) == REFERENCE
+    monkeypatch.setattr(fast, "REFERENCE", True)
+    assert fast.path("chunked", u) is None
+    monkeypatch.setattr(fast, "REFERENCE", False)
+    assert fast.path("chunked", u) is chunked.chunked
+    assert fast.path("no such body", u) is None
 
 
 def test_other_arrays_get_the_plain_body(monkeypatch):
     strict = importlib.import_module("array_api_strict")
-    monkeypatch.setattr(fast, "PLAIN", False)
-    assert fast.body("chunked", strict.zeros((1, 2, 3))) is None
+    monkeypatch.setattr(fast, "REFERENCE", False)
+    assert fast.path("chunked", strict.zeros((1, 2, 3))) is None
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -40,7 +40,7 @@ def test_fnn_agrees_with_the_plain_body(shape, depth, dtype, rng, monkeypatch):
     y, back = fnn.fnn(p, x)
     if dtype == np.float64:
         gradcheck(fnn.fnn, p, x)
-    monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
+    monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
     y_plain, back_plain = layers.fnn(p, x)
     tolerance = 1e-5 if dtype == np.float32 else 1e-13
     ours, plain, again = (tree.leaves(t) for t in ((y, back(dy)), (y_plain, back_plain(dy)), (y, back(dy))))

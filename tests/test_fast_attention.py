@@ -1,4 +1,4 @@
-"""The second body of attention against the plain one, in both of its ways: all heads at once, and tile by tile."""
+"""The fast path of attention against the reference, in both of its ways: all heads at once, and tile by tile."""
 
 import tracemalloc
 
@@ -32,7 +32,7 @@ def inputs(rng, length, places, dtype=np.float64):
 
 def plain(monkeypatch, q, k, v, do):
     with monkeypatch.context() as patch:
-        patch.setattr(fast, "PLAIN", True)
+        patch.setattr(fast, "REFERENCE", True)
         o, backward = attention(q, k, v)
         return o, *backward(do)
 
@@ -118,7 +118,7 @@ def test_joining_the_heads_copies_nothing(way, rng):
 
 def test_attention_chooses_it(rng, monkeypatch):
     """A head of at most AT_ONCE scores goes with the others, and so does one query; the rest goes in tiles."""
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     monkeypatch.setattr(body, "AT_ONCE", 7 * 8)
     calls = []
     for way in WAYS:

@@ -1,4 +1,4 @@
-"""scan.linear's second body: it agrees with the plain one on both of its ways and across the borders between them."""
+"""scan.linear's fast path: it agrees with the reference on both of its ways and across the borders between them."""
 
 import numpy as np
 import pytest
@@ -21,10 +21,10 @@ def problem(rng, shape, dtype):
 
 
 def both(monkeypatch, f):
-    """f() with second bodies and without."""
+    """f() with fast paths and without."""
     results = []
     for plain in (False, True):
-        monkeypatch.setattr(fast, "PLAIN", plain)
+        monkeypatch.setattr(fast, "REFERENCE", plain)
         results.append(f())
     return results
 
@@ -73,7 +73,7 @@ def test_the_bodies_agree_across_the_border_between_wide_and_narrow(length, batc
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
 def test_gradients_match_differences(dtype, wide, rng, monkeypatch):
     small(monkeypatch, wide)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     a, b, h0, *_ = problem(rng, (2, 23, 5), dtype)
     gradcheck(scan.linear, a, b, h0, names=("a", "b", "h0"))
     gradcheck(scan.linear, a, b, None, names=("a", "b", "h0"))
@@ -81,7 +81,7 @@ def test_gradients_match_differences(dtype, wide, rng, monkeypatch):
 
 def test_arguments_stay_unwritten_and_backward_may_be_called_again(rng, monkeypatch):
     small(monkeypatch)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     given = problem(rng, (2, 40, 3), np.complex64)
     for x in given:
         x.flags.writeable = False
@@ -103,7 +103,7 @@ def test_arrays_that_are_views_are_as_good(rng, monkeypatch):
         h, last, back = scan.linear(a, b, h0)
         return h, last, *back(dh, dh_last)
 
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     assert_close(run(*views), run(a, b, h0, dh, dh_last), 1e-13)
 
 

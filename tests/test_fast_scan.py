@@ -1,12 +1,12 @@
-"""The second bodies of the scans: the plain ones' numbers, right gradients, whatever the pieces and the threads."""
+"""The fast paths of the scans: the reference bodies' numbers, right gradients, whatever the pieces and the threads."""
 
 import numpy as np
 import pytest
 
 from minissm import fast, gradcheck, scan
 from minissm.fast import chunk, chunked, fft, layout, levels, parallel, taps
-from minissm.kernels import kernel
 from minissm.scan import taps as plain_taps
+from minissm.scan.matrices import kernel
 
 from .oracles import draw
 
@@ -70,7 +70,7 @@ def test_modes_agree_with_the_plain_body(
 ):
     log_lam, c, u, h0 = modes_problem(rng, batch, length, dtype, given)
     ours = the_body(mode, chunk_)(log_lam, c, turned(u) if channels_first else u, h0)
-    monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
+    monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
     options = {"chunk": chunk_} if mode == "chunked" else {}
     assert_agrees(ours, scan.MODES[mode](log_lam, c, u, h0, **options), rng, dtype)
 
@@ -86,7 +86,7 @@ def test_taps_agree_with_the_plain_body(
 ):
     k, u, past = taps_problem(rng, batch, length, window, dtype, given)
     ours = the_taps(mode, chunk_)(k, turned(u) if channels_first else u, past)
-    monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
+    monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
     options = {"chunk": chunk_} if mode == "chunked" else {}
     assert_agrees(ours, getattr(plain_taps, mode)(k, u, past, **options), rng, dtype)
 
@@ -169,18 +169,18 @@ def test_diagonal_sums_are_the_adjoint_of_toeplitz(Q, rng):
 
 
 def test_single_precision_is_exact_over_a_long_memory(rng, monkeypatch):
-    """Phases in single precision would be off by 2e-4 here; in the plain bodies too, which test_scan.py may not see."""
+    """Phases in single precision would be off by 2e-4 here; in the reference bodies too, which test_scan.py may not see."""
     log_lam = (-1e-4 + 1.2345j) * np.ones((1, 1))
     c, u = np.ones((1, 1), complex), rng.normal(size=(1, 4096, 1))
     expected = scan.recurrent(log_lam, c, u)[0]
-    monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
+    monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
     for body in (the_body("chunked", 32), the_body("fft", 0), scan.chunked, scan.fft):
         y, _, _ = body(log_lam, c, u.astype(np.float32), None)
         assert abs(y - expected).max() / abs(expected).max() < 2e-5
 
 
 def test_the_bodies_are_chosen_by_name(monkeypatch):
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     u = np.zeros((1, 2, 3))
     for name, body in (
         ("chunked", chunked.chunked),
@@ -188,4 +188,4 @@ def test_the_bodies_are_chosen_by_name(monkeypatch):
         ("taps.chunked", taps.chunked),
         ("taps.fft", taps.fft),
     ):
-        assert fast.body(name, u) is body
+        assert fast.path(name, u) is body

@@ -1,4 +1,4 @@
-"""The selective scan's second body: blocks and groups of any size give what the plain body gives."""
+"""The selective scan's fast path: blocks and groups of any size give what the reference body gives."""
 
 import numpy as np
 import pytest
@@ -41,9 +41,9 @@ def results(u, dt, A, B, C, h0, dy, dh_last):
 def test_the_bodies_agree(step, block, sizes, dtype, rng, monkeypatch):
     small(monkeypatch, step, block)
     inputs = problem(rng, *sizes, dtype)
-    monkeypatch.setattr(fast, "PLAIN", True)
+    monkeypatch.setattr(fast, "REFERENCE", True)
     plain = results(*inputs)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     tolerance = 1e-4 if dtype == np.float32 else 1e-11
     for a, b in zip(results(*inputs), plain, strict=True):
         assert a.dtype == b.dtype
@@ -54,7 +54,7 @@ def test_the_bodies_agree(step, block, sizes, dtype, rng, monkeypatch):
 @pytest.mark.parametrize("sizes", [(3, 13, 4, 2), (2, 5, 1, 3)])
 def test_gradients_match_differences(sizes, rng, monkeypatch):
     small(monkeypatch)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     inputs = problem(rng, *sizes)[:6]
     gradcheck(selective_scan, *inputs, names=NAMES)
     gradcheck(selective_scan, *inputs[:5], None, names=NAMES)
@@ -63,7 +63,7 @@ def test_gradients_match_differences(sizes, rng, monkeypatch):
 def test_the_bits_do_not_depend_on_the_threads(rng, monkeypatch):
     small(monkeypatch)
     monkeypatch.setattr(parallel, "ENOUGH", 1)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     inputs, runs = problem(rng, 5, 23, 3, 2, np.float32), []
     for limit in (1, 2):
         with parallel.threads(limit):
@@ -74,7 +74,7 @@ def test_the_bits_do_not_depend_on_the_threads(rng, monkeypatch):
 
 def test_arguments_stay_unwritten_and_backward_may_be_called_again(rng, monkeypatch):
     small(monkeypatch)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     given = problem(rng, 3, 13, 4, 2)
     for x in given:
         x.flags.writeable = False
@@ -89,7 +89,7 @@ def test_arguments_stay_unwritten_and_backward_may_be_called_again(rng, monkeypa
 
 def test_arrays_that_are_views_are_as_good(rng, monkeypatch):
     small(monkeypatch)
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     given = problem(rng, 3, 13, 4, 2)
     for a, b in zip(results(*(np.asfortranarray(x) for x in given)), results(*given), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)

@@ -12,7 +12,7 @@ VARIANTS = pytest.mark.parametrize("variant", ["lin", "inv", "real"])
 
 
 def drawn(rng, variant="lin", **options):
-    f = S4d(modes=3, variant=variant, **options)
+    f = S4d(poles=3, variant=variant, **options)
     return f, f.init(rng, CHANNELS)
 
 
@@ -82,8 +82,8 @@ def test_size_counts_what_is_drawn(variant, rng):
 
 
 def test_wrong_options_are_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="s4d: modes=0; expected a whole number, 1 or more"):
-        S4d(modes=0)
+    with pytest.raises(ValueError, match="s4d: poles=0; expected an integer, 1 or more"):
+        S4d(poles=0)
     with pytest.raises(ValueError, match="s4d: variant='legs'; expected one of lin, inv, real"):
         S4d(variant="legs")
     for dt in [(1, 0.1), (0, 1), (0.1,), "ab", (0.1, float("nan")), (0.1, float("inf"))]:
@@ -92,7 +92,7 @@ def test_wrong_options_are_refused_in_one_sentence():
 
 
 def test_values_are_coerced_so_that_equal_filters_print_alike():
-    assert repr(S4d(modes=4.0, dt=[1, np.float32(2)])) == repr(S4d(modes=np.int64(4), dt=(1.0, 2.0)))
+    assert repr(S4d(poles=4.0, dt=[1, np.float32(2)])) == repr(S4d(poles=np.int64(4), dt=(1.0, 2.0)))
 
 
 def test_real_modes_stand_for_themselves(rng):
@@ -103,11 +103,13 @@ def test_real_modes_stand_for_themselves(rng):
 def test_the_draw_of_c_is_standard_normal(rng):
     """Complex normal, half of the variance in each part; real modes have all of it."""
     for variant, variance in (("lin", 0.5), ("inv", 0.5), ("real", 1)):
-        c = S4d(modes=50, variant=variant).init(rng, 100)["c"]
+        c = S4d(poles=50, variant=variant).init(rng, 100)["c"]
         assert c.var() == pytest.approx(variance, rel=0.05)
 
 
-WINDOWED = pytest.mark.parametrize("f", [Trig(window=6), Fir(window=6), Trig(window=1, slow=0), Fir(window=1, slow=1)])
+WINDOWED = pytest.mark.parametrize(
+    "f", [Trig(window=6), Fir(window=6), Trig(window=1, moving_sums=0), Fir(window=1, moving_sums=1)]
+)
 
 
 @WINDOWED
@@ -151,8 +153,8 @@ def test_trig_is_exact_in_single_precision_over_a_long_window(rng):
 @pytest.mark.parametrize(("place", "window", "slow"), [(0, 3, 0), (1, 32, 0.5), (0.5, 10, 0.25), (None, None, None)])
 def test_windows_and_sums_follow_the_place(place, window, slow):
     for f in (Trig(), Fir()):
-        assert (f.at(place).window, f.at(place).slow) == (window, slow)
-        given = type(f)(window=7, slow=0.1)
+        assert (f.at(place).window, f.at(place).moving_sums) == (window, slow)
+        given = type(f)(window=7, moving_sums=0.1)
         assert given.at(place) == given
 
 
@@ -175,8 +177,8 @@ def test_the_draw_of_fir_has_sums_shifts_and_identities(rng):
 
 
 def test_wrong_windows_are_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="trig: window=0; expected a whole number, 1 or more, or None"):
+    with pytest.raises(ValueError, match="trig: window=0; expected an integer, 1 or more, or None"):
         Trig(window=0)
     for slow in (-0.1, 1.5, "half", True, float("nan")):
-        with pytest.raises(ValueError, match=r"fir: slow=.*; expected a number from 0 to 1, or None"):
-            Fir(slow=slow)
+        with pytest.raises(ValueError, match=r"fir: moving_sums=.*; expected a number from 0 to 1, or None"):
+            Fir(moving_sums=slow)

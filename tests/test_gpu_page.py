@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 
+from minissm.fast.cuda import diagonal as cuda_modes
 from minissm.fast.cuda import launch
 from minissm.fast.cuda import linear as cuda_linear
-from minissm.fast.cuda import modes as cuda_modes
 from minissm.lab.bench import page
 
 ROOT = Path(__file__).parent.parent

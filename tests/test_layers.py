@@ -129,9 +129,9 @@ def test_a_linear_draw_is_uniform_within_its_bound(rng):
 
 
 def test_a_wrong_option_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="fnn: depth=-1; expected a whole number, 0 or more"):
+    with pytest.raises(ValueError, match="fnn: depth=-1; expected an integer, 0 or more"):
         layers.Fnn(-1)
-    with pytest.raises(ValueError, match="fnn: width=0; expected a whole number, 1 or more, or None"):
+    with pytest.raises(ValueError, match="fnn: width=0; expected an integer, 1 or more, or None"):
         layers.Fnn(1, width=0)
     with pytest.raises(ValueError, match="fnn: act='tanh'; expected one of relu, gelu"):
         layers.Fnn(1, act="tanh")

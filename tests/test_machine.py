@@ -19,7 +19,7 @@ def fake_cupy(**more):
 def test_info_tells_the_versions_and_the_machine(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    monkeypatch.delenv("MINISSM_PLAIN", raising=False)
+    monkeypatch.delenv("MINISSM_REFERENCE", raising=False)
     assert main(["info"]) == 0
     told = capsys.readouterr()
     lines = dict(line.split(": ", 1) for line in told.out.splitlines() if ": " in line)
@@ -36,10 +36,10 @@ def test_info_tells_the_versions_and_the_machine(capsys, monkeypatch):
 def test_info_tells_what_the_environment_changes(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
-    monkeypatch.setenv("MINISSM_PLAIN", "1")
+    monkeypatch.setenv("MINISSM_REFERENCE", "1")
     told = machine.info()
     assert "forced by OPENBLAS_CORETYPE=Prescott" in told
-    assert "Fast NumPy versions (minissm/fast/): off (MINISSM_PLAIN is set)" in told
+    assert "Fast NumPy versions (minissm/fast/): off (MINISSM_REFERENCE is set)" in told
 
 
 def test_a_gpu_is_told_with_all_that_decides_what_runs_on_it(monkeypatch):

@@ -139,7 +139,7 @@ def test_nothing_is_written_to_and_backward_may_be_called_again(rng):
 
 def test_memory_spreads_the_steps_over_the_layers(rng):
     def steps(memory):
-        params = Model("ssm + fnn1 + ssm + attn + ssm", vocab=V, width=64, memory=memory).init(rng)
+        params = Model("ssm + fnn1 + ssm + attn + ssm", vocab=V, width=64, timescales=memory).init(rng)
         return [np.exp(np.median(b["filter"]["log_dt"])) for b in params["blocks"] if "filter" in b]
 
     graded, reversed_, equal = steps("graded"), steps("reversed"), steps("equal")
@@ -186,15 +186,15 @@ def test_blocks_of_ones_own_mix_freely(rng):
         ({}, "give either vocab .* or inputs"),
         ({"vocab": 3, "inputs": 3}, "give either vocab .* or inputs"),
         ({"inputs": 3}, "inputs without outputs"),
-        ({"vocab": 0}, "Model: vocab=0; expected a whole number, 1 or more"),
-        ({"vocab": "many"}, "Model: vocab='many'; expected a whole number"),
+        ({"vocab": 0}, "Model: vocab=0; expected an integer, 1 or more"),
+        ({"vocab": "many"}, "Model: vocab='many'; expected an integer"),
         ({"vocab": 3, "width": -4}, "Model: width=-4"),
         ({"vocab": 3, "width": 2.5}, "Model: width=2.5"),
         ({"vocab": 3, "width": True}, "Model: width=True"),
         ({"vocab": 3, "width": float("nan")}, "Model: width=nan"),
         ({"vocab": 3, "norm": "batch"}, "Model: norm='batch'; expected one of none, rms, layer"),
         ({"vocab": 3, "residual": "yes"}, "Model: residual='yes'; expected True or False"),
-        ({"vocab": 3, "memory": "long"}, "Model: memory='long'; expected one of graded, reversed, equal"),
+        ({"vocab": 3, "timescales": "long"}, "Model: timescales='long'; expected one of graded, reversed, equal"),
         ({"vocab": 3, "dtype": "float16"}, "Model: dtype='float16'; expected one of float32, float64"),
         ({"vocab": 3, "width": 9}, "attn: width=9 can't be split over heads=2"),
     ],
@@ -262,5 +262,5 @@ def test_rows_must_be_an_array(rng):
 @pytest.mark.parametrize("rows", [[], [3, 1], [2, 2], [-1, 2], [0, 10], [0.0, 1.0], [[0, 1]]])
 def test_wrong_rows_are_refused_in_one_sentence(rows, rng):
     net = small("ssm")
-    with pytest.raises(ValueError, match=r"Model: rows has shape .*; expected ascending whole numbers below B L = 10"):
+    with pytest.raises(ValueError, match=r"Model: rows has shape .*; expected ascending integers below B L = 10"):
         net(net.init(rng), rng.integers(0, V, (B, L)), rows=np.array(rows))

@@ -11,7 +11,7 @@ from minissm.lab.compare import MODELS, Config
 from minissm.tasks import copying
 
 LONG = tuple(
-    " + ".join(f"ssm(modes={i + j}, dt=(0.001, 0.1)) + fnn{j}(width=4{i})" for j in (1, 2, 3)) for i in range(1, 11)
+    " + ".join(f"ssm(poles={i + j}, dt=(0.001, 0.1)) + fnn{j}(width=4{i})" for j in (1, 2, 3)) for i in range(1, 11)
 )
 
 

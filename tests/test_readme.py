@@ -115,8 +115,8 @@ def test_the_recipe_is_the_one_that_docs_describe():
     """docs/experiments.md, "The recipe"; the draws are tested beside their layers."""
     s4d, net = minissm.S4d(), minissm.Model("ssm + fnn1 + attn", vocab=3)
     assert (train.LR, train.BATCH, train.CLIP) == (8e-3, 64, 1)
-    assert (s4d.modes, s4d.variant, minissm.Ssm().expand) == (8, "lin", 2)
-    assert (net.norm, net.residual, net.memory, net.dtype) == ("none", True, "graded", "float32")
+    assert (s4d.poles, s4d.variant, minissm.Ssm().expand) == (8, "lin", 2)
+    assert (net.norm, net.residual, net.timescales, net.dtype) == ("none", True, "graded", "float32")
     assert (minissm.Attn().heads, minissm.Attn().positions, minissm.Fnn().act) == (2, "learned", "gelu")
     params = minissm.Model("ssm + fnn1", vocab=300, width=100).init(np.random.default_rng(0))
     assert params["embed"]["w"].std() == pytest.approx(1, rel=0.02)

@@ -243,7 +243,7 @@ def test_auto_picks_by_shape():
 
 def test_auto_takes_the_recurrence_where_that_is_a_kernel_and_modes_are_few(monkeypatch):
     """As it is on CuPy; here NumPy's arrays seem to have one."""
-    monkeypatch.setattr(fast, "PLAIN", False)
+    monkeypatch.setattr(fast, "REFERENCE", False)
     monkeypatch.setitem(fast.NUMPY, "recurrent", scan.recurrent)
 
     def picked(L, N, dtype=complex):
@@ -252,7 +252,7 @@ def test_auto_takes_the_recurrence_where_that_is_a_kernel_and_modes_are_few(monk
     assert [picked(L, 48) for L in (1, 26, 5000)] == [scan.recurrent] * 3
     assert [picked(L, 49) for L in (1, 26, 5000)] == [scan.recurrent, scan.chunked, scan.fft]
     assert picked(26, 48, float) is scan.taps.chunked
-    monkeypatch.setattr(fast, "PLAIN", True)
+    monkeypatch.setattr(fast, "REFERENCE", True)
     assert picked(5000, 48) is scan.chunked
 
 
@@ -298,7 +298,7 @@ def test_single_precision_is_exact_over_a_long_memory(f, rng):
 
 def test_a_chunk_of_no_inputs_is_refused(rng):
     log_lam, c, u, _ = problem(rng, 5)
-    with pytest.raises(ValueError, match="chunk=0; expected a whole number, 1 or more"):
+    with pytest.raises(ValueError, match="chunk=0; expected an integer, 1 or more"):
         scan.chunked(log_lam, c, u, chunk=0)
     np.testing.assert_allclose(
         scan.chunked(log_lam, c, u, chunk=10**6)[0], scan.recurrent(log_lam, c, u)[0], atol=1e-12

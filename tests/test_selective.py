@@ -23,7 +23,7 @@ def inputs_of_scan(rng, length=L, dtype=np.float64):
 
 
 def layer(rng, dtype=np.float64, **options):
-    block = S6(modes=N, rank=R, **options)
+    block = S6(d_state=N, dt_rank=R, **options)
     return block, tree.map(lambda a: (a + 0.1 * draw(rng, *a.shape)).astype(dtype), block.init(rng, D))
 
 
@@ -229,7 +229,7 @@ def test_output_is_causal(t, rng):
 # ---- the block
 
 
-@pytest.mark.parametrize("options", [{}, {"modes": 1, "expand": 1}, {"rank": 3}, {"modes": 5, "expand": 3}])
+@pytest.mark.parametrize("options", [{}, {"d_state": 1, "expand": 1}, {"dt_rank": 3}, {"d_state": 5, "expand": 3}])
 @pytest.mark.parametrize("width", [1, 4, 33])
 def test_sizes_count_what_is_drawn(width, options, rng):
     block = S6(**options)
@@ -237,7 +237,7 @@ def test_sizes_count_what_is_drawn(width, options, rng):
     assert block.size(width) == tree.size(p)
     _, h, _ = selective(p, draw(rng, 1, 2, width))
     assert block.state_size(width, L) == h.size
-    assert p["filter"]["w_low"].shape[1] == (block.rank or max(1, width // 16))
+    assert p["filter"]["w_low"].shape[1] == (block.dt_rank or max(1, width // 16))
     start = block.start(tree.map(np.float32, p), 3, L)
     assert (start.shape, start.dtype) == ((3, *h.shape[1:]), np.float32)
     assert not start.any()
@@ -257,8 +257,8 @@ def test_the_steps_are_drawn_from_their_range(place, dt, expected, rng):
 
 
 def test_a_place_fills_in_the_steps_alone():
-    assert S6(modes=3).at(None) == S6(modes=3)
-    assert S6(modes=3).at(0.5).modes == 3
+    assert S6(d_state=3).at(None) == S6(d_state=3)
+    assert S6(d_state=3).at(0.5).d_state == 3
     assert SHORT[0] > S6().at(0.5).dt[0] > LONG[0]
 
 
@@ -282,7 +282,7 @@ def test_the_trace_shows_steps_and_states(rng):
 
 
 def test_wrong_options_and_states_are_refused_in_one_sentence(rng):
-    for options in ({"modes": 0}, {"expand": 1.5}, {"rank": 0}, {"dt": (1, 0.1)}):
+    for options in ({"d_state": 0}, {"expand": 1.5}, {"dt_rank": 0}, {"dt": (1, 0.1)}):
         with pytest.raises(ValueError, match=f"s6: {next(iter(options))}="):
             S6(**options)
     _, p = layer(rng)

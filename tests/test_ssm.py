@@ -12,7 +12,7 @@ MODES = pytest.mark.parametrize("mode", scan.MODES)
 
 
 def layer(rng, variant="lin", place=None):
-    block = Ssm(S4d(modes=N, variant=variant))
+    block = Ssm(S4d(poles=N, variant=variant))
     return block, tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D))
 
 

@@ -20,7 +20,7 @@ def modes(rng, D, N):
 
 
 def plain(monkeypatch):
-    monkeypatch.setattr(fast, "body", lambda name, *arrays: None)
+    monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
 
 
 def close(a, b, dtype):
@@ -30,7 +30,7 @@ def close(a, b, dtype):
 
 @pytest.fixture(params=["plain", "second"])
 def body(request, monkeypatch):
-    monkeypatch.setattr(fast, "PLAIN", request.param == "plain")
+    monkeypatch.setattr(fast, "REFERENCE", request.param == "plain")
     return request.param
 
 

@@ -9,11 +9,11 @@ from .oracles import draw
 
 B, L, V, D = 2, 7, 5, 6
 WORDS = (
-    "ssm(modes=3)",
-    "ssm(variant='real', modes=3)",
+    "ssm(poles=3)",
+    "ssm(variant='real', poles=3)",
     "trig(window=3)",
     "fir(window=9)",
-    "s6(modes=3)",
+    "s6(d_state=3)",
     "attn(max_len=12)",
     "lstm",
     "fnn1",
@@ -199,11 +199,11 @@ def test_wrong_states_are_refused_in_one_sentence(rng):
     told = r"Model: the state of block 0 is complex128 \(3, 12, 8\); expected complex128 \(2, 12, 8\)"
     with pytest.raises(ValueError, match=told):
         net.run(params, tokens, net.start(params, 3))
-    with pytest.raises(ValueError, match=r"Model.start: batch=0; expected a whole number, 1 or more"):
+    with pytest.raises(ValueError, match=r"Model.start: batch=0; expected an integer, 1 or more"):
         net.start(params, 0)
-    with pytest.raises(ValueError, match=r"Model.start: length=0; expected a whole number, 1 or more"):
+    with pytest.raises(ValueError, match=r"Model.start: length=0; expected an integer, 1 or more"):
         net.start(params, 2, 0)
-    with pytest.raises(ValueError, match=r"Model.state_size: length=-1; expected a whole number, 0 or more"):
+    with pytest.raises(ValueError, match=r"Model.state_size: length=-1; expected an integer, 0 or more"):
         net.state_size(-1)
 
 

@@ -9,7 +9,7 @@ import pytest
 from minissm import tasks
 from minissm.tasks.sequences import COPY, PAD, most_frequent
 
-SIZES = {"copying": {"min_len": 3, "max_len": 9, "letters": 5}, "recall": {"pairs": 3, "keys": 5, "values": 4}}
+SIZES = {"copying": {"min_len": 3, "max_len": 9, "symbols": 5}, "recall": {"pairs": 3, "keys": 5, "values": 4}}
 
 
 def score(task, rule, n=4000):
@@ -178,7 +178,7 @@ def test_the_floor_is_what_guessing_reaches():
     task = tasks.associative_recall()
     assert task.floor == pytest.approx(0.4560, abs=5e-5)
     assert score(task, most_frequent_value(4), n=20_000) == pytest.approx(task.floor, abs=0.01)
-    assert tasks.copying(letters=5).floor == 0.2
+    assert tasks.copying(symbols=5).floor == 0.2
 
 
 def test_the_floor_of_a_large_task_is_finite():
@@ -194,8 +194,8 @@ def test_the_most_frequent_is_counted_exactly(draws, kinds):
 @pytest.mark.parametrize(
     ("make", "options", "told"),
     [
-        (tasks.copying, {"min_len": 0}, "copying: min_len=0; expected a whole number, 1 or more"),
-        (tasks.copying, {"letters": 2.5}, "copying: letters=2.5"),
+        (tasks.copying, {"min_len": 0}, "copying: min_len=0; expected an integer, 1 or more"),
+        (tasks.copying, {"symbols": 2.5}, "copying: symbols=2.5"),
         (tasks.copying, {"min_len": 9, "max_len": 8}, "copying: min_len=9, max_len=8; expected min_len <= max_len"),
         (
             tasks.associative_recall,

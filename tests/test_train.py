@@ -194,11 +194,11 @@ def test_a_numpy_rate_does_not_change_the_precision():
 
 def test_wrong_requests_are_refused_in_one_sentence():
     net, params, rng = setting()
-    with pytest.raises(ValueError, match="fit: steps=-3; expected a whole number, 1 or more"):
+    with pytest.raises(ValueError, match="fit: steps=-3; expected an integer, 1 or more"):
         fit(net, params, TASK, -3, rng)
-    with pytest.raises(ValueError, match="fit: batch=0; expected a whole number"):
+    with pytest.raises(ValueError, match="fit: batch=0; expected an integer"):
         fit(net, params, TASK, 3, rng, batch=0)
-    with pytest.raises(ValueError, match="evaluate: n=0; expected a whole number"):
+    with pytest.raises(ValueError, match="evaluate: n=0; expected an integer"):
         evaluate(net, params, TASK, rng, 0)
     other = Model("ssm", vocab=TASK.vocab, outputs=2, width=4)
     with pytest.raises(ValueError, match=r"train: .* for the task recall; expected vocab=6 and as many outputs"):

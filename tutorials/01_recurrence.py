@@ -314,7 +314,7 @@ assert np.allclose(h, h_whole, atol=1e-5)
 assert np.allclose(h, inside["blocks.0.states"][:, -1], atol=1e-5)
 
 # %% [markdown]
-# A model starts with short memories in its first ssm block and long ones in its last (`memory="graded"`): dt is drawn
+# A model starts with short memories in its first ssm block and long ones in its last (`timescales="graded"`): dt is drawn
 # from `ms.filters.SHORT` and `ms.filters.LONG`. To see it in the kernels, we measure the **reach** of a channel: how
 # many tokens back one must go to have 90 % of the sum of |k| (without j = 0, where the direct path is, and within the
 # 400 tokens here). Expected: the steps differ by a factor of 10, and so do the reaches, roughly.

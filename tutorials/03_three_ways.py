@@ -22,8 +22,8 @@ from scipy.fft import irfft, rfft
 from threadpoolctl import threadpool_limits
 
 import minissm as ms
-from minissm.kernels import edges, powers, toeplitz
 from minissm.lab.plots import COLOURS, DASHES, MARKS  # told apart by every reader, and in grey print
+from minissm.scan.matrices import edges, powers, toeplitz
 
 rng = np.random.default_rng(0)
 
@@ -36,7 +36,7 @@ rng = np.random.default_rng(0)
 
 # %%
 B, L, D, N = 2, 1000, 4, 8
-filter_ = ms.S4d(modes=N)
+filter_ = ms.S4d(poles=N)
 log_lam, c, _ = filter_(filter_.init(rng, D))
 u = rng.normal(size=(B, L, D))
 h0 = rng.normal(size=(B, D, N)) + 1j * rng.normal(size=(B, D, N))
@@ -110,7 +110,7 @@ assert error(rounded_once[0, 0], exact) < 1e-7
 # ## recurrent
 #
 # This is tutorial 1: h <- lam h + u_t, y_t = Re sum c h, L steps of Python. To see it work, read
-# `minissm/scan/modes.py`; the loop has four lines.
+# `minissm/scan/diagonal.py`; the loop has four lines.
 #
 # ## All tokens at once: the Toeplitz matrix
 #
@@ -266,7 +266,7 @@ plt.show()
 # few. (The library's 2 L is always even.)
 
 # %%
-filter_short = ms.S4d(modes=N, dt=(0.9, 1.0))
+filter_short = ms.S4d(poles=N, dt=(0.9, 1.0))
 log_lam_short, c_short, _ = filter_short(filter_short.init(rng, 1))
 k_short, _ = ms.scan.kernel(log_lam_short, c_short, length=L)
 u_test = rng.normal(size=L)
@@ -298,7 +298,7 @@ assert len(irfft(rfft(np.ones(7)), 7)) == 7
 
 # %%
 B, D, N = 8, 16, 8
-filter_ = ms.S4d(modes=N)
+filter_ = ms.S4d(poles=N)
 log_lam, c, _ = filter_(filter_.init(rng, D))
 
 
@@ -404,16 +404,16 @@ for mode in ("chunked", "fft", "auto"):
 #     pdb.runcall(ms.scan.recurrent, log_lam, c, u)    # stops at the first line of recurrent
 #     # n: next line, s: step into a call, p h.shape: print, w: where am I, c: continue, q: quit
 #
-# `chunked`, `fft` and `stepper` have two bodies: the plain one in `minissm/scan/modes.py`, and a faster one for NumPy
-# in `minissm/fast/`, which is harder to read. With `MINISSM_PLAIN=1` in the environment, set before
+# `chunked`, `fft` and `stepper` have two bodies: the reference in `minissm/scan/diagonal.py`, and a faster one for NumPy
+# in `minissm/fast/`, which is harder to read. With `MINISSM_REFERENCE=1` in the environment, set before
 # Python starts, the library never uses a fast body:
 #
-#     MINISSM_PLAIN=1 python tutorials/03_three_ways.py
+#     MINISSM_REFERENCE=1 python tutorials/03_three_ways.py
 #
 # This tutorial gives the same checks either way; only the times change.
 
 # %%
-print("plain bodies only:", ms.backend.PLAIN)
+print("reference bodies only:", ms.backend.REFERENCE)
 
 # %% [markdown]
 # ## To try

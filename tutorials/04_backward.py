@@ -122,7 +122,7 @@ for name, ours, theirs in zip(("dlog_lam", "dc", "du", "dh0"), (dlog_lam, dc, du
     assert np.allclose(ours, theirs.ravel())
 
 # %% [markdown]
-# Now read `recurrent` in `minissm/scan/modes.py`. Its backward stands inside its forward, and has the same lines for
+# Now read `recurrent` in `minissm/scan/diagonal.py`. Its backward stands inside its forward, and has the same lines for
 # many channels and poles at once.
 #
 # The adjoint recursion is a recurrence, so everything from tutorial 3 holds for it too. Unrolled it is a convolution
@@ -140,7 +140,7 @@ assert np.allclose(backward_in_time[:, ::-1], du)
 
 # %%
 B, L, D, N = 2, 50, 4, 3
-filter_ = ms.S4d(modes=N)
+filter_ = ms.S4d(poles=N)
 log_lam, c, _ = filter_(filter_.init(rng, D))
 u, dy = rng.normal(size=(B, L, D)), rng.normal(size=(B, L, D))
 _, _, backward = ms.scan.recurrent(log_lam, c, u)
@@ -275,8 +275,8 @@ def wrong_channels(p, u):
     return channels(p, u, without_conjugates)
 
 
-real = ms.S4d(modes=N, variant="real").init(rng, D)  # lam = exp(-dt (n + 1)), c real
-turning = ms.S4d(modes=N).init(rng, D)  # lam = exp(dt (-1/2 + i pi n)), c complex
+real = ms.S4d(poles=N, variant="real").init(rng, D)  # lam = exp(-dt (n + 1)), c real
+turning = ms.S4d(poles=N).init(rng, D)  # lam = exp(dt (-1/2 + i pi n)), c complex
 for p in (real, turning):
     ms.gradcheck(right_channels, p, u)
 
@@ -363,7 +363,7 @@ plt.show()
 #
 # A model has the same contract, `y, backward = net(params, x)`, so the same function checks it: all blocks, the
 # embedding, the readout, and the gradient with respect to the input. For the latter the tokens must be one-hot vectors
-# (there is no derivative by a whole number). Differences need `dtype="float64"`.
+# (there is no derivative by an integer). Differences need `dtype="float64"`.
 
 # %%
 net = ms.Model("ssm + fnn1 + ssm + fnn1", vocab=5, width=4, dtype="float64")
@@ -409,7 +409,7 @@ assert "u" not in held  # the backward of the recurrence does not need the input
 #
 # and type: `n` (next line), `p dh.shape` or `p t` (print), `unt` (run until the loop is over), `l` (list the code),
 # `a` (arguments), `w` (where am I), `c` (continue), `q` (quit). `breakpoint()` in your own code stops there, and `s`
-# (step) then goes into the next call, for example into `backward(dy)`. Use `mode="recurrent"`, or set MINISSM_PLAIN=1
+# (step) then goes into the next call, for example into `backward(dy)`. Use `mode="recurrent"`, or set MINISSM_REFERENCE=1
 # in the environment, so that you meet the code that you read.
 #
 # Here the commands are written beforehand, so that this runs in the tests. The debugger stops at the first line, goes

@@ -20,7 +20,7 @@ import numpy as np
 
 import minissm as ms
 from minissm.attention import attention, attention_weights
-from minissm.backend import PLAIN  # True where MINISSM_PLAIN=1 switches the fast versions off
+from minissm.backend import PLAIN  # True where MINISSM_REFERENCE=1 switches the fast versions off
 from minissm.fast.parallel import threads
 from minissm.lab import machine
 from minissm.lab.plots import COLOURS, DASHES, MARKS  # told apart by every reader, and in grey print
@@ -84,7 +84,7 @@ MODELS = {
 PARAMS = {name: net.init(rng) for name, net in MODELS.items()}
 LENGTHS = 2 ** np.arange(5, 11 if PLAIN else 13)
 if PLAIN:
-    print("plain bodies only, so shorter lengths: compare with the first lines of a run without MINISSM_PLAIN")
+    print("reference bodies only, so shorter lengths: compare with the first lines of a run without MINISSM_REFERENCE")
 
 
 def forward_backward(name, tokens):
@@ -174,7 +174,7 @@ def weights_alone(L):
     attention_weights(q, k)
 
 
-log_lam, c, _ = ms.filters.S4d(modes=N)(ms.filters.S4d(modes=N).init(rng, E))
+log_lam, c, _ = ms.filters.S4d(poles=N)(ms.filters.S4d(poles=N).init(rng, E))
 
 
 def scan_alone(L):
@@ -271,5 +271,5 @@ plt.show()
 # trains both on a task where that is all that counts.
 #
 # **Try it:** (1) give the ssm 64 modes: where should the curves cross by the count, and where do they? (2) Time a batch
-# of 16 sequences instead of one. Which model gains more, and why at small L? (3) Set `MINISSM_PLAIN=1` and run this
+# of 16 sequences instead of one. Which model gains more, and why at small L? (3) Set `MINISSM_REFERENCE=1` and run this
 # again, up to the generation: at equal lengths, which of the curves have another slope, and which only lie higher?

@@ -27,7 +27,7 @@ import numpy as np
 
 import minissm as ms
 from minissm import train
-from minissm.backend import PLAIN, cupy, is_numpy  # PLAIN: True where MINISSM_PLAIN=1 switches the kernels off
+from minissm.backend import PLAIN, cupy, is_numpy  # PLAIN: True where MINISSM_REFERENCE=1 switches the kernels off
 from minissm.fast.parallel import threads
 from minissm.lab import machine, plots  # plots: styles that every reader can tell apart, and in grey print
 from minissm.lab.bench.workloads import plain
@@ -73,7 +73,7 @@ for backend in BACKENDS:
 # bit: two libraries add the same numbers in another order.
 
 # %%
-filter_ = ms.S4d(modes=8)
+filter_ = ms.S4d(poles=8)
 log_lam, c, _ = filter_(filter_.init(rng, 16))
 u = rng.normal(size=(2, 200, 16)).astype(np.float32)
 
@@ -399,10 +399,10 @@ LENGTHS = [int(L) for L in 2 ** np.arange(5, 11 if PLAIN else 13)]
 WIDTHS, MODES = (16, 256), 8
 
 if PLAIN:
-    print("plain bodies only: no kernels, and shorter lengths")
+    print("reference bodies only: no kernels, and shorter lengths")
 rows = []  # one a measurement
 for D in WIDTHS:
-    filter_ = ms.S4d(modes=MODES)
+    filter_ = ms.S4d(poles=MODES)
     log_lam, c, _ = filter_(filter_.init(rng, D))
     for L in LENGTHS:
         u = rng.normal(size=(1, L, D)).astype(np.float32)

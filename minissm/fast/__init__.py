@@ -1,16 +1,16 @@
-"""Second bodies: the same functions, written to be fast on one kind of array. To understand them, read the plain ones.
+"""Fast paths: the same functions, written to be fast on one kind of array. To understand them, read the reference bodies.
 
-A second body agrees with the plain one (tests/test_fast.py, tests/test_cuda.py). On NumPy it earns its place by a gain
-of at least 1.3x on a whole workload; on CuPy it is a kernel (cuda/), where the plain one would launch some for each
-step. MINISSM_PLAIN=1 in the environment switches all of them off. The plain function asks `body` first:
+A fast path agrees with the reference (tests/test_fast.py, tests/test_cuda.py). On NumPy it earns its place by a gain
+of at least 1.3x on a whole workload; on CuPy it is a kernel (cuda/), where the reference would launch some for each
+step. MINISSM_REFERENCE=1 in the environment switches all of them off. The plain function asks `body` first:
 
-    if second := fast.body("chunked", u): return second(...)
+    if fast_path := fast.path("chunked", u): return fast_path(...)
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import PLAIN, is_cupy, is_numpy, namespace
+from ..backend import REFERENCE, is_cupy, is_numpy, namespace
 from . import attention, chunked, cuda, fft, fnn, linear, selective, step, taps
 
 NUMPY: dict[str, Callable] = {
@@ -26,14 +26,14 @@ NUMPY: dict[str, Callable] = {
 }
 CUPY: dict[str, Callable] = {
     "linear": cuda.linear.linear,
-    "recurrent": cuda.modes.recurrent,
+    "recurrent": cuda.diagonal.recurrent,
     "stepper": cuda.step.stepper,
 }
 
 
-def body(name: str, *arrays: Any) -> Callable | None:
-    """The second body of this name for these arrays, None where there is none."""
-    if PLAIN:
+def path(name: str, *arrays: Any) -> Callable | None:
+    """The fast path of this name for these arrays, None where there is none."""
+    if REFERENCE:
         return None
     xp = namespace(*arrays)
     return NUMPY.get(name) if is_numpy(xp) else CUPY.get(name) if is_cupy(xp) else None

@@ -1,9 +1,9 @@
-"""The matrices of a chunk of Q inputs and their adjoints: what kernels.py says, in fewer passes over memory.
+"""The matrices of a chunk of Q inputs and their adjoints: what matrices.py says, in fewer passes over memory.
 
 v (Q + 1, D, N) complex128     powers of lam; the power comes first, so that each doubling is one long product
 k (D, Q), toeplitz (D, Q, Q)   the kernel, and the matrix that convolves with it
-into, out (D, Q, 2N) real      input s adds into[s] to the state at the end; the state h at the start adds
-                               <out[t], h> to output t.  Complex numbers are pairs (Re, Im) side by side.
+state_in, state_out (D, Q, 2N) real      input s adds state_in[s] to the state at the end; the state h at the start adds
+                               <state_out[t], h> to output t.  Complex numbers are pairs (Re, Im) side by side.
 """
 
 from functools import lru_cache
@@ -29,7 +29,7 @@ def powers(log_lam: np.ndarray, n: int) -> np.ndarray:
 
 def kernel_of(c: np.ndarray, v: np.ndarray) -> np.ndarray:
     """k_j = Re sum_n c_n v_{j,n}: (D, N), (Q, D, N) -> (D, Q) in double precision."""
-    return (pairs(v).transpose(1, 0, 2) @ pairs(np.ascontiguousarray(c.conj(), v.dtype))[:, :, None])[..., 0]
+    return (as_real(v).transpose(1, 0, 2) @ as_real(np.ascontiguousarray(c.conj(), v.dtype))[:, :, None])[..., 0]
 
 
 def back_kernel(c: np.ndarray, v: np.ndarray, dk: np.ndarray) -> tuple:
@@ -37,35 +37,37 @@ def back_kernel(c: np.ndarray, v: np.ndarray, dk: np.ndarray) -> tuple:
     moments = np.empty((dk.shape[0], 2, dk.shape[1]))
     moments[:, 0] = dk
     np.multiply(dk, np.arange(dk.shape[1]), out=moments[:, 1])
-    dc, dlog_lam = (moments @ pairs(v).transpose(1, 0, 2)).view(v.dtype).conj().transpose(1, 0, 2)
+    dc, dlog_lam = (moments @ as_real(v).transpose(1, 0, 2)).view(v.dtype).conj().transpose(1, 0, 2)
     return c.conj() * dlog_lam, dc
 
 
-def into_of(v: np.ndarray, real: np.dtype) -> np.ndarray:
-    """into[s] = lam^(Q-1-s): (Q + 1, D, N) -> (D, Q, 2N)."""
+def state_in_of(v: np.ndarray, real: np.dtype) -> np.ndarray:
+    """state_in[s] = lam^(Q-1-s): (Q + 1, D, N) -> (D, Q, 2N)."""
     return channels_first(v[-2::-1], real)
 
 
-def out_of(c: np.ndarray, v: np.ndarray, real: np.dtype) -> np.ndarray:
-    """out[t] = conj(c lam^(t+1)), for Re(c lam^(t+1) h) is its inner product with h: (Q + 1, D, N) -> (D, Q, 2N)."""
+def state_out_of(c: np.ndarray, v: np.ndarray, real: np.dtype) -> np.ndarray:
+    """state_out[t] = conj(c lam^(t+1)), for Re(c lam^(t+1) h) is its inner product with h: (Q + 1, D, N) -> (D, Q, 2N)."""
     return channels_first((c * v[1:]).conj(), real)
 
 
-def back_edges(c: np.ndarray, v: np.ndarray, dinto: np.ndarray, dout: np.ndarray, dlam: np.ndarray) -> tuple:
-    """The adjoint of `powers`, `into_of`, `out_of` and of lam^Q, which gets dlam (D, N). -> dlog_lam, dc."""
+def back_state_matrices(
+    c: np.ndarray, v: np.ndarray, dstate_in: np.ndarray, dstate_out: np.ndarray, dlam: np.ndarray
+) -> tuple:
+    """The adjoint of `powers`, `state_in_of`, `state_out_of` and of lam^Q, which gets dlam (D, N). -> dlog_lam, dc."""
     Q = len(v) - 1
     j = np.arange(Q + 1.0)
-    at_out, at_into = v[1:].conj(), v[:-1].conj()
-    at_out *= complexes(dout).transpose(1, 0, 2).conj()
-    at_into *= complexes(dinto).transpose(1, 0, 2)[::-1]
-    dc, dlog_out = _sums(np.stack([np.ones(Q), j[1:]]), at_out)
-    (dlog_into,) = _sums(j[None, :-1], at_into)
-    return c.conj() * dlog_out + dlog_into + Q * v[-1].conj() * dlam, dc
+    at_state_out, at_state_in = v[1:].conj(), v[:-1].conj()
+    at_state_out *= as_complex(dstate_out).transpose(1, 0, 2).conj()
+    at_state_in *= as_complex(dstate_in).transpose(1, 0, 2)[::-1]
+    dc, dlog_out = _sums(np.stack([np.ones(Q), j[1:]]), at_state_out)
+    (dlog_in,) = _sums(j[None, :-1], at_state_in)
+    return c.conj() * dlog_out + dlog_in + Q * v[-1].conj() * dlam, dc
 
 
 def _sums(weights: np.ndarray, z: np.ndarray) -> np.ndarray:
     """(S, Q), (Q, D, N) -> (S, D, N), as one product: sums along the first axis cost several times as much."""
-    return (weights @ pairs(z.reshape(len(z), -1))).view(z.dtype).reshape(-1, *z.shape[1:])
+    return (weights @ as_real(z.reshape(len(z), -1))).view(z.dtype).reshape(-1, *z.shape[1:])
 
 
 def toeplitz(k: np.ndarray) -> np.ndarray:
@@ -97,7 +99,7 @@ def _diagonals(Q: int, dtype: np.dtype) -> np.ndarray:
 
 def channels_first(z: np.ndarray, real: np.dtype) -> np.ndarray:
     """(Q, D, N) complex -> (D, Q, 2N) real, contiguous."""
-    return pairs(np.ascontiguousarray(z.transpose(1, 0, 2), np.result_type(real, np.complex64)))
+    return as_real(np.ascontiguousarray(z.transpose(1, 0, 2), np.result_type(real, np.complex64)))
 
 
 def transposed(a: np.ndarray) -> np.ndarray:
@@ -105,11 +107,11 @@ def transposed(a: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(a.transpose(0, 2, 1))
 
 
-def pairs(z: np.ndarray) -> np.ndarray:
+def as_real(z: np.ndarray) -> np.ndarray:
     """(..., N) complex -> (..., 2N) real, a view."""
     return z.view(z.real.dtype)
 
 
-def complexes(a: np.ndarray) -> np.ndarray:
+def as_complex(a: np.ndarray) -> np.ndarray:
     """The inverse of `pairs`."""
     return a.view(np.result_type(a.dtype, np.complex64))

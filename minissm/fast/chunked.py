@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from . import chunk, layout
-from .chunk import pairs, transposed
+from .chunk import as_real, transposed
 from .short import one_chunk
 
 
 def chunked(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, Q: int) -> tuple:
-    """y = T u + out h,  h <- lam^Q h + into u;  shapes and gradients as in scan/modes.py."""
+    """y = T u + state_out h,  h <- lam^Q h + state_in u;  shapes and gradients as in scan/diagonal.py."""
     L = u.shape[1]
     if L == Q:
         return one_chunk(log_lam, c, u, h0)
@@ -42,25 +42,25 @@ def whole_chunks(
     (B, L, D), N = u.shape, c.shape[1]
     v = chunk.powers(log_lam, Q + 1)
     k = chunk.kernel_of(c, v[:Q]).astype(u.dtype)
-    m = Matrices(chunk.toeplitz(k), chunk.into_of(v, u.dtype), chunk.out_of(c, v, u.dtype))
+    m = Matrices(chunk.toeplitz(k), chunk.state_in_of(v, u.dtype), chunk.state_out_of(c, v, u.dtype))
     lam = v[Q].astype(np.result_type(u.dtype, np.complex64))
     h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
-    outT = transposed(m.out)
+    state_outT = transposed(m.state_out)
 
     states = [  # not by halves on threads: many short calls share one interpreter, a tenth was all that they gained
-        (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(out=outT)))
+        (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(state_out=state_outT)))
         for g in layout.groups(slice(0, B), L * D)
     ]
     h_last = np.concatenate([s[-1] for _, s in states])
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
         dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(lam.dtype)
-        transposes = Matrices(transposed(m.T), transposed(m.into), m.out)
-        sums = dT, dinto, dout, dlam = [np.zeros_like(a) for a in (*m, lam)]
+        transposes = Matrices(transposed(m.T), transposed(m.state_in), m.state_out)
+        sums = dT, dstate_in, dstate_out, dlam = [np.zeros_like(a) for a in (*m, lam)]
         for g, s in states:
             _backward(u[g], s, dy[g], du[g], dh[g], lam.conj(), transposes, sums)
         dlog_k, dc_k = chunk.back_kernel(c, v[:Q], chunk.diagonal_sums(dT))
-        dlog_e, dc_e = chunk.back_edges(c, v, dinto, dout, dlam)
+        dlog_e, dc_e = chunk.back_state_matrices(c, v, dstate_in, dstate_out, dlam)
         return (dlog_k + dlog_e).astype(log_lam.dtype), (dc_k + dc_e).astype(c.dtype), dh
 
     return h_last, backward
@@ -70,12 +70,12 @@ class Matrices(NamedTuple):
     """The right factors of the products: see chunk.py."""
 
     T: np.ndarray
-    into: np.ndarray
-    out: np.ndarray
+    state_in: np.ndarray
+    state_out: np.ndarray
 
 
 def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> np.ndarray:
-    """The sequences u (g, M Q, D) -> y, which is written, and their states s. m.out (D, 2N, Q) here."""
+    """The sequences u (g, M Q, D) -> y, which is written, and their states s. m.state_out (D, 2N, Q) here."""
     Q = m.T.shape[1]
     s = np.empty((u.shape[1] // Q + 1, *h0.shape), lam.dtype)
     s[0] = h0
@@ -84,12 +84,12 @@ def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: M
     for i, j in pieces:
         x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
         x, ys = _gather(u, i, j, x), _room(y, i, j, ys)
-        np.matmul(x, m.into, out=_rows(s[i + 1 : j + 1]))
+        np.matmul(x, m.state_in, out=_rows(s[i + 1 : j + 1]))
         for k in range(i, j):
             np.multiply(lam, s[k], out=more)
             s[k + 1] += more
         np.matmul(x, m.T, out=ys)
-        ys += np.matmul(_rows(s[i:j]), m.out, out=from_states)
+        ys += np.matmul(_rows(s[i:j]), m.state_out, out=from_states)
         _scatter(ys, y, i, j)
     return s
 
@@ -104,9 +104,9 @@ def _backward(
     m: Matrices,
     sums: list,
 ) -> None:
-    """du and dh are written, sums (dT, dinto, dout, dlam) added to. m.T, m.into transposed here, lam conjugated."""
+    """du and dh are written, sums (dT, dstate_in, dstate_out, dlam) added to. m.T, m.state_in transposed here, lam conjugated."""
     Q = m.T.shape[1]
-    dT, dinto, dout, dlam = sums
+    dT, dstate_in, dstate_out, dlam = sums
     pieces, buffers = _buffers(4, u, Q)
     ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), dh.dtype)
     more = np.empty_like(dh)
@@ -114,18 +114,18 @@ def _backward(
         x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
         x, dys, dx = _gather(u, i, j, x), _gather(dy, i, j, dys), _room(du, i, j, dx)
         ds[j - i] = dh
-        np.matmul(dys, m.out, out=_rows(ds[: j - i]))
+        np.matmul(dys, m.state_out, out=_rows(ds[: j - i]))
         for k in range(j - i - 1, -1, -1):
             np.multiply(lam, ds[k + 1], out=more)
             ds[k] += more
         dh[...] = ds[0]
         ends = ds[1 : j - i + 1]
         dT += x.transpose(0, 2, 1) @ dys
-        dinto += x.transpose(0, 2, 1) @ _rows(ends)
-        dout += dys.transpose(0, 2, 1) @ _rows(s[i:j])
+        dstate_in += x.transpose(0, 2, 1) @ _rows(ends)
+        dstate_out += dys.transpose(0, 2, 1) @ _rows(s[i:j])
         dlam += (s[i:j].conj() * ends).sum(axis=(0, 1))
         np.matmul(dys, m.T, out=dx)
-        dx += np.matmul(_rows(ends), m.into, out=from_states)
+        dx += np.matmul(_rows(ends), m.state_in, out=from_states)
         _scatter(dx, du, i, j)
 
 
@@ -171,4 +171,4 @@ def _scatter(x: np.ndarray, u: np.ndarray, i: int, j: int) -> None:
 
 def _rows(s: np.ndarray) -> np.ndarray:
     """States (m, g, D, N) -> (D, m g, 2N) real, a view."""
-    return pairs(s.reshape(-1, *s.shape[2:])).transpose(1, 0, 2)
+    return as_real(s.reshape(-1, *s.shape[2:])).transpose(1, 0, 2)

@@ -10,7 +10,7 @@ from .levels import Levels
 
 
 def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None) -> tuple:
-    """y = k * u + (what h0 still adds);  shapes and gradients as in scan/modes.py.
+    """y = k * u + (what h0 still adds);  shapes and gradients as in scan/diagonal.py.
 
     With sums(x) = sum_r x_r lam^r:  h_last = lam^L h0 + sums(u, the last input first), and the kernel of c lam h0 is
     what h0 adds to y. Keeps the spectra of u for the backward, twice its size.
@@ -19,7 +19,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
     levels = Levels(log_lam, L, u.dtype)
     complex_ = levels.high.dtype
     c_, lam, lam_L = (a.astype(complex_) for a in (c, np.exp(log_lam), np.exp(L * log_lam)))
-    ends = Ends(levels, c_, lam, lam_L)
+    maps = StateMaps(levels, c_, lam, lam_L)
     fk = F.rfft(levels.kernel(c_), n)
     y, h_last, spectra = np.empty_like(u), np.empty((B, D, N), complex_), [fk] * B
     halves = parallel.halves(B, u.size)
@@ -33,7 +33,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
             np.multiply(spectra[b], fk, out=product)
             x[:, :L] = F.irfft(product, n, overwrite_x=True)[:, :L]  # back into rows with room between them
             if h0 is not None:
-                x[:, :L] += ends.of_start(h0[b])
+                x[:, :L] += maps.of_start(h0[b])
                 h_last[b] += lam_L * h0[b]
             layout.move(x[:, :L], y[b].T)
 
@@ -45,7 +45,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
             x, product = layout.channels(D, n, u.dtype), np.empty_like(fk)
             for b in range(half.start, half.stop):
                 layout.move(dy[b].T, x[:, :L])
-                dh0[b], dlog_b, dc_b = ends.back_start(x[:, :L], None if h0 is None else h0[b])
+                dh0[b], dlog_b, dc_b = maps.back_start(x[:, :L], None if h0 is None else h0[b])
                 dlog_lam += dlog_b
                 dc += dc_b
                 fdy = F.rfft(x)
@@ -53,7 +53,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
                 fdy *= np.conjugate(fk, out=product)
                 x[:, :L] = F.irfft(fdy, n, overwrite_x=True)[:, :L]
                 if dh_last is not None:
-                    du_b, dlog_b = ends.back_end(u[b], dh_last[b], None if h0 is None else h0[b])
+                    du_b, dlog_b = maps.back_end(u[b], dh_last[b], None if h0 is None else h0[b])
                     x[:, :L] += du_b
                     dh0[b] += lam_L.conj() * dh_last[b]
                     dlog_lam += dlog_b
@@ -69,7 +69,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
     return y, h_last, backward
 
 
-class Ends(NamedTuple):
+class StateMaps(NamedTuple):
     """What the state before a sequence does to its outputs, and its inputs to the state behind it. h (D, N)."""
 
     levels: Levels

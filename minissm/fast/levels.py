@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import layout
-from .chunk import channels_first, complexes, pairs, powers, transposed
+from .chunk import as_complex, as_real, channels_first, powers, transposed
 
 
 class Levels:
@@ -23,12 +23,12 @@ class Levels:
         self.w = w = 1 << (L.bit_length() + 1) // 2
         self.m, self.L = -(-L // w), L
         self.low = channels_first(powers(log_lam, w), real)
-        self.high = complexes(channels_first(powers(w * log_lam, self.m + 1)[:-1], real))
+        self.high = as_complex(channels_first(powers(w * log_lam, self.m + 1)[:-1], real))
         self.lowT = transposed(self.low)
 
     def kernel(self, a: np.ndarray) -> np.ndarray:
         left = (a[:, None].astype(self.high.dtype) * self.high).conj()
-        return (pairs(left) @ self.lowT).reshape(len(a), -1)[:, : self.L]
+        return (as_real(left) @ self.lowT).reshape(len(a), -1)[:, : self.L]
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         return (self.high * self._low_sums(self._blocks(x))).sum(axis=1)
@@ -48,4 +48,4 @@ class Levels:
 
     def _low_sums(self, blocks: np.ndarray) -> np.ndarray:
         """sum_j x_{w i + j} lam^j for each i."""
-        return complexes(blocks @ self.low)
+        return as_complex(blocks @ self.low)

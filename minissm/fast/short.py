@@ -3,30 +3,30 @@
 import numpy as np
 
 from .chunk import (
-    back_edges,
+    as_complex,
+    as_real,
     back_kernel,
-    complexes,
+    back_state_matrices,
     diagonal_sums,
-    into_of,
     kernel_of,
-    out_of,
-    pairs,
     powers,
+    state_in_of,
+    state_out_of,
     toeplitz,
     transposed,
 )
 
 
 def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None) -> tuple:
-    """y = T u + out h0,  h_last = lam^L h0 + into u;  shapes and gradients as in scan/modes.py.
+    """y = T u + state_out h0,  h_last = lam^L h0 + state_in u;  shapes and gradients as in scan/diagonal.py.
 
     Free where u is a view of channels (D, B, L): nothing is copied then, and y and du are such views again.
     """
     L, real = u.shape[1], u.dtype
     v = powers(log_lam, L + 1)
-    T, into, out = toeplitz(kernel_of(c, v[:L]).astype(real)), into_of(v, real), out_of(c, v, real)
+    T, state_in, state_out = toeplitz(kernel_of(c, v[:L]).astype(real)), state_in_of(v, real), state_out_of(c, v, real)
     x = by_channel(u)
-    y, h_last = x @ T, complexes(x @ into)
+    y, h_last = x @ T, as_complex(x @ state_in)
     lam = v[L, :, None].astype(h_last.dtype)
 
     def state(h: np.ndarray | None) -> np.ndarray:
@@ -34,19 +34,19 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
         return np.zeros_like(h_last) if h is None else np.ascontiguousarray(h.transpose(1, 0, 2), lam.dtype)
 
     if h0 is not None:
-        y += pairs(state(h0)) @ out.transpose(0, 2, 1)
+        y += as_real(state(h0)) @ state_out.transpose(0, 2, 1)
         h_last += lam * state(h0)
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
         dys = by_channel(dy)
-        dx, dh0 = dys @ transposed(T), complexes(dys @ out)
+        dx, dh0 = dys @ transposed(T), as_complex(dys @ state_out)
         dlog_lam, dc = back_kernel(c, v[:L], diagonal_sums(x.transpose(0, 2, 1) @ dys))
         if h0 is not None or dh_last is not None:
             h, dh = state(h0), state(dh_last)
-            dx += pairs(dh) @ into.transpose(0, 2, 1)
+            dx += as_real(dh) @ state_in.transpose(0, 2, 1)
             dh0 += lam.conj() * dh
-            dinto, dout = x.transpose(0, 2, 1) @ pairs(dh), dys.transpose(0, 2, 1) @ pairs(h)
-            dlog_e, dc_e = back_edges(c, v, dinto, dout, (h.conj() * dh).sum(axis=1))
+            dstate_in, dstate_out = x.transpose(0, 2, 1) @ as_real(dh), dys.transpose(0, 2, 1) @ as_real(h)
+            dlog_e, dc_e = back_state_matrices(c, v, dstate_in, dstate_out, (h.conj() * dh).sum(axis=1))
             dlog_lam, dc = dlog_lam + dlog_e, dc + dc_e
         du = dx.transpose(1, 2, 0)
         return dlog_lam.astype(log_lam.dtype), dc.astype(c.dtype), du, dh0.transpose(1, 0, 2)

@@ -14,7 +14,7 @@ import numpy as np
 
 
 def stepper(log_lam: np.ndarray, c: np.ndarray, dtype: np.dtype) -> Callable:
-    """h <- lam h + u,  y = Re sum_n c_n h_n;  shapes as in scan/modes.py.
+    """h <- lam h + u,  y = Re sum_n c_n h_n;  shapes as in scan/diagonal.py.
 
     A state that isn't its own is copied first: the backward of whoever made it may still hold it.
     """

@@ -7,14 +7,14 @@ from dataclasses import replace
 from ..attention import Attn
 from ..layers import Fnn
 from ..model import Model
-from ..sentence import parse
+from ..spec import parse
 from ..tasks import Task
 
 
-def model_for(sentence: str, task: Task, width: int, dtype: str = "float32", hidden: int | None = None) -> Model:
-    """The sentence as a model of the task, with no more learned positions than the task has places."""
+def model_for(spec: str, task: Task, width: int, dtype: str = "float32", hidden: int | None = None) -> Model:
+    """The spec as a model of the task, with no more learned positions than the task has places."""
     blocks = []
-    for block in parse(sentence):
+    for block in parse(spec):
         if isinstance(block, Attn) and block.positions == "learned" and block.max_len == Attn().max_len:
             block = replace(block, max_len=task.length)
         if isinstance(block, Fnn) and block.depth and block.width is None and hidden is not None:
@@ -23,19 +23,19 @@ def model_for(sentence: str, task: Task, width: int, dtype: str = "float32", hid
     return Model(tuple(blocks), vocab=task.vocab, width=width, dtype=dtype)
 
 
-def at_budget(sentence: str, task: Task, budget: int, dtype: str = "float32") -> Model:
+def at_budget(spec: str, task: Task, budget: int, dtype: str = "float32") -> Model:
     """The model whose size is nearest to `budget`: first the width, with hidden widths 4 x it, then the hidden widths.
 
-    A sentence without an FNN of free width has only the width to turn, and lands where it lands.
+    A spec without an FNN of free width has only the width to turn, and lands where it lands.
     """
-    step = _step(sentence)
-    smallest = model_for(sentence, task, step, dtype)
+    step = _step(spec)
+    smallest = model_for(spec, task, step, dtype)
     if smallest.size > 1.5 * budget:
         raise ValueError(f"run: budget={budget}; {smallest!r}, the smallest, has {smallest.size}; give more")
-    best = _nearest(budget, lambda k: model_for(sentence, task, k * step, dtype))
+    best = _nearest(budget, lambda k: model_for(spec, task, k * step, dtype))
 
     def with_hidden(h: int) -> Model:
-        return model_for(sentence, task, best.width, dtype, h)
+        return model_for(spec, task, best.width, dtype, h)
 
     return _nearest(budget, with_hidden) if with_hidden(1) != with_hidden(2) else best
 
@@ -51,6 +51,6 @@ def _nearest(budget: int, make: Callable[[int], Model]) -> Model:
     return min(make(low), make(high), key=lambda net: abs(net.size - budget))
 
 
-def _step(sentence: str) -> int:
+def _step(spec: str) -> int:
     """Widths must be multiples of the heads of every attention block."""
-    return math.lcm(*(block.heads for block in parse(sentence) if isinstance(block, Attn)))
+    return math.lcm(*(block.heads for block in parse(spec) if isinstance(block, Attn)))

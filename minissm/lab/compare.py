@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import cupy, like, to
-from ..checks import whole
+from ..checks import integer
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import check_mode
-from ..sentence import parse, spell
+from ..spec import parse, spell
 from ..tasks import TASKS
 from ..train import EVERY, LR, evaluate, fit
 from . import results
@@ -64,15 +64,15 @@ class Config:
             raise ValueError(f"run: unknown task {self.task!r}; expected one of {', '.join(TASKS)}")
         if self.dtype not in DTYPES:
             raise ValueError(f"run: dtype={self.dtype!r}; expected one of {', '.join(DTYPES)}")
-        names = [spell(parse(sentence)) for sentence in self.models]
+        names = [spell(parse(spec)) for spec in self.models]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"run: the model {name!r} is given twice; give it once")
         if not names or not self.lrs:
             raise ValueError("run: expected at least one model and one learning rate; leave them out for the defaults")
         for name in ("seeds", "steps", "budget"):
-            whole(self, "run", name, least=1)
-        whole(self, "run", "width", least=1, optional=True)
+            integer(self, "run", name, minimum=1)
+        integer(self, "run", "width", minimum=1, optional=True)
         if not all(0 < lr < float("inf") for lr in self.lrs) or len(set(self.lrs)) < len(self.lrs):
             raise ValueError(f"run: lr={', '.join(f'{lr:g}' for lr in self.lrs)}; expected different numbers above 0")
         if self.seeds * len(self.lrs) * len(names) > 100_000:
@@ -216,7 +216,7 @@ def run(
 
 
 def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tuple[Path, list[dict], list[dict]]:
-    """Finish the run in the folder, as `run` would have; ValueError in one sentence where it can't be read."""
+    """Finish the run in the folder, as `run` would have; ValueError in one spec where it can't be read."""
     folder = Path(folder)
     config, begun = stored(folder)
     work = config.work()

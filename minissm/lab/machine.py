@@ -88,6 +88,6 @@ def info() -> str:
         f"BLAS: {blas()}" + (f" (forced by OPENBLAS_CORETYPE={forced}; unset it for speed)" if forced else ""),
         f"GPU: {gpu()}",
         "Fast NumPy versions (minissm/fast/): "
-        + ("off (MINISSM_PLAIN is set)" if os.environ.get("MINISSM_PLAIN", "") not in ("", "0") else "on"),
+        + ("off (MINISSM_REFERENCE is set)" if os.environ.get("MINISSM_REFERENCE", "") not in ("", "0") else "on"),
     ]
     return "\n".join(lines)

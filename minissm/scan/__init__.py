@@ -1,8 +1,8 @@
 """The linear filters of state space layers, in three modes that agree: `recurrent`, `chunked`, `fft`.
 
-modes.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
+diagonal.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
 linear.py: `scan.linear`, the recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
-`scan.fft` are those of modes.py. `scan.stepper` takes one input at a time, for generation.
+`scan.fft` are those of diagonal.py. `scan.stepper` takes one input at a time, for generation.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from typing import Any
 
 from .. import fast
 from ..backend import complex_dtype, device, namespace
-from ..kernels import kernel as kernel
-from . import modes, taps
+from . import diagonal, taps
+from .diagonal import chunked as chunked
+from .diagonal import fft as fft
+from .diagonal import recurrent as recurrent
 from .linear import linear as linear
-from .modes import chunked as chunked
-from .modes import fft as fft
-from .modes import recurrent as recurrent
+from .matrices import kernel as kernel
 
 Array = Any
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
@@ -24,7 +24,7 @@ MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
 
 def family(coefficients: tuple) -> ModuleType:
     """Where the scans of these coefficients live: (log_lam, c) are modes, (k,) are taps."""
-    return modes if len(coefficients) == 2 else taps
+    return diagonal if len(coefficients) == 2 else taps
 
 
 def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callable:
@@ -39,8 +39,8 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callabl
     found = family(coefficients)
     if mode == "auto":
         L, size = shape[1], coefficients[0].shape[1]
-        few = size <= 48 or (L <= 64 and (found is modes or size <= 96))
-        kernel = found is modes and size <= 48 and fast.body("recurrent", *coefficients)
+        few = size <= 48 or (L <= 64 and (found is diagonal or size <= 96))
+        kernel = found is diagonal and size <= 48 and fast.path("recurrent", *coefficients)
         mode = "recurrent" if L == 1 or kernel else "chunked" if few else "fft"
     return getattr(found, mode)
 

@@ -20,8 +20,8 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
     def given(dh: Array, dh_last: Array) -> list:
         return cotangents("scan", ("dh", dh, h), ("dh_last", dh_last, last))
 
-    if second := fast.body("linear", a, b, h0):
-        h, last, back = second(a, b, h0)
+    if fast_path := fast.path("linear", a, b, h0):
+        h, last, back = fast_path(a, b, h0)
         return h, last, lambda dh, dh_last=None: back(*given(dh, dh_last))
     last, states = h0, []
     for t in range(a.shape[1]):
@@ -50,7 +50,7 @@ def _conj(z: Array) -> Array:
 
 
 def _start(a: Array, b: Array, h0: Array) -> tuple:
-    """Checks at the door. -> namespace, initial state (zeros where none is given)."""
+    """Argument checks. -> namespace, initial state (zeros where none is given)."""
     xp = namespace(a, b, h0)
     if a.ndim < 2 or min(a.shape) < 1:
         raise ValueError(f"scan: a has shape {tuple(a.shape)}; expected (B, L, ...), each 1 or more")

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import check_shapes, device, fft_of, fft_size, namespace
-from ..kernels import band, band_sums, transpose
+from ..backend import check_shapes, device, fft_of, fft_size, namespace, transpose
+from .matrices import band, band_sums
 
 CHUNK = 32  # outputs of one product
 Array = Any
@@ -52,10 +52,10 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
     _check(k, u, past)
     U, L = k.shape[1] - 1, u.shape[1]
     if chunk is not None and chunk < 1:
-        raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
+        raise ValueError(f"scan: chunk={chunk}; expected an integer, 1 or more, or None")
     Q = min(L, chunk or CHUNK)
-    if second := fast.body("taps.chunked", u):
-        return _checked(u, *second(k, u, past, Q))
+    if fast_path := fast.path("taps.chunked", u):
+        return _checked(u, *fast_path(k, u, past, Q))
     xp, s, k_ = _start(k, u, past)
     M = transpose(band(k_, Q))  # (D, U + Q, Q)
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
@@ -75,8 +75,8 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
 def fft(k: Array, u: Array, past: Array = None) -> tuple:
     """One convolution of all inputs with the kernel, by FFT; what wraps around falls on the first U, which are cut."""
     _check(k, u, past)
-    if second := fast.body("taps.fft", u):
-        return _checked(u, *second(k, u, past))
+    if fast_path := fast.path("taps.fft", u):
+        return _checked(u, *fast_path(k, u, past))
     xp, s, k_ = _start(k, u, past)
     F, U, n = fft_of(xp), k.shape[1] - 1, fft_size(s.shape[2])
 
@@ -111,7 +111,7 @@ def stepper(k: Array, dtype: Any) -> Callable:
 
 
 def _check(k: Array, u: Array, past: Array) -> None:
-    """Checks at the door."""
+    """Argument checks."""
     xp = namespace(k, u, past)
     if u.ndim != 3 or min(u.shape) < 1:
         raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
@@ -137,7 +137,7 @@ def _start(k: Array, u: Array, past: Array) -> tuple:
 
 
 def _checked(u: Array, y: Array, end: Array, back: Any) -> tuple:
-    """A second body's results, with the checks at the door of its backward, and zeros for None."""
+    """A fast path's results, with the argument checks of its backward, and zeros for None."""
 
     def backward(dy: Array, dpast: Array = None) -> tuple:
         check_shapes("scan", ("dy", dy, u.shape), ("dpast", dpast, end.shape))
@@ -154,7 +154,7 @@ def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
 
 
 def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
-    """Checks at the door of a backward. -> dy (D, B, L), zeros for None; ds, to be added to, with dpast at its end."""
+    """Argument checks of a backward. -> dy (D, B, L), zeros for None; ds, to be added to, with dpast at its end."""
     xp, (D, B, length) = namespace(s, dy, dpast), s.shape
     check_shapes("scan", ("dy", dy, (B, length - U, D)), ("dpast", dpast, (B, U, D)))
     ds = xp.zeros_like(s)

@@ -5,29 +5,29 @@ from functools import partial
 
 import numpy as np
 
-from ..checks import whole_number
+from ..checks import check_integer
 from .task import Batch, Task
 
-BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its letters follow
+BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its symbols follow
 
 
-def copying(min_len: int = 4, max_len: int = 12, letters: int = 8) -> Task:
-    """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: say the letters again. Loss on the copied part.
+def copying(min_len: int = 4, max_len: int = 12, symbols: int = 8) -> Task:
+    """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: say the symbols again. Loss on the copied part.
 
     n is uniform in min_len..max_len and differs within a batch: at one fixed n a pure delay copies perfectly. Letters
-    are uniform, so guessing reaches 1 / letters. (Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size.)
+    are uniform, so guessing reaches 1 / symbols. (Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size.)
     """
-    min_len, max_len = whole_number("copying", "min_len", min_len), whole_number("copying", "max_len", max_len)
-    letters = whole_number("copying", "letters", letters)
+    min_len, max_len = check_integer("copying", "min_len", min_len), check_integer("copying", "max_len", max_len)
+    symbols = check_integer("copying", "symbols", symbols)
     if max_len < min_len:
         raise ValueError(f"copying: min_len={min_len}, max_len={max_len}; expected min_len <= max_len")
-    draw = partial(_copying, min_len=min_len, max_len=max_len, letters=letters)
-    return Task("copying", vocab=3 + letters, length=2 * max_len + 1, floor=1 / letters, draw=draw)
+    draw = partial(_copying, min_len=min_len, max_len=max_len, symbols=symbols)
+    return Task("copying", vocab=3 + symbols, length=2 * max_len + 1, floor=1 / symbols, draw=draw)
 
 
-def _copying(rng: np.random.Generator, n: int, min_len: int, max_len: int, letters: int) -> Batch:
+def _copying(rng: np.random.Generator, n: int, min_len: int, max_len: int, symbols: int) -> Batch:
     size = rng.integers(min_len, max_len + 1, (n, 1))
-    word = rng.integers(PAD + 1, PAD + 1 + letters, (n, max_len))
+    word = rng.integers(PAD + 1, PAD + 1 + symbols, (n, max_len))
     t = np.arange(2 * max_len + 2)[None]
     first = (t >= 1) & (t <= size)
     again = (t >= size + 2) & (t <= 2 * size + 1)
@@ -47,7 +47,7 @@ def associative_recall(pairs: int = 4, keys: int = 6, values: int = 6, queries: 
     were shown, but not which belongs to the key, does best to name the most frequent of them: that is the floor.
     """
     sizes = {"pairs": pairs, "keys": keys, "values": values, "queries": pairs if queries is None else queries}
-    pairs, keys, values, queries = (whole_number("recall", name, value) for name, value in sizes.items())
+    pairs, keys, values, queries = (check_integer("recall", name, value) for name, value in sizes.items())
     if not queries <= pairs <= keys:
         raise ValueError(f"recall: queries={queries}, pairs={pairs}, keys={keys}; expected queries <= pairs <= keys")
     draw = partial(_recall, pairs=pairs, keys=keys, values=values, queries=queries)

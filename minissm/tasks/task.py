@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """tokens, targets (B, L) whole numbers; weights (B, L): 1 where the target counts, else 0; lengths (B,)."""
+    """tokens, targets (B, L) integers; weights (B, L): 1 where the target counts, else 0; lengths (B,)."""
 
     tokens: np.ndarray
     targets: np.ndarray

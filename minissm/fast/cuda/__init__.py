@@ -1,8 +1,8 @@
-"""Second bodies for CuPy: kernels in CUDA C++ (the .cu files), and beside each of them what gives it its arrays.
+"""Fast paths for CuPy: kernels in CUDA C++ (the .cu files), and beside each of them what gives it its arrays.
 
 A kernel is compiled when the first CuPy array comes to it. CuPy keeps it, from 14.2 on also for later processes.
 """
 
+from . import diagonal as diagonal
 from . import linear as linear
-from . import modes as modes
 from . import step as step

@@ -1,4 +1,4 @@
-// One step of modes.cu: h <- lam h + u,  y = Re sum_n c_n h_n, with a thread for each channel of each sequence.
+// One step of diagonal.cu: h <- lam h + u,  y = Re sum_n c_n h_n, with a thread for each channel of each sequence.
 // u, y (B, D) real; lam, c (N, D), h (B, N, D) complex, moved on where it lies. T is float or double.
 
 #include "number.cuh"

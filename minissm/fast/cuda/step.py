@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...backend import complex_dtype, namespace
-from ...kernels import transpose
+from ...backend import complex_dtype, namespace, transpose
 from . import launch as cuda
 
 Array = Any
 
 
 def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
-    """h <- lam h + u,  y = Re sum_n c_n h_n;  shapes as in scan/modes.py.
+    """h <- lam h + u,  y = Re sum_n c_n h_n;  shapes as in scan/diagonal.py.
 
     A state that isn't its own is copied first, to (B, N, D): the backward of whoever made it may still hold it.
     """

@@ -84,5 +84,5 @@ def _runs(case: Case, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
             return scanned("recurrent")
 
     for method, mode in METHODS.items():
-        if method != "kernel" or fast.body("recurrent", log_lam, c, u) is not None:
+        if method != "kernel" or fast.path("recurrent", log_lam, c, u) is not None:
             yield method, loop if method == "plain loop" else partial(scanned, mode)

@@ -14,7 +14,7 @@ from ...blocks import has_memory
 from ...fast.fnn import FEWEST
 from ...fast.fnn import PRODUCT as OF_FNN
 from ...layers import Fnn
-from ...scan.modes import CHUNK
+from ...scan.diagonal import CHUNK
 from ...ssm import Ssm
 from .case import Case
 from .floor import Calls, attention, product, room, run

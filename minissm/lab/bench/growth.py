@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from ... import tree
-from ...sentence import parse
+from ...spec import parse
 from .memory import of_numpy
 
 WIDTH, FIRST = 16, 1024
 PATIENCE = 60.0  # seconds; a length that would take longer isn't begun
 ROOM = 4 << 30  # bytes, likewise
 MIXERS = {  # name: the sentence, the mode
-    "ssm, chunked": ("ssm(modes=16)", "chunked"),
-    "ssm, fft": ("ssm(modes=16)", "fft"),
+    "ssm, chunked": ("ssm(poles=16)", "chunked"),
+    "ssm, fft": ("ssm(poles=16)", "fft"),
     "trig": ("trig", "auto"),
     "s6": ("s6", "auto"),
     "lstm": ("lstm", "auto"),

@@ -29,7 +29,7 @@ FORCING = {
     "OPENBLAS_CORETYPE": "NumPy's products run by another kernel than this processor would get",
     "OPENBLAS_L2_SIZE": "NumPy's products are cut for another cache than this processor has",
     "MKL_ENABLE_INSTRUCTIONS": "torch's products run by another kernel than this processor would get",
-    "MINISSM_PLAIN": "minissm's second bodies (minissm/fast/) are off",
+    "MINISSM_REFERENCE": "minissm's fast paths (minissm/fast/) are off",
     "CUPY_TF32": "CuPy's products are of fewer digits than float32 has",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "torch's products are of fewer digits than float32 has",
     "NVIDIA_TF32_OVERRIDE": "whether products on the card are of fewer digits is decided for all libraries",

@@ -22,7 +22,7 @@ def lti(case: Case) -> Named:
         dlog_lam, dc, du, _ = backward(dy)
         return y, dlog_lam, dc, du
 
-    kernel = fast.body("recurrent", log_lam, c, u)  # then auto doesn't take chunks, which are to be seen, too
+    kernel = fast.path("recurrent", log_lam, c, u)  # then auto doesn't take chunks, which are to be seen, too
     for mode in ("auto", "fft", *(["chunked"] if kernel else [])):
         yield mode, partial(run, mode)
 
@@ -47,7 +47,7 @@ def recurrence(case: Case) -> Named:
     def alone(h: Any, back: Any) -> tuple:
         return h, *back(dh)[:2]
 
-    if fast.body("linear", a, b) is None and a.shape[1] > LONGEST:  # MINISSM_PLAIN is set
+    if fast.path("linear", a, b) is None and a.shape[1] > LONGEST:  # MINISSM_REFERENCE is set
         return
     if case.alone:
         h, _, back = scan.linear(a, b)

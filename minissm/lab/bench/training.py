@@ -52,7 +52,7 @@ def ours(case: Case) -> list[Method]:
         run = partial(train.step, net, params, batch, state, LR, mode=mode)
         return Method(name, "minissm", run, lambda: scored(net, params, case.more["checked"], mode))
 
-    kernel = "ssm" in net.sentence and fast.body("recurrent", params["embed"]["w"])
+    kernel = "ssm" in net.spec and fast.path("recurrent", params["embed"]["w"])
     more = [method("train.step, chunked", "chunked")] if kernel else []  # auto takes the kernel
     return [method("train.step", "auto"), *more]
 

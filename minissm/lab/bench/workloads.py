@@ -144,7 +144,7 @@ def _complex(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def _by_items(item: Callable, arrays: dict, shared: str, summed: tuple[int, ...]) -> Callable[[], tuple]:
-    """The outputs in float64 from the plain bodies, one sequence at a time, for all at once would need gigabytes.
+    """The outputs in float64 from the reference bodies, one sequence at a time, for all at once would need gigabytes.
 
     shared: names of the arrays without a batch axis.  summed: places of the outputs that add up over the batch.
     """
@@ -162,9 +162,9 @@ def _by_items(item: Callable, arrays: dict, shared: str, summed: tuple[int, ...]
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside, no second body (minissm/fast/) is chosen."""
-    before, fast.PLAIN = fast.PLAIN, True
+    """Inside, no fast path (minissm/fast/) is chosen."""
+    before, fast.REFERENCE = fast.REFERENCE, True
     try:
         yield
     finally:
-        fast.PLAIN = before
+        fast.REFERENCE = before

@@ -1,4 +1,4 @@
-"""A model is a sentence: `"ssm(modes=16) + fnn1"` and a tuple of blocks say the same thing.
+"""A model is a sentence: `"ssm(poles=16) + fnn1"` and a tuple of blocks say the same thing.
 
 The sentence is Python call syntax, read with `ast` and never evaluated. To add a word, add it to WORDS (a block of
 its own) or to FILTER_WORDS (an Ssm with another filter).
@@ -46,7 +46,7 @@ def _expression(text: str, who: str) -> ast.expr:
     except (RecursionError, MemoryError):
         raise ValueError(f"{who}: {_short(text)} is too long or too deep; give fewer blocks") from None
     except (SyntaxError, ValueError, Warning):
-        raise ValueError(f"{who}: can't read {_short(text)}; expected a call like ssm(modes=16) + fnn1") from None
+        raise ValueError(f"{who}: can't read {_short(text)}; expected a call like ssm(poles=16) + fnn1") from None
 
 
 def _short(text: str) -> str:
@@ -138,7 +138,7 @@ def _spell(block: Any) -> str:
     for word, cls in WORDS.items():
         if type(block) is cls:
             return _call(word, _differing(block, cls()))
-    remedy = "add one to minissm/sentence.py to save or name such a model"
+    remedy = "add one to minissm/spec.py to save or name such a model"
     raise ValueError(f"Model: no word spells the block {block!r}; {remedy}")
 
 

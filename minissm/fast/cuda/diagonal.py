@@ -1,33 +1,32 @@
-"""scan.recurrent of modes for CuPy: what modes.cu is given, and in how many parts it goes through L."""
+"""scan.recurrent of modes for CuPy: what diagonal.cu is given, and in how many parts it goes through L."""
 
 from functools import partial
 from typing import Any
 
-from ...backend import complex_dtype, namespace
-from ...kernels import transpose
+from ...backend import complex_dtype, namespace, transpose
 from . import launch as cuda
 
-Q = 16  # steps of a chunk, as in modes.cu
+Q = 16  # steps of a chunk, as in diagonal.cu
 FULL = 1 << 16  # threads that keep a card busy; fewer, and L is cut into parts
 SHORTEST = 8 * Q  # steps of a part, so that its states are few beside its inputs
 Array = Any
-run = partial(cuda.each, "modes.cu")
+run = partial(cuda.each, "diagonal.cu")
 
 
 def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
-    """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n};  shapes and gradients as in scan/modes.py."""
+    """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n};  shapes and gradients as in scan/diagonal.py."""
     xp = namespace(log_lam, c, u, h0)
     (B, L, D), N, real = u.shape, c.shape[1], u.dtype
     complex_, chunks = complex_dtype(xp, real), -(-L // Q)
     parts, steps = cut(L, B * D)
     sizes, threads = (B, L, D, N, parts, steps), B * parts * D
 
-    def by_modes(z: Array) -> Array:
+    def by_poles(z: Array) -> Array:
         """(..., D, N) -> (..., N, D): neighbouring threads have neighbouring channels."""
         return xp.astype(xp.ascontiguousarray(transpose(z)), complex_, copy=False)
 
-    lam, weights = by_modes(xp.exp(log_lam)), by_modes(c)
-    power = by_modes(xp.exp(log_lam * steps)) if parts > 1 else lam  # of one part there is no next
+    lam, weights = by_poles(xp.exp(log_lam)), by_poles(c)
+    power = by_poles(xp.exp(log_lam * steps)) if parts > 1 else lam  # of one part there is no next
     u = xp.ascontiguousarray(u)
     y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=complex_)
     kept[:, 0] = transpose(h0)

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace
-from ..kernels import diagonal_sums, edges, kernel_of, pair, powers, toeplitz, transpose, unpair
+from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
+from .matrices import as_complex, as_real, diagonal_sums, kernel_of, powers, state_matrices, toeplitz
 
 CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to twice as many is one chunk
 Array = Any
@@ -33,8 +33,8 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, one step at a time. Keeps all L states for the backward."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
     shape = u.shape
-    if second := fast.body("recurrent", u):
-        return _checked(shape, *second(log_lam, c, u, h))
+    if fast_path := fast.path("recurrent", u):
+        return _checked(shape, *fast_path(log_lam, c, u, h))
     lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
     states, ys = [h], []
     for t in range(u.shape[1]):
@@ -60,20 +60,20 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
 
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
-    """Chunk by chunk:  y = T u + out h  and  h <- lam^Q h + into u,  where T is the Toeplitz matrix of the kernel."""
+    """Chunk by chunk:  y = T u + state_out h  and  h <- lam^Q h + state_in u,  where T is the Toeplitz matrix of the kernel."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
     B, L, _ = shape = u.shape
     if chunk is not None and chunk < 1:
-        raise ValueError(f"scan: chunk={chunk}; expected a whole number, 1 or more, or None")
+        raise ValueError(f"scan: chunk={chunk}; expected an integer, 1 or more, or None")
     whole = max(CHUNK, min(B, 2 * CHUNK))  # one larger product pays if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
-    if second := fast.body("chunked", u):
-        return _checked(shape, *second(log_lam, c, u, None if h0 is None else h, Q))  # h: a step may use h0 up
+    if fast_path := fast.path("chunked", u):
+        return _checked(shape, *fast_path(log_lam, c, u, None if h0 is None else h, Q))  # h: a step may use h0 up
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)
     c_ = xp.astype(c, complex_)
     k, back_kernel = kernel_of(c_, v[..., :Q])
-    into, out, back_edges = edges(c_, v)
+    state_in, state_out, back_state_matrices = state_matrices(c_, v)
     T, lam = toeplitz(k), v[:, None, ...]  # lam[..., q] = lam^q, (D, 1, N)
     h = xp.permute_dims(h, (1, 0, 2))
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
@@ -81,30 +81,30 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     for i, j in bounds:
         x_i, q = x[:, :, i:j], j - i  # q is Q, or what is left of the sequence
         y = x_i @ T[:, :q, :q]
-        ys.append(y + pair(h) @ out[..., :q] if i or h0 is not None else y)
+        ys.append(y + as_real(h) @ state_out[..., :q] if i or h0 is not None else y)
         states.append(h)
-        h = lam[..., q] * h + unpair(x_i @ into[:, Q - q :, :])
+        h = lam[..., q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
     h_last = xp.permute_dims(h, (1, 0, 2))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dx = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
-        dT, dinto, dout, dlam, dxs = (*(xp.zeros_like(a) for a in (T, into, out, lam)), [])
+        dT, dstate_in, dstate_out, dlam, dxs = (*(xp.zeros_like(a) for a in (T, state_in, state_out, lam)), [])
         for (i, j), state in reversed(list(zip(bounds, states, strict=True))):
             x_i, dy_i, q = x[:, :, i:j], dx[:, :, i:j], j - i
             dx_i = dy_i @ transpose(T[:, :q, :q])
             if j < L or dh_last is not None:
-                dx_i = dx_i + pair(dh) @ transpose(into[:, Q - q :, :])
-                dinto[:, Q - q :, :] += transpose(x_i) @ pair(dh)
+                dx_i = dx_i + as_real(dh) @ transpose(state_in[:, Q - q :, :])
+                dstate_in[:, Q - q :, :] += transpose(x_i) @ as_real(dh)
                 dlam[..., q] += xp.sum(xp.conj(state) * dh, axis=1, keepdims=True)
             dT[:, :q, :q] += transpose(x_i) @ dy_i
             if i or h0 is not None:
-                dout[..., :q] += transpose(pair(state)) @ dy_i
-            dh = xp.conj(lam[..., q]) * dh + unpair(dy_i @ transpose(out[..., :q]))
+                dstate_out[..., :q] += transpose(as_real(state)) @ dy_i
+            dh = xp.conj(lam[..., q]) * dh + as_complex(dy_i @ transpose(state_out[..., :q]))
             dxs.append(dx_i)
         dc_k, dv_k = back_kernel(diagonal_sums(dT))
-        dc_e, dv = back_edges(dinto, dout)
+        dc_e, dv = back_state_matrices(dstate_in, dstate_out)
         dv[..., :Q] += dv_k
         dv += dlam[:, 0, :, :]
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
@@ -118,15 +118,15 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     xp, h, complex_ = _start(log_lam, c, u, h0)
     F, shape = fft_of(xp), u.shape
     B, L, D = shape
-    if second := fast.body("fft", u):
-        return _checked(shape, *second(log_lam, c, u, None if h0 is None else h))
+    if fast_path := fast.path("fft", u):
+        return _checked(shape, *fast_path(log_lam, c, u, None if h0 is None else h))
     pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
     x = xp.permute_dims(u, (2, 0, 1))
     h = xp.permute_dims(h, (1, 0, 2))
     v, back_powers = powers(log_lam, L + 1, complex_)
     c_, lam = xp.astype(c, complex_), v[:, None, :, L]  # lam^L, (D, 1, N)
     k, back_kernel = kernel_of(c_, v[..., :L])
-    into, out, back_edges = edges(c_, v)
+    state_in, state_out, back_state_matrices = state_matrices(c_, v)
 
     def spectrum(a: Array) -> Array:
         return F.rfft(xp.concat([a, pad[:, : a.shape[1], :]], axis=2), axis=2)
@@ -135,21 +135,21 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         return F.irfft(fa, axis=2)[..., :L]
 
     fx, fk = spectrum(x), spectrum(k[:, None, :])
-    y = first(fx * fk) + pair(h) @ out
-    h_last = xp.permute_dims(lam * h + unpair(x @ into), (1, 0, 2))
+    y = first(fx * fk) + as_real(h) @ state_out
+    h_last = xp.permute_dims(lam * h + as_complex(x @ state_in), (1, 0, 2))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dy = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
         fdy = spectrum(dy)
-        dx = first(fdy * xp.conj(fk)) + pair(dh) @ transpose(into)
+        dx = first(fdy * xp.conj(fk)) + as_real(dh) @ transpose(state_in)
         dk = first(xp.sum(fdy * xp.conj(fx), axis=1, keepdims=True))[:, 0, :]
         dc_k, dv_k = back_kernel(dk)
-        dc_e, dv = back_edges(transpose(x) @ pair(dh), transpose(pair(h)) @ dy)
+        dc_e, dv = back_state_matrices(transpose(x) @ as_real(dh), transpose(as_real(h)) @ dy)
         dv[..., :L] += dv_k
         dv[..., L] += xp.sum(xp.conj(h) * dh, axis=1)
-        dh0 = xp.conj(lam) * dh + unpair(dy @ transpose(out))
+        dh0 = xp.conj(lam) * dh + as_complex(dy @ transpose(state_out))
         dc = xp.astype(dc_k + dc_e, c.dtype)
         return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
 
@@ -160,8 +160,8 @@ def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
     """One step of `recurrent` with nothing kept for a backward: `y, h = step(u, h)`, u, y (B, D), h (B, D, N)."""
     one = namespace(log_lam).zeros((1, 1, log_lam.shape[0]), dtype=dtype, device=device(log_lam))
     xp, _, complex_ = _start(log_lam, c, one, None)
-    if second := fast.body("stepper", log_lam, c):
-        return second(log_lam, c, one.dtype)
+    if fast_path := fast.path("stepper", log_lam, c):
+        return fast_path(log_lam, c, one.dtype)
     lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
 
     def step(u: Array, h: Array) -> tuple:
@@ -172,7 +172,7 @@ def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
 
 
 def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
-    """Checks at the door. -> namespace, initial state (zeros where none is given), complex dtype of u's precision."""
+    """Argument checks. -> namespace, initial state (zeros where none is given), complex dtype of u's precision."""
     xp = namespace(log_lam, c, u, h0)
     if u.ndim != 3 or min(u.shape) < 1:
         raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
@@ -194,12 +194,12 @@ def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
 
 
 def _checked(shape: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
-    """A second body's results, with the checks at the door of its backward."""
+    """A fast path's results, with the argument checks of its backward."""
     return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
 
 
 def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
-    """Checks at the door of a backward. -> dy (zeros for None), dh_last in the precision of h (None stays None)."""
+    """Argument checks of a backward. -> dy (zeros for None), dh_last in the precision of h (None stays None)."""
     xp = namespace(h, dy, dh_last)
     check_shapes("scan", ("dy", dy, shape), ("dh_last", dh_last, h.shape))
     if dy is None:

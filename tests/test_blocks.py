@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from minissm import Model, gradcheck, tree
-from minissm.sentence import FILTER_WORDS, WORDS
+from minissm.spec import FILTER_WORDS, WORDS
 
 from .oracles import draw
 
 B, V, D = 2, 3, 4
 ALL = (*FILTER_WORDS, *WORDS, "fnn1")
-OPTIONS = {"ssm": "(modes=3)", "trig": "(window=3)", "fir": "(window=2)", "attn": "(max_len=12)", "s6": "(modes=3)"}
+OPTIONS = {"ssm": "(poles=3)", "trig": "(window=3)", "fir": "(window=2)", "attn": "(max_len=12)", "s6": "(d_state=3)"}
 LENGTHS = pytest.mark.parametrize("length", [1, 5])
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minissm import Attn, Fir, Fnn, Model, S4d, Ssm, Trig, parse
 from minissm.filters import FILTERS
-from minissm.sentence import KNOWN, spell
+from minissm.spec import KNOWN, spell
 
 ranges = st.tuples(st.floats(1e-4, 1), st.floats(1, 10))
 ssms = st.builds(
@@ -39,8 +39,8 @@ def test_what_is_spelled_is_read_back(blocks):
     st.booleans(),
     st.sampled_from(["graded", "reversed", "equal"]),
 )
-def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual, memory):
-    net = Model(blocks, vocab=7, outputs=3, width=840, norm=norm, residual=residual, memory=memory)
+def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual, timescales):
+    net = Model(blocks, vocab=7, outputs=3, width=840, norm=norm, residual=residual, timescales=timescales)
     assert eval(repr(net)) == net  # as a user may do with text of their own
     assert Model.read(repr(net)) == net
 
@@ -50,12 +50,12 @@ def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual
     [
         ("ssm + fnn1", (Ssm(), Fnn(1))),
         ("  ssm+fnn2(width=48)  ", (Ssm(), Fnn(2, width=48))),
-        ("ssm(modes=16, dt=(0.1, 1)) + attn(heads=4)", (Ssm(S4d(modes=16, dt=(0.1, 1.0))), Attn(heads=4))),
+        ("ssm(poles=16, dt=(0.1, 1)) + attn(heads=4)", (Ssm(S4d(poles=16, dt=(0.1, 1.0))), Attn(heads=4))),
         ("ssm(variant='inv', expand=3)", (Ssm(S4d(variant="inv"), expand=3),)),
-        ("ssm(filter='s4d', modes=4.0)", (Ssm(S4d(modes=4)),)),
+        ("ssm(filter='s4d', poles=4.0)", (Ssm(S4d(poles=4)),)),
         ("ssm() + fnn0", (Ssm(), Fnn(0))),
         ("trig + fir(window=5, expand=1)", (Ssm(Trig()), Ssm(Fir(window=5), expand=1))),
-        ("ssm(filter='trig', slow=0)", (Ssm(Trig(slow=0.0)),)),
+        ("ssm(filter='trig', moving_sums=0)", (Ssm(Trig(moving_sums=0.0)),)),
         ("(ssm + fnn1) + attn(positions='none')", (Ssm(), Fnn(1), Attn(positions="none"))),
         ("ssm + (fnn1 + (attn + fnn2))", (Ssm(), Fnn(1), Attn(), Fnn(2))),
     ],
@@ -65,7 +65,7 @@ def test_sentences_mean_blocks(sentence, blocks):
 
 
 def test_only_what_differs_from_the_defaults_is_spelled():
-    assert spell(parse("ssm(modes=8, expand=2) + fnn1(act='gelu') + attn(heads=3)")) == "ssm + fnn1 + attn(heads=3)"
+    assert spell(parse("ssm(poles=8, expand=2) + fnn1(act='gelu') + attn(heads=3)")) == "ssm + fnn1 + attn(heads=3)"
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_only_what_differs_from_the_defaults_is_spelled():
         ("", "the sentence is empty"),
         ("ssm + fn2", r"unknown block 'fn2' in 'ssm \+ fn2'; expected one of " + re.escape(KNOWN)),
         ("fnn", "unknown block 'fnn'"),
-        ("ssm(mode=3)", "ssm: unknown option 'mode'; expected one of expand, modes, variant, dt"),
+        ("ssm(mode=3)", "ssm: unknown option 'mode'; expected one of expand, poles, variant, dt"),
         ("fnn1(depth=2)", "fnn1: unknown option 'depth'; expected one of width, act"),
-        ("ssm(modes=1, modes=2)", "option modes given twice"),
+        ("ssm(poles=1, poles=2)", "option poles given twice"),
         ("ssm(**{})", "given twice"),
         ("ssm(16)", r"ssm: a value without a name in 'ssm\(16\)'; write ssm\(option=value\)"),
         ("ssm(filter='cosine')", "ssm: filter='cosine'; expected one of s4d, trig, fir"),
         ("trig(filter='trig')x", "can't read"),
         ("trig(filter='fir')", r"trig: filter='fir'; trig names its filter already, write ssm\(filter='fir'\)"),
-        ("trig(modes=3)", "trig: unknown option 'modes'; expected one of expand, window, slow"),
+        ("trig(poles=3)", "trig: unknown option 'poles'; expected one of expand, window, moving_sums"),
         ("ssm(dt=(1, 0.1))", r"s4d: dt=\(1, 0.1\); expected 0 < low <= high"),
-        ("ssm(modes=open('x'))", "an option in .* is not a plain value"),
+        ("ssm(poles=open('x'))", "an option in .* is not a plain value"),
         ("ssm - fnn1", "can't read 'ssm - fnn1'; expected words joined by"),
         ("ssm(", r"can't read 'ssm\('; expected a call like"),
         ("os.system('x')", "can't read"),
@@ -116,7 +116,7 @@ def test_a_block_without_a_word_has_a_repr_but_no_sentence():
     net = Model((Ssm(Mine()),), vocab=3)
     assert "Mine" in repr(net)
     with pytest.raises(ValueError, match="no word spells the block"):
-        net.sentence  # noqa: B018
+        net.spec  # noqa: B018
 
 
 def test_strings_of_numpy_print_like_others():
@@ -141,5 +141,5 @@ def test_a_filter_without_a_word_is_spelled_by_its_name(monkeypatch):
 
     monkeypatch.setitem(FILTERS, "fade", Fade)
     net = Model((Ssm(Fade(window=4), expand=1), Fnn(1)), vocab=3)
-    assert net.sentence == "ssm(filter='fade', window=4, expand=1) + fnn1"
+    assert net.spec == "ssm(filter='fade', window=4, expand=1) + fnn1"
     assert Model.read(repr(net)) == net

@@ -6,7 +6,7 @@ Shapes: log_lam, c (D, N) complex; v (D, N, n) powers of lam; everything else re
 
 from typing import Any
 
-from .backend import complex_dtype, device, namespace
+from ..backend import complex_dtype, device, namespace, transpose
 
 Array = Any
 
@@ -55,32 +55,32 @@ def kernel_of(c: Array, v: Array) -> tuple:
     return xp.sum(xp.real(c[..., None] * v), axis=1), backward
 
 
-def edges(c: Array, v: Array) -> tuple:
+def state_matrices(c: Array, v: Array) -> tuple:
     """The two ends of a chunk of Q inputs, as real matrices over pairs (Re h, Im h); v holds Q + 1 powers.
 
-    into (D, Q, 2N): input s adds lam^(Q-1-s) to the state at the end.
-    out (D, 2N, Q): the state at the start adds Re c lam^(t+1) h to output t.
+    state_in (D, Q, 2N): input s adds lam^(Q-1-s) to the state at the end.
+    state_out (D, 2N, Q): the state at the start adds Re c lam^(t+1) h to output t.
     """
     xp, (D, N, Q) = namespace(c, v), v[..., 1:].shape
 
     def rows(z: Array) -> Array:
-        """(D, N, Q) complex -> (D, 2N, Q) real, in the order of `pair`."""
+        """(D, N, Q) complex -> (D, 2N, Q) real, in the order of `as_real`."""
         return xp.reshape(xp.stack([xp.real(z), xp.imag(z)], axis=2), (D, 2 * N, Q))
 
     def back_rows(a: Array) -> Array:
         a = xp.astype(xp.reshape(a, (D, N, 2, Q)), v.dtype)
         return a[:, :, 0, :] + 1j * a[:, :, 1, :]
 
-    def backward(dinto: Array, dout: Array) -> tuple:
+    def backward(dstate_in: Array, dstate_out: Array) -> tuple:
         dv = xp.zeros_like(v)
-        dv[..., :-1] = xp.flip(back_rows(transpose(dinto)), axis=-1)
-        dw = xp.conj(back_rows(dout))  # of w = c v[..., 1:], of which out is the conjugate
+        dv[..., :-1] = xp.flip(back_rows(transpose(dstate_in)), axis=-1)
+        dw = xp.conj(back_rows(dstate_out))  # of w = c v[..., 1:], of which state_out is the conjugate
         dv[..., 1:] += dw * xp.conj(c)[..., None]
         return xp.sum(dw * xp.conj(v[..., 1:]), axis=-1), dv
 
-    into = transpose(rows(xp.flip(v[..., :-1], axis=-1)))
-    out = rows(xp.conj(c[..., None] * v[..., 1:]))
-    return into, out, backward
+    state_in = transpose(rows(xp.flip(v[..., :-1], axis=-1)))
+    state_out = rows(xp.conj(c[..., None] * v[..., 1:]))
+    return state_in, state_out, backward
 
 
 def toeplitz(k: Array) -> Array:
@@ -113,19 +113,14 @@ def band_sums(dM: Array) -> Array:
     return xp.flip(xp.sum(copies[..., : n + 1 - rows], axis=1), axis=-1)
 
 
-def transpose(a: Array) -> Array:
-    """(..., D, E) -> (..., E, D), a view."""
-    return namespace(a).matrix_transpose(a)
-
-
-def pair(z: Array) -> Array:
+def as_real(z: Array) -> Array:
     """Complex (..., N) -> real (..., 2N): Re z_0, Im z_0, Re z_1, ..."""
     xp = namespace(z)
     return xp.reshape(xp.stack([xp.real(z), xp.imag(z)], axis=-1), (*z.shape[:-1], 2 * z.shape[-1]))
 
 
-def unpair(a: Array) -> Array:
-    """The inverse of `pair`."""
+def as_complex(a: Array) -> Array:
+    """The inverse of `as_real`."""
     xp = namespace(a)
     complex_ = complex_dtype(xp, a.dtype)
     return xp.astype(a[..., ::2], complex_) + 1j * xp.astype(a[..., 1::2], complex_)
