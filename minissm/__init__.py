@@ -7,35 +7,43 @@ ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.linear, scan.recur
 from . import filters, layers, losses, optim, scan, tasks, tree
 from .attention import Attn, attention, attention_weights
 from .backend import namespace, to
+from .check_block import BlockError, check_block
 from .checkpoint import load, load_state, save, save_state
-from .filters import Fir, S4d, Trig
+from .fast import reference
+from .filters import Fir, Poles, S4d, Taps, Trig
 from .gradcheck import GradientError, gradcheck
 from .layers import Fnn
 from .lstm import Lstm, lstm
-from .model import Model
+from .mean import Mean, mean
+from .model import Model, zeros
 from .selective import S6, selective, selective_scan
-from .spec import parse
+from .spec import parse, register
 from .ssm import Ssm, ssm
-from .train import Log, Scores, evaluate, fit
+from .train import Log, evaluate, fit
 
-# ssm, attention, selective, lstm, gradcheck are functions; `from minissm.ssm import ...` reaches what else is there
+# attention, check_block, gradcheck, lstm, mean, selective and ssm are functions; `from minissm.ssm import ...` reaches
+# the rest of their files
 
 __version__ = "0.4.0"
 __all__ = [
     "S6",
     "Attn",
+    "BlockError",
     "Fir",
     "Fnn",
     "GradientError",
     "Log",
     "Lstm",
+    "Mean",
     "Model",
+    "Poles",
     "S4d",
-    "Scores",
     "Ssm",
+    "Taps",
     "Trig",
     "attention",
     "attention_weights",
+    "check_block",
     "evaluate",
     "filters",
     "fit",
@@ -45,9 +53,12 @@ __all__ = [
     "load_state",
     "losses",
     "lstm",
+    "mean",
     "namespace",
     "optim",
     "parse",
+    "reference",
+    "register",
     "save",
     "save_state",
     "scan",
@@ -57,4 +68,5 @@ __all__ = [
     "tasks",
     "to",
     "tree",
+    "zeros",
 ]

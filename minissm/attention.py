@@ -167,10 +167,10 @@ class Attn:
     def state_size(self, width: int, length: int | None) -> int:
         return 2 * width * (self.max_len if length is None else length)
 
-    def start(self, p: dict, batch: int, length: int | None) -> dict:
+    def start(self, p: dict, like: Array, length: int | None) -> dict:
         """Room for the keys and values of `length` tokens (None: max_len); `step` makes more where it runs out."""
         w = p["in"]["w"]
-        shape = (batch, self.heads, length or self.max_len, w.shape[0] // self.heads)
+        shape = (like.shape[0], self.heads, length or self.max_len, w.shape[0] // self.heads)
         zeros = (namespace(w).zeros(shape, dtype=w.dtype, device=device(w)) for _ in range(2))
         return {**dict(zip("kv", zeros, strict=True)), "filled": 0}
 

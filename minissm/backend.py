@@ -14,7 +14,7 @@ import numpy as np
 
 from .gpu import cupy as cupy
 
-REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # set: no fast path (minissm/fast/) is ever chosen
+REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # set: no fast path (minissm/fast/) is chosen
 BACKENDS = ("numpy", "cupy")
 _NUMPY_ONLY = frozenset((np.ndarray, type(None)))
 

@@ -1,21 +1,35 @@
-"""What stands between embedding and readout: the protocol of a block, and how any block is run.
+"""A block stands between embedding and readout. This file is its protocol, and how any block is run.
 
-A block is a frozen dataclass with `init(rng, width) -> p` and `size(width)`. One that sees a token at a time has
-`apply(p, x) -> y, backward`; one with a memory (a mixer) has
+A block is a frozen dataclass of its options with
+
+    init(rng, width) -> p               its parameters, a tree of NumPy arrays
+    size(width)                         how many numbers those are
+
+A block that sees one token at a time has
+
+    apply(p, x) -> y, backward          dp, dx = backward(dy);  x, y (B, L, D)
+
+A block with a memory, a mixer, has
 
     run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None); state may be None
-    start(p, batch, length) -> the state before the first token        state_size(width, length)
+    start(p, like, length) -> state     before the first token of B sequences; like (B, D) has the model's width, dtype
+                                        and device; length: tokens to make room for, or None
+    state_size(width, length)           real numbers that it remembers after `length` tokens
 
-and, where one token can be had for less than `run` costs,
+Optional:
 
-    stepper(p) -> step        y, state = step(x, state), x and y (B, 1, D); step may use its state up
+    stepper(p) -> step                  y, state = step(x, state) for one token, x and y (B, 1, D), where that costs
+                                        less than run; a step may use its state up
+    trace(p, x) -> dict                 what of it can be looked at, by name
+    draws_by_depth = True               then init gets a third argument, relative_depth, from 0 (the first such block of
+                                        the model) to 1 (the last), or None; it may change the draw, never the function
 
-Where there is something to say it has `at(place)` (options that depend on where it stands) and `trace(p, x)` (what of
-it can be looked at).
+A state of a model is {"position": tokens so far, "blocks": a tree for each block, {} for one without a memory}. The
+cotangent of a state has the same form, with None where it is zero.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 Array = Any
 
@@ -28,21 +42,8 @@ def has_memory(b: Any) -> bool:
     return hasattr(b, "run")
 
 
-class Passed(NamedTuple):
-    """What passing a block leaves: x its input behind the norm, y the stream behind it."""
-
-    block: Any
-    p: Any
-    x: Array
-    y: Array
-    state: Any
-    back_norm: Callable
-    back_block: Callable
-    back_rows: Callable | None
-
-
 def run(block: Any, p: Any, x: Array, state: Any, mode: str) -> tuple:
-    """`run` of any block: the state of one that remembers nothing is {}."""
+    """`run` of any block: the state of one without a memory is {}."""
     if has_memory(block):
         return block.run(p, x, state, mode)
     y, back = block.apply(p, x)
@@ -54,3 +55,14 @@ def stepper(block: Any, p: Any) -> Callable:
     if hasattr(block, "stepper"):
         return block.stepper(p)
     return lambda x, state: run(block, p, x, state, "recurrent")[:2]
+
+
+def states_of(state: dict | None, count: int) -> list:
+    """The states of `count` blocks, all None where there is no state; ValueError for a state of another model."""
+    if state is None:
+        return [None] * count
+    found = state.get("blocks") if isinstance(state, dict) else None
+    if not isinstance(found, list) or len(found) != count or "position" not in state:
+        remedy = "give what the start, run or step of this model returned"
+        raise ValueError(f"Model: state is not one of this model, with {count} blocks; {remedy}")
+    return found

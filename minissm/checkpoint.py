@@ -18,6 +18,7 @@ from . import tree
 from .backend import to
 from .files import write_whole
 from .model import Model
+from .spec import UnknownBlock
 
 Tree = Any  # dict[str, Tree] | list[Tree] | None | bool | int | float | str | array
 LAYOUT, DIGEST = "layout", "digest"
@@ -25,7 +26,7 @@ LAYOUT, DIGEST = "layout", "digest"
 
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
-    net.spec  # noqa: B018  (a block without a word can't be read back, and says so here)
+    net.spec  # noqa: B018  (a block without a name can't be read back, and says so here)
     _template(f"save: {os.fspath(path)}", net, params)
     save_tree(path, {"model": repr(net), "params": params})
 
@@ -37,6 +38,8 @@ def load(path: str | os.PathLike) -> tuple[Model, dict]:
         raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
     try:
         net = Model.read(found["model"])
+    except UnknownBlock as error:
+        raise ValueError(f"{who} uses the block {error.name}; call ms.register({error.name!r}, ...) first") from None
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"{who} holds no model of this minissm ({error}); save it again") from None
     template, named = _template(who, net, found["params"]), dict(tree.named(found["params"]))

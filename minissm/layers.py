@@ -1,4 +1,4 @@
-"""Layers that see one token at a time: linear, relu, gelu, fnn, norms, embedding, positions.
+"""Layers that see one token at a time: linear, activations, fnn, norms, embedding, positions.
 
 The contract of everything differentiable, here and in every other file:
 
@@ -71,7 +71,26 @@ def gelu(x: Array) -> tuple:
     return y, backward
 
 
-ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu}
+def tanh(x: Array) -> tuple:
+    """y = tanh(x).  Any shape."""
+    y = namespace(x).tanh(x)
+    return y, lambda dy: dy * (1 - y * y)
+
+
+def sigmoid(x: Array) -> tuple:
+    """y = 1 / (1 + exp(-x)), as (1 + tanh(x / 2)) / 2, in which nothing overflows.  Any shape."""
+    y = 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
+    return y, lambda dy: dy * (y * (1 - y))
+
+
+def silu(x: Array) -> tuple:
+    """y = x sigmoid(x)  (Elfwing et al. 2017, arXiv 1702.03118; also called swish).  Any shape."""
+    s, _ = sigmoid(x)
+    y = x * s
+    return y, lambda dy: dy * (s + y * (1 - s))
+
+
+ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu, "silu": silu, "tanh": tanh, "sigmoid": sigmoid}
 
 
 def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
@@ -210,7 +229,7 @@ def linear_size(inputs: int, outputs: int) -> int:
 class Fnn:
     """The block `fnn<depth>`: depth hidden layers, token by token. fnn0 is an affine map.
 
-    width: the hidden width (None: four times the model's).  act: "gelu" or "relu".  Weights ~ N(0, 2 / inputs), biases
+    width: the hidden width (None: four times the model's).  act: a name from ACTIVATIONS.  Weights ~ N(0, 2 / inputs), biases
     0 (He et al. 2015): with smaller draws networks of depth 2 and more don't start to learn.
     """
 

@@ -10,7 +10,7 @@ Array = Any
 def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     """loss = sum_i w_i (log sum_v exp z_iv - z_i,target) / sum_i w_i, over all positions i.
 
-    logits z (B, L, V) real, targets (B, L) integers, weights (B, L) >= 0, not all 0 -> loss (), in nats;
+    logits z (..., V) real, targets (...) integers, weights (...) >= 0, not all 0 -> loss (), in nats;
     `dlogits = backward(dloss)`. Targets where the weight is 0 are ignored (but must lie in 0..V-1).
     """
     xp = namespace(logits, targets, weights)
@@ -34,3 +34,20 @@ def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
         return dloss * (w * (e / total - hot))
 
     return loss, backward
+
+
+def squared_error(y: Array, targets: Array, weights: Array) -> tuple:
+    """loss = sum_i w_i |y_i - t_i|^2 / sum_i w_i, over all positions i; |.|^2 is summed over the outputs.
+
+    y, targets t (..., outputs) real, weights (...) >= 0, not all 0 -> loss (), in squared units of y;
+    `dy = backward(dloss)`.
+    """
+    xp = namespace(y, targets, weights)
+    if targets.shape != y.shape or weights.shape != y.shape[:-1] or not xp.isdtype(targets.dtype, "real floating"):
+        given = f"targets {targets.dtype} {tuple(targets.shape)}, weights {tuple(weights.shape)}"
+        expected = f"floats {tuple(y.shape)} and {tuple(y.shape[:-1])}"
+        raise ValueError(f"squared_error: {given}; expected {expected}, as y has {tuple(y.shape)}")
+    w = xp.astype(weights, y.dtype)
+    w = (w / xp.sum(w))[..., None]
+    error = y - xp.astype(targets, y.dtype)
+    return xp.sum(w * error * error), lambda dloss=1.0: dloss * (2 * w * error)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .backend import cotangents, device, namespace
-from .layers import column_sums, flat, linear_init
+from .layers import column_sums, flat, linear_init, sigmoid, tanh
 
 Array = Any
 
@@ -52,9 +52,9 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
 
 
 def _gates(z: Array) -> tuple:
-    """(..., 4H) -> i, f, o, g, each (..., H). The sigmoid as (1 + tanh(z / 2)) / 2: nothing in it overflows."""
-    xp, H = namespace(z), z.shape[-1] // 4
-    s, g = 0.5 + 0.5 * xp.tanh(0.5 * z[..., : 3 * H]), xp.tanh(z[..., 3 * H :])
+    """(..., 4H) -> i, f, o, g, each (..., H)."""
+    H = z.shape[-1] // 4
+    (s, _), (g, _) = sigmoid(z[..., : 3 * H]), tanh(z[..., 3 * H :])
     return s[..., :H], s[..., H : 2 * H], s[..., 2 * H :], g
 
 
@@ -91,8 +91,8 @@ class Lstm:
     def state_size(self, width: int, length: int | None) -> int:
         return 2 * width
 
-    def start(self, p: dict, batch: int, length: int | None) -> dict:
-        return _state(p, batch, None)
+    def start(self, p: dict, like: Array, length: int | None) -> dict:
+        return _state(p, like.shape[0], None)
 
     def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
         return lstm(p, x, state)

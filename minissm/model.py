@@ -1,40 +1,45 @@
-"""A model: the blocks of a sentence one after another, between an embedding and a linear readout.
+"""A model: blocks one after another, between an embedding and a linear readout.
 
     x = embed(tokens);   for each block:  x = x + block(norm(x));   y = norm(x) w + b
 
 A Model holds the shape and no weights: the weights are a tree that `init` draws and a call is given.
 
-What a block is says blocks.py.
+See blocks.py for the block protocol.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from . import blocks, layers, states, tree
-from .backend import is_numpy, namespace
+from . import blocks, calls, layers, tree
+from .backend import device, is_numpy, namespace, to
 from .backend import like as put_like
 from .checks import check_integer, choice, flag, integer
 from .scan import check_mode
-from .spec import parse, read_call, spell
+from .spec import parse, spell
 
 Array = Any
 DTYPES = ("float32", "float64")
+TIMESCALES = ("graded", "reversed", "equal")
 
 
 @dataclass(frozen=True, repr=False)
 class Model:
     """`Model("ssm + fnn1", vocab=16)`; y, backward = net(params, x);  dparams, dx = backward(dy).
 
-    blocks: a sentence (see spec.py) or a tuple of blocks.
-    vocab or inputs: tokens x (B, L) from 0..vocab-1 (or one-hot floats (B, L, vocab)), or real vectors (B, L, inputs).
+    blocks: a spec (see spec.py) or a tuple of blocks.
+    vocab: tokens x (B, L) from 0..vocab-1 come in, or one-hot floats (B, L, vocab). Give this or inputs.
+    inputs: real vectors x (B, L, inputs) come in.
     outputs: numbers per token of y (B, L, outputs); vocab unless given.
-    width: D of the residual stream.  norm: none, rms or layer, before each block and before the readout.
+    width: D of the residual stream.
+    norm: "none", "rms" or "layer", before each block and before the readout.
     residual: x + block(x), or block(x) alone.
-    timescales: time scales. graded: short in the first of the blocks that have some, long in the last; reversed; equal.
+    timescales: how blocks with `draws_by_depth` begin. "graded": short memories in the first of them, long ones in the
+        last; "reversed"; "equal".
+    dtype: of the parameters, "float32" or "float64".
     """
 
     blocks: Any
@@ -49,12 +54,12 @@ class Model:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        given = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
-        if not isinstance(given, list | tuple) or not all(blocks.is_block(b) for b in given):
-            raise ValueError(f"Model: blocks={given!r}; expected a sentence or a tuple of blocks like (Ssm(), Fnn(1))")
-        if not given:
-            raise ValueError("Model: no blocks; give a sentence like 'ssm + fnn1' or a tuple of blocks")
-        object.__setattr__(self, "blocks", tuple(given))
+        found = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
+        if not isinstance(found, list | tuple) or not all(blocks.is_block(b) for b in found):
+            raise ValueError(f"Model: blocks={found!r}; expected a spec or a tuple of blocks like (Ssm(), Fnn(1))")
+        if not found:
+            raise ValueError("Model: no blocks; give a spec like 'ssm + fnn1' or a tuple of blocks")
+        object.__setattr__(self, "blocks", tuple(found))
         if (self.vocab is None) == (self.inputs is None):
             raise ValueError("Model: give either vocab (tokens come in) or inputs (real vectors come in)")
         for name in ("vocab", "inputs", "outputs"):
@@ -66,11 +71,11 @@ class Model:
         integer(self, "Model", "width", minimum=1)
         choice(self, "Model", "norm", layers.NORMS)
         flag(self, "Model", "residual")
-        choice(self, "Model", "timescales", ("graded", "reversed", "equal"))
+        choice(self, "Model", "timescales", TIMESCALES)
         choice(self, "Model", "dtype", DTYPES)
         self.size  # noqa: B018  (blocks that don't fit the width say so here)
 
-    # ---- what it is called
+    # ---- its spelling
 
     @property
     def spec(self) -> str:
@@ -81,34 +86,24 @@ class Model:
         """The whole model, as Python that makes it again: what rows and checkpoints store."""
         try:
             first = f'"{self.spec}"'
-        except ValueError:  # a block of one's own, without a word
+        except ValueError:  # a block without a name
             first = repr(self.blocks)
         defaults = {f.name: f.default for f in fields(self)[1:]} | {"outputs": self.vocab}
-        given = {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
-        options = [f'{name}="{v}"' if isinstance(v, str) else f"{name}={v}" for name, v in given.items()]
-        return f"Model({', '.join([first, *options])})"
+        options = {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
+        spelled = [f'{name}="{v}"' if isinstance(v, str) else f"{name}={v}" for name, v in options.items()]
+        return f"Model({', '.join([first, *spelled])})"
 
     @classmethod
     def read(cls, text: str) -> "Model":
         """The model that `repr` wrote. The text is parsed, never evaluated."""
-        arguments, options = read_call(text, "Model")
+        expected = 'Model("spec", option=value, ...)'
+        name, arguments, options = calls.read(calls.expression(text, "Model", expected), text, "Model", expected)
         unknown = [o for o in options if o not in [f.name for f in fields(cls)[1:]]]
-        if len(arguments) != 1 or not isinstance(arguments[0], str) or unknown:
-            raise ValueError(f'Model: can\'t read {text[:80]!r}; expected Model("sentence", option=value, ...)')
+        if name != "Model" or len(arguments) != 1 or not isinstance(arguments[0], str) or unknown:
+            raise ValueError(f"Model: can't read {text[:80]!r}; expected {expected}")
         return cls(arguments[0], **options)
 
-    @cached_property
-    def placed(self) -> tuple:
-        """The blocks with the options filled in that were left to their place (see `timescales`)."""
-        scaled = [i for i, b in enumerate(self.blocks) if hasattr(getattr(b, "filter", b), "at")]
-        placed = list(self.blocks)
-        for k, i in enumerate(scaled):
-            f = k / max(1, len(scaled) - 1)
-            graded = len(scaled) > 1 and self.timescales != "equal"
-            placed[i] = placed[i].at((f if self.timescales == "graded" else 1 - f) if graded else None)
-        return tuple(placed)
-
-    # ---- how large it is
+    # ---- its size
 
     @property
     def size(self) -> int:
@@ -116,7 +111,7 @@ class Model:
         D = self.width
         embed = self.vocab * D if self.vocab else layers.linear_size(self.inputs or 0, D)
         norms = (len(self.blocks) + 1) * len(layers.NORM_LEAVES[self.norm]) * D
-        return embed + sum(b.size(D) for b in self.placed) + norms + layers.linear_size(D, self.outputs or 0)
+        return embed + sum(b.size(D) for b in self.blocks) + norms + layers.linear_size(D, self.outputs or 0)
 
     def state_size(self, length: int | None = None) -> int:
         """Real numbers that the model must remember after `length` tokens to go on with the next.
@@ -125,74 +120,95 @@ class Model:
         """
         if length is not None:
             check_integer("Model.state_size", "length", length, minimum=0)
-        return sum(b.state_size(self.width, length) for b in self.placed if blocks.has_memory(b))
+        return sum(b.state_size(self.width, length) for b in self.blocks if blocks.has_memory(b))
 
-    # ---- what it computes
+    # ---- its parameters
 
     def init(self, rng: np.random.Generator, like: Array = None) -> dict:
-        """Draw the parameters (the draws stand beside each block); on NumPy, or where the array `like` lives."""
+        """Draw the parameters (each block draws its own); on NumPy, or on the device of the array `like`."""
         D = self.width
         embed = {"w": rng.normal(0, 1, (self.vocab, D))} if self.vocab else layers.linear_init(rng, self.inputs or 0, D)
         params = {
             "embed": embed,
-            "blocks": [b.init(rng, D) for b in self.placed],
+            "blocks": [b.init(rng, D, *depth) for b, depth in zip(self.blocks, self._depths(), strict=True)],
             "norms": [layers.norm_init(self.norm, D) for _ in range(len(self.blocks) + 1)],
             "head": layers.linear_init(rng, D, self.outputs or 0),
         }
         params = tree.map(lambda a: a.astype(self.dtype), params)
         return params if like is None else tree.map(lambda a: put_like(a, like), params)
 
-    def __call__(self, params: dict, x: Array, mode: str = "auto", rows: Array = None) -> tuple:
+    def _depths(self) -> list[tuple]:
+        """What `init` of each block gets after the width: (relative depth,) if its draw depends on it, else ()."""
+        by_depth = [getattr(b, "draws_by_depth", False) for b in self.blocks]
+        last, k, found = sum(by_depth) - 1, 0, []
+        for counts in by_depth:
+            f = k / max(1, last)
+            graded = None if last < 1 or self.timescales == "equal" else 1 - f if self.timescales == "reversed" else f
+            found.append((graded,) if counts else ())
+            k += counts
+        return found
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple]:
+        """The shape of every parameter by its name, as `tree.named` has it."""
+        return {name: leaf.shape for name, leaf in tree.named(self.init(np.random.default_rng(0)))}
+
+    # ---- what it computes
+
+    def __call__(self, params: dict, x: Array, mode: str = "auto", where: Array = None) -> tuple:
         """x (B, L) or (B, L, V or D_in) -> y (B, L, outputs), backward;  `dparams, dx = backward(dy)`.
 
-        dx is None for tokens. mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
-        rows (R,): the tokens whose outputs are wanted, -> y (R, outputs). They are counted through the batch, b L + t,
-        in ascending order: `np.flatnonzero(weights)`. Nothing behind the last mixer is computed for the others.
+        mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
+        where (B, L): a mask, True where an output is wanted -> y (R, outputs) for R wanted tokens, as y[where] has them.
+            After the last mixer nothing is computed for the others. A mask on the host costs no wait on a device.
+
+        dx is None for tokens.
         """
-        y, _, backward = self.run(params, x, mode=mode, rows=rows)
+        y, _, backward = self.run(params, x, mode=mode, where=where)
         return y, lambda dy: backward(dy)[:2]
 
-    def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", rows: Array = None) -> tuple:
+    def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", where: Array = None) -> tuple:
         """A piece of a sequence -> y, state, backward;  `dparams, dx, dstate = backward(dy, dstate=None)`.
 
-        state: what an earlier piece, or `start`, returned (None: the sequence begins here). It is not written to:
-        position (tokens so far) and blocks (of each block with a memory its own, {} of the others), a tree that
-        minissm.save_state writes. The pieces of a sequence give the same y as the whole, and the same gradients.
+        state: what an earlier piece, or `start`, returned (None: the sequence begins here). It is not written to. Its
+            position counts the tokens so far, its blocks hold a tree for each block; minissm.save_state writes it.
+
+        The pieces of a sequence give the same y as the whole, and the same gradients.
         """
-        self._check(params, x, state, mode)
-        if state is not None:
-            starts = (self.start(params, x.shape[0], room) for room in (1, 2))
-            states.check(state, *starts)
-        if rows is not None:
-            _check_rows(rows, x)
-        embedded, back_embed = self._embed(params, x)
-        passed = list(self._pass(params, embedded, state, mode, rows=rows))
-        out, back_readout = self._readout(params, passed[-1].y)
-        tape = [(one.back_norm, one.back_block, one.back_rows) for one in passed]
+        self._check(params, x, mode)
+        before, rows = blocks.states_of(state, len(self.blocks)), _rows(where, x)
+        norm, tape, after = layers.NORMS[self.norm], [], []
+        y, back_embed = self._embed(params, x)
+        for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], params["norms"], strict=False)):
+            n, back_norm = norm(p_norm, y)
+            z, state_i, back_block = blocks.run(block, p, n, before[i], mode)
+            y, back_rows = y + z if self.residual else z, None
+            if rows is not None and i == self._last_mixer:
+                y, back_rows = layers.take_rows(y, rows)
+            tape.append((back_norm, back_block, back_rows))
+            after.append(state_i)
+        n, back_last_norm = norm(params["norms"][-1], y)
+        out, back_head = layers.linear(params["head"], n)
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
-            dafter = states.blocks(dstate, len(self.blocks))
-            if dout is None:
-                dout = namespace(out).zeros_like(out)
-            if dout.shape != out.shape or dout.dtype != out.dtype:
-                given = f"dy has shape {tuple(dout.shape)} and dtype {dout.dtype}"
-                raise ValueError(f"Model: {given}; expected those of y, {tuple(out.shape)} and {out.dtype}")
-            dhead, dnorm, dy = back_readout(dout)
+            dafter = blocks.states_of(dstate, len(self.blocks))
+            dhead, dn = back_head(_cotangent(dout, out))
+            dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], []
-            for (back_norm_i, back_block, back_rows), d in reversed(list(zip(tape, dafter, strict=True))):
+            for (back_norm, back_block, back_rows), dstate_i in reversed(list(zip(tape, dafter, strict=True))):
                 dy = back_rows(dy) if back_rows else dy
-                dp, dn, dstate_i = back_block(dy, d)
-                dp_norm, dx = back_norm_i(dn)
+                dp, dn, dstate_i = back_block(dy, dstate_i)
+                dnorm, dx = back_norm(dn)
                 dy = dy + dx if self.residual else dx
                 dblocks.append(dp)
-                dnorms.append(dp_norm)
+                dnorms.append(dnorm)
                 dbefore.append(dstate_i)
             dembed, dx = back_embed(dy)
             dparams = {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}
             return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
 
         position = x.shape[1] + (state["position"] if state is not None else 0)
-        return out, {"position": position, "blocks": [one.state for one in passed]}, backward
+        return out, {"position": position, "blocks": after}, backward
 
     def start(self, params: dict, batch: int, length: int | None = None) -> dict:
         """The state of `batch` sequences before their first token.
@@ -202,8 +218,10 @@ class Model:
         batch = check_integer("Model.start", "batch", batch)
         length = None if length is None else check_integer("Model.start", "length", length)
         self._check_params(params)
-        pairs = zip(self.placed, params["blocks"], strict=True)
-        return {"position": 0, "blocks": [b.start(p, batch, length) if blocks.has_memory(b) else {} for b, p in pairs]}
+        w = params["embed"]["w"]
+        like = namespace(w).zeros((batch, self.width), dtype=w.dtype, device=device(w))
+        pairs = zip(self.blocks, params["blocks"], strict=True)
+        return {"position": 0, "blocks": [b.start(p, like, length) if blocks.has_memory(b) else {} for b, p in pairs]}
 
     def step(self, params: dict, state: dict, x_t: Array) -> tuple:
         """One token of each sequence -> y_t, state, as `stepper(params)` does it: make that once where many follow."""
@@ -212,23 +230,23 @@ class Model:
     def stepper(self, params: dict) -> Callable:
         """`y_t, state = step(state, x_t)`: x_t (B,) integers or (B, V or D_in) -> y_t (B, outputs).
 
-        What depends on the parameters alone is computed here, once: after a change to them make a new one. The given
-        state is used up (its memory may hold the next): go on with the one returned, or keep a copy.
+        What depends on the parameters alone is computed here, once: after a change to them make a new one. A step uses
+        the given state up (its memory may hold the next): go on with the one returned, or keep a copy.
         """
         self._check_params(params)
         norm, norms = layers.NORMS[self.norm], params["norms"]
-        steps = [blocks.stepper(block, p) for block, p in zip(self.placed, params["blocks"], strict=True)]
+        steps = [blocks.stepper(block, p) for block, p in zip(self.blocks, params["blocks"], strict=True)]
 
         def step(state: dict, x_t: Array) -> tuple:
             self._check_token(state, x_t)
             x, after = x_t[:, None, ...], []
             self._check_input(params, x)
             y, _ = self._embed(params, x)
-            for step_i, p_norm, state_i in zip(steps, norms, states.blocks(state, len(steps)), strict=False):
+            for step_i, p_norm, state_i in zip(steps, norms, blocks.states_of(state, len(steps)), strict=False):
                 z, state_i = step_i(norm(p_norm, y)[0], state_i)
                 y = y + z if self.residual else z
                 after.append(state_i)
-            out, _ = self._readout(params, y)
+            out, _ = layers.linear(params["head"], norm(norms[-1], y)[0])
             return out[:, 0, :], {"position": state["position"] + 1, "blocks": after}
 
         return step
@@ -238,63 +256,50 @@ class Model:
 
         An output is what the block leaves in the residual stream: x + block(x), where there is a residual.
         """
-        self._check(params, x, None, mode)
+        self._check(params, x, mode)
+        norm, norms = layers.NORMS[self.norm], params["norms"]
         y, _ = self._embed(params, x)
         found = {"embed": y}
-        for i, one in enumerate(self._pass(params, y, None, mode)):
-            inside = one.block.trace(one.p, one.x) if hasattr(one.block, "trace") else {}
-            found |= {f"blocks.{i}.{name}": a for name, a in inside.items()}
-            found[f"blocks.{i}.output"] = y = one.y
-        found["y"], _ = self._readout(params, y)
+        for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], norms, strict=False)):
+            n, _ = norm(p_norm, y)
+            inside = block.trace(p, n) if hasattr(block, "trace") else {}
+            z, _, _ = blocks.run(block, p, n, None, mode)
+            y = y + z if self.residual else z
+            found |= {f"blocks.{i}.{name}": a for name, a in inside.items()} | {f"blocks.{i}.output": y}
+        found["y"], _ = layers.linear(params["head"], norm(norms[-1], y)[0])
         return found
 
     def _embed(self, params: dict, x: Array) -> tuple:
         return (layers.embed if self.vocab else layers.linear)(params["embed"], x)
 
-    def _readout(self, params: dict, y: Array) -> tuple:
-        """norm(y) w + b; its backward gives dhead, dnorm, dy."""
-        n, back_norm = layers.NORMS[self.norm](params["norms"][-1], y)
-        out, back_head = layers.linear(params["head"], n)
+    @cached_property
+    def _last_mixer(self) -> int:
+        """After this block each token is alone. 0 where there is no mixer."""
+        return max((i for i, b in enumerate(self.blocks) if blocks.has_memory(b)), default=0)
 
-        def backward(dout: Array) -> tuple:
-            dhead, dn = back_head(dout)
-            return dhead, *back_norm(dn)
+    # ---- argument checks
 
-        return out, backward
-
-    def _pass(
-        self, params: dict, y: Array, state: dict | None, mode: str, rows: Array = None
-    ) -> Iterator[blocks.Passed]:
-        """Block by block; behind the last mixer, where each token is alone, only the rows go on."""
-        before = states.blocks(state, len(self.blocks))
-        last = max((i for i, b in enumerate(self.placed) if blocks.has_memory(b)), default=0)
-        for i, (block, p, p_norm) in enumerate(zip(self.placed, params["blocks"], params["norms"], strict=False)):
-            x, back_norm = layers.NORMS[self.norm](p_norm, y)
-            z, after, back_block = blocks.run(block, p, x, before[i], mode)
-            back_rows = None
-            y = y + z if self.residual else z
-            if rows is not None and i == last:
-                y, back_rows = layers.take_rows(y, rows)
-            yield blocks.Passed(block, p, x, y, after, back_norm, back_block, back_rows)
-
-    def _check_params(self, params: dict) -> None:
-        held = tree.size(params) if isinstance(params, dict) else 0
-        if held != self.size:
-            raise ValueError(f"Model: {held} parameters given, but {self!r} has {self.size}; use its own init")
-
-    def _check(self, params: dict, x: Array, state: dict | None, mode: str) -> None:
-        """Doors: this model's parameters and state, tokens or floats that it can read, a mode that exists."""
+    def _check(self, params: dict, x: Array, mode: str) -> None:
         check_mode("Model", mode)
         self._check_params(params)
-        states.blocks(state, len(self.blocks))
         self._check_input(params, x)
 
+    def _check_params(self, params: dict) -> None:
+        """Names and shapes are those of `init`."""
+        given = {name: getattr(leaf, "shape", None) for name, leaf in tree.named(params)}
+        if given == self.shapes:
+            return
+        wrong = next(n for n in (*self.shapes, *given) if given.get(n) != self.shapes.get(n))
+        of = f"{wrong} of shape {given[wrong]}" if wrong in given else f"no {wrong}"
+        expected = f"shape {self.shapes[wrong]}" if wrong in self.shapes else "no such parameter"
+        raise ValueError(f"Model: parameters with {of}; expected {expected}; {self!r} draws its own with init")
+
     def _check_token(self, state: dict, x_t: Array) -> None:
-        given = getattr(x_t, "shape", None)
-        if given is None or len(given) not in (1, 2) or given[1:] not in ((), (self.vocab or self.inputs,)):
-            got = type(x_t).__name__ if given is None else f"an array of shape {tuple(given)}"
+        shape = getattr(x_t, "shape", None)
+        if shape is None or len(shape) not in (1, 2) or shape[1:] not in ((), (self.vocab or self.inputs,)):
+            given = type(x_t).__name__ if shape is None else f"an array of shape {tuple(shape)}"
             expected = f"(B,) integers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
-            raise ValueError(f"Model.step: x_t is {got}; expected one token of each sequence, {expected}")
+            raise ValueError(f"Model.step: x_t is {given}; expected one token of each sequence, {expected}")
         if state is None:
             raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
 
@@ -313,12 +318,28 @@ class Model:
             raise ValueError(f"Model: tokens from {x.min()} to {x.max()}; expected {known}")
 
 
-def _check_rows(rows: Array, x: Array) -> None:
-    if not hasattr(rows, "dtype"):
-        raise ValueError(f"Model: rows is {type(rows).__name__}; expected an array like np.flatnonzero(weights)")
-    xp, n = namespace(rows, x), x.shape[0] * x.shape[1]
-    fits = rows.ndim == 1 and 1 <= rows.shape[0] <= n and xp.isdtype(rows.dtype, "integral")
-    if not fits or (is_numpy(xp) and not (rows[0] >= 0 and rows[-1] < n and (rows[1:] > rows[:-1]).all())):
-        values = f" from {rows.min()} to {rows.max()}" if is_numpy(xp) and rows.size else ""
-        given = f"rows has shape {tuple(rows.shape)} and dtype {rows.dtype}{values}"
-        raise ValueError(f"Model: {given}; expected ascending integers below B L = {n}, like flatnonzero(weights)")
+def zeros(net: Model) -> dict:
+    """A tree of zeros in the form of net's parameters, on NumPy: to write weights into."""
+    return tree.map(np.zeros_like, net.init(np.random.default_rng(0)))
+
+
+def _rows(where: Array, x: Array) -> Array:
+    """The wanted tokens, counted through the batch, b L + t, on x's device; None for None."""
+    if where is None:
+        return None
+    shape, dtype = getattr(where, "shape", None), getattr(where, "dtype", type(where).__name__)
+    mask = to(where, "numpy") if shape == tuple(x.shape[:2]) else None
+    if mask is None or mask.dtype != bool or not mask.any():
+        given = f"where is {dtype} {shape}" + (", False everywhere" if mask is not None and mask.dtype == bool else "")
+        raise ValueError(f"Model: {given}; expected a mask {tuple(x.shape[:2])}, True somewhere, like weights > 0")
+    return put_like(np.flatnonzero(mask), x)
+
+
+def _cotangent(dout: Array, out: Array) -> Array:
+    """dy as it is given, zeros for None; ValueError where it is not like y."""
+    if dout is None:
+        return namespace(out).zeros_like(out)
+    if dout.shape != out.shape or dout.dtype != out.dtype:
+        given = f"dy has shape {tuple(dout.shape)} and dtype {dout.dtype}"
+        raise ValueError(f"Model: {given}; expected those of y, {tuple(out.shape)} and {out.dtype}")
+    return dout

@@ -26,33 +26,49 @@ class AdamWState(NamedTuple):
     decayed: Array
 
 
-def adamw(
-    params: dict,
-    grads: dict,
-    state: AdamWState | None = None,
+def adamw(params: dict, grads: dict, state: AdamWState | None = None, *, lr: float, **options: Any) -> tuple:
+    """One step of `adamw_vector` on trees. -> new params, new state; no argument is written to.
+
+    grads: a tree like params, or its `gradient_vector`.
+    state: what the step before returned (None: the first step).
+    options: betas, eps, decay.
+    """
+    w, g = tree.flatten(params), gradient_vector(params, grads)
+    w, state = adamw_vector(w, g, adamw_start(params) if state is None else state, lr=lr, **options)
+    return tree.unflatten(params, w), state
+
+
+def adamw_start(params: dict) -> AdamWState:
+    """The state before the first step."""
+    decayed = decay_mask(params)
+    zeros = namespace(decayed).zeros_like(decayed)
+    return AdamWState(0, zeros, zeros, decayed)
+
+
+def adamw_vector(
+    w: Array,
+    g: Array,
+    state: AdamWState,
     *,
     lr: float,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     decay: float = 0.01,
-) -> tuple[dict, AdamWState]:
+) -> tuple[Array, AdamWState]:
     """m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  w <- w - lr (m' / (sqrt v' + eps) + decay w).
 
     m' = m / (1 - b1^n), v' = v / (1 - b2^n)  (Loshchilov & Hutter 2019, arXiv 1711.05101). The decay leaves filters and
     skips alone: pulling log_dt to 0 would pull every memory towards one step.
-    grads: a tree like params, or its `gradient_vector`. -> new params, new state; nothing that was given is written to.
+
+    w, g (P,): all parameters as one vector (tree.flatten), and its gradient. -> new w, new state.
     """
     lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
-    w, g = tree.flatten(params), gradient_vector(params, grads)
-    xp = namespace(w, g)
-    if state is None:
-        state = AdamWState(0, xp.zeros_like(w), xp.zeros_like(w), decay_mask(params))
-    n, (b1, b2) = state.n + 1, (float(b) for b in betas)
+    xp, n, (b1, b2) = namespace(w, g), state.n + 1, (float(b) for b in betas)
     m = b1 * state.m + (1 - b1) * g
     v = b2 * state.v + (1 - b2) * (g * g)
     step = m / (xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps)
     w = w - (lr / (1 - b1**n)) * step - (lr * decay) * (state.decayed * w)
-    return tree.unflatten(params, w), AdamWState(n, m, v, state.decayed)
+    return w, AdamWState(n, m, v, state.decayed)
 
 
 def gradient_vector(params: dict, grads: Any) -> Array:

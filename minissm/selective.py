@@ -1,15 +1,15 @@
 """The selective layer of Mamba, without its convolution and gate: each token says how long to remember and what."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from . import fast, scan
 from .backend import cotangents, device, namespace
 from .checks import integer, interval
-from .filters import LONG, SHORT, WIDE, between
+from .filters import dt_range
 from .layers import column_sums, flat, linear_init, linear_size
 
 Array = Any
@@ -124,6 +124,7 @@ class S6:
     dt: the steps of a token u = 0 are drawn log-uniformly from this range (None: from the layer's place).
     """
 
+    draws_by_depth: ClassVar[bool] = True
     d_state: int = 8
     expand: int = 2
     dt_rank: int | None = None
@@ -135,17 +136,13 @@ class S6:
         integer(self, "s6", "dt_rank", minimum=1, optional=True)
         interval(self, "s6", "dt")
 
-    def at(self, place: float | None) -> "S6":
-        """The block with the steps that suit its place: 0 the first of the blocks that have one, 1 the last."""
-        return self if self.dt or place is None else replace(self, dt=between(SHORT, LONG, place))
-
     def _sizes(self, width: int) -> tuple[int, int, int]:
         return self.expand * width, self.d_state, self.dt_rank or max(1, width // 16)
 
-    def init(self, rng: np.random.Generator, width: int) -> dict:
+    def init(self, rng: np.random.Generator, width: int, relative_depth: float | None = None) -> dict:
         """A = -1, ..., -N in every channel, and each step its own dt: memories of 1 / (n dt) tokens."""
         E, N, R = self._sizes(width)
-        low, high = self.dt or WIDE
+        low, high = self.dt or dt_range(relative_depth)
         inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)
         dt = np.exp(rng.uniform(math.log(low), math.log(high), E))
         return {
@@ -171,9 +168,9 @@ class S6:
     def state_size(self, width: int, length: int | None) -> int:
         return self.expand * width * self.d_state
 
-    def start(self, p: dict, batch: int, length: int | None) -> Array:
+    def start(self, p: dict, like: Array, length: int | None) -> Array:
         a = p["filter"]["log_a"]
-        return namespace(a).zeros((batch, *a.shape), dtype=a.dtype, device=device(a))
+        return namespace(a).zeros((like.shape[0], *a.shape), dtype=a.dtype, device=device(a))
 
     def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
         return selective(p, x, state)

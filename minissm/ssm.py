@@ -1,7 +1,7 @@
 """The state space layer: linear in, one filter a channel, linear out. Nothing in it is nonlinear."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     rows, skip = flat(x), p["skip"][:, None]
     u = p["w_in"].T @ rows.T
     u += p["b_in"][:, None]
-    *coefficients, back_filter = filter(p["filter"])
+    coefficients, back_filter = filter(p["filter"])
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
     v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)
@@ -48,7 +48,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
         dp = {
             "w_in": (du @ rows).T,
             "b_in": column_sums(du.T),
-            "filter": back_filter(*dcoefficients),
+            "filter": back_filter(type(coefficients)(*dcoefficients)),
             "skip": xp.vecdot(dv, u),
             "w_out": v @ dys,
             "b_out": column_sums(dys),
@@ -81,16 +81,18 @@ class Ssm:
         if isinstance(self.filter, type) or not callable(self.filter) or not complete:
             raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(poles=8)")
 
-    def at(self, place: float | None) -> "Ssm":
-        return replace(self, filter=self.filter.at(place)) if hasattr(self.filter, "at") else self
+    @property
+    def draws_by_depth(self) -> bool:
+        return getattr(self.filter, "draws_by_depth", False)
 
-    def init(self, rng: np.random.Generator, width: int) -> dict:
+    def init(self, rng: np.random.Generator, width: int, relative_depth: float | None = None) -> dict:
         E = self.expand * width
+        depth = (relative_depth,) if self.draws_by_depth else ()
         inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)
         return {
             "w_in": inward["w"],
             "b_in": inward["b"],
-            "filter": self.filter.init(rng, E),
+            "filter": self.filter.init(rng, E, *depth),
             "skip": np.ones(E),
             "w_out": outward["w"],
             "b_out": outward["b"],
@@ -103,15 +105,15 @@ class Ssm:
     def state_size(self, width: int, length: int | None) -> int:
         return self.filter.state_size(self.expand * width)
 
-    def start(self, p: dict, batch: int, length: int | None) -> Array:
-        *coefficients, _ = self.filter(p["filter"])
-        return scan.start(coefficients, batch, p["w_in"].dtype)
+    def start(self, p: dict, like: Array, length: int | None) -> Array:
+        coefficients, _ = self.filter(p["filter"])
+        return scan.start(coefficients, like.shape[0], like.dtype)
 
     def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
         return ssm(p, x, state, filter=self.filter, mode=mode)
 
     def stepper(self, p: dict) -> Callable:
-        *coefficients, _ = self.filter(p["filter"])
+        coefficients, _ = self.filter(p["filter"])
         filtered = scan.stepper(coefficients, p["w_in"].dtype)
 
         def step(x: Array, state: Array) -> tuple:
@@ -126,7 +128,7 @@ class Ssm:
         """kernel (E, L): the impulse response of each channel, skip included.  states: after each of the L inputs."""
         xp = namespace(x, p["w_in"])
         L, u = x.shape[1], x @ p["w_in"] + p["b_in"]
-        *coefficients, _ = self.filter(p["filter"])
+        coefficients, _ = self.filter(p["filter"])
         impulse = xp.concat([xp.ones_like(u[:1, :1, :]), xp.zeros_like(u[:1, 1:, :])], axis=1)
         response, _, _ = scan.pick("auto", impulse.shape, coefficients)(*coefficients, impulse)
         states, state = [], None

@@ -1,10 +1,11 @@
-"""The training loop: draw a batch, forward, loss, backward, clip, update; now and then look at fresh sequences."""
+"""The training loop: draw a batch, forward, loss, backward, clip, update; now and then evaluate on fresh sequences."""
 
 import errno
+import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,31 +13,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import losses, optim, tree
-from .backend import is_numpy, like, namespace, to
+from .backend import device, is_numpy, like, namespace, to
 from .checkpoint import load_tree, save_tree
 from .checks import check_integer
 from .fast.parallel import threads as limit_threads
 from .model import Model
 from .progress import Progress
-from .tasks import Batch, Task
+from .tasks import Batch, Task, check_batch
 
 LR, BATCH, CLIP = 8e-3, 64, 1.0  # what trains the models here (docs/experiments.md, "The recipe")
-LOOKS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
-READ = 50  # steps after which the losses are read from a device
-
-
-class Scores(NamedTuple):
-    """The share of right tokens, the share of sequences without a mistake, and the loss in nats a token."""
-
-    token_accuracy: float
-    sequence_accuracy: float
-    loss: float
+EVALS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
+READ = 50  # steps between two looks at `alive` on a device, which has to be waited for
+Array = Any
 
 
 @dataclass
 class Log:
-    """rows: step, training loss since the last row, and scores, at every look.  stopped: why it ended early, or "".
+    """What a training reports.
 
+    rows: step, training_loss since the last row, and the task's scores, for every evaluation.
+    stopped: why it ended early, or "".
     seconds: spent in training, before an interruption and after.
     """
 
@@ -45,149 +41,171 @@ class Log:
     seconds: float = field(default=0.0, compare=False, repr=False)
 
 
-class Moment(NamedTuple):
-    """A training between two steps: all that decides the bits to come. Nothing in it is ever written to."""
+# ---- one step
 
-    params: dict
-    finite: dict  # the last parameters whose loss was seen to be finite
-    adamw: optim.AdamWState | None
-    draw: Mapping  # the state of the generator of the batches
-    watch: Mapping  # and of that of the looks
+
+def loss_and_gradient(
+    net: Model, params: dict, batch: Batch, loss: Callable = losses.cross_entropy, mode: str = "auto"
+) -> tuple:
+    """-> the loss of the answers that count, and its gradient as one vector (P,). Both stay on params' device."""
+    check_batch("train", batch)
+    where = batch.weights > 0
+    counted = batch.inputs, batch.targets[where], batch.weights[where]
+    inputs, targets, weights = (like(a, params["embed"]["w"]) for a in counted)
+    y, backward = net(params, inputs, mode, where)
+    value, back_loss = loss(y, targets, weights)
+    dparams, _ = backward(back_loss())
+    return value, optim.gradient_vector(params, dparams)
+
+
+def step(
+    net: Model,
+    params: dict,
+    batch: Batch,
+    adamw: optim.AdamWState | None,
+    lr: float,
+    loss: Callable = losses.cross_entropy,
+    clip: float = CLIP,
+    mode: str = "auto",
+) -> tuple:
+    """One step of AdamW on one batch, for a loop of your own. -> params, adamw, loss.
+
+    adamw: what the step before returned (None: the first step).
+    lr: the learning rate of this step.
+    loss: y, targets, weights -> loss, backward, as losses.cross_entropy; a task has its own as `task.loss`.
+    clip: the largest norm of the gradient; a longer one is scaled down to it.
+    mode: how filters are computed.
+    """
+    value, gradient = loss_and_gradient(net, params, batch, loss, mode)
+    gradient, _ = optim.clip(gradient, clip)
+    params, adamw = optim.adamw(params, gradient, adamw, lr=lr)
+    return params, adamw, value
+
+
+# ---- a training
+
+
+class TrainState(NamedTuple):
+    """A training between two steps: all that decides the bits to come. No step writes into one."""
+
+    params: dict  # views of flat
+    flat: Array  # (P,)
+    finite: Array  # (P,): the last parameters whose loss was finite
+    adamw: optim.AdamWState
+    alive: Array  # (): every loss so far was finite; once False it stays so, and nothing changes any more
+    accepted: Array  # (): steps with a finite loss
+    rng: Mapping  # the state of the generator of the batches
+    eval_rng: Mapping  # and of the generator of the evaluations
     rows: tuple[dict, ...] = ()
-    recent: tuple = ()  # losses since the last look: floats that were read, and behind them some that were not
+    losses: tuple = ()  # since the last evaluation
     done: int = 0
     stopped: str = ""
     seconds: float = 0.0
 
-    @property
-    def read(self) -> bool:
-        """No loss is still where it was computed."""
-        return not self.recent or type(self.recent[-1]) is float
+    @classmethod
+    def start(cls, params: dict, rng: np.random.Generator, eval_rng: np.random.Generator) -> "TrainState":
+        flat = tree.flatten(params)
+        xp, place = namespace(flat), device(flat)
+        alive, none = xp.asarray(True, device=place), xp.asarray(0, device=place)
+        generators = rng.bit_generator.state, eval_rng.bit_generator.state
+        return cls(tree.unflatten(params, flat), flat, flat, optim.adamw_start(params), alive, none, *generators)
 
-
-class Placed(NamedTuple):
-    """A batch where the parameters are: tokens (B, L); rows, targets, weights (R,) of the answers that count."""
-
-    tokens: Any
-    rows: Any
-    targets: Any
-    weights: Any
-
-
-def placed(batch: Batch | Placed, params: dict) -> Placed:
-    """The rows are found on the host: on a device their number would have to be waited for."""
-    if isinstance(batch, Placed):
-        return batch
-    rows = np.flatnonzero(batch.weights > 0)
-    if not rows.size:
-        raise ValueError("train: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
-    answers = rows, batch.targets.reshape(-1)[rows], batch.weights.reshape(-1)[rows]
-    return Placed(*(like(a, params["embed"]["w"]) for a in (batch.tokens, *answers)))
-
-
-def step(
-    net: Model, params: dict, batch: Batch | Placed, state: Any, lr: float, clip: float = CLIP, mode: str = "auto"
-) -> tuple:
-    """One step of AdamW on one batch. -> params, state, loss, which stays where it was computed."""
-    loss, _, back_loss, backward = _loss(net, params, placed(batch, params), mode)
-    grads, _ = backward(back_loss())
-    gradient, _ = optim.clip(optim.gradient_vector(params, grads), clip)
-    params, state = optim.adamw(params, gradient, state, lr=lr)
-    return params, state, loss
-
-
-def _loss(net: Model, params: dict, batch: Placed, mode: str) -> tuple:
-    """Of the answers that count; the others are not even computed. -> loss, logits (R, V), their backwards."""
-    logits, backward = net(params, batch.tokens, mode, batch.rows)
-    loss, back_loss = losses.cross_entropy(logits, batch.targets, batch.weights)
-    return loss, logits, back_loss, backward
+    def after(self, loss: Array, flat: Array, adamw: optim.AdamWState, rng: np.random.Generator) -> "TrainState":
+        """One step later, if its loss is finite and all before were; else the same parameters. Waits for no device."""
+        xp = namespace(flat)
+        ok = self.alive & xp.isfinite(loss)
+        flat = xp.where(ok, flat, self.flat)
+        return self._replace(
+            params=tree.unflatten(self.params, flat),
+            flat=flat,
+            finite=xp.where(ok, self.flat, self.finite),
+            adamw=adamw._replace(m=xp.where(ok, adamw.m, self.adamw.m), v=xp.where(ok, adamw.v, self.adamw.v)),
+            alive=ok,
+            accepted=self.accepted + xp.astype(ok, self.accepted.dtype),
+            rng=rng.bit_generator.state,
+            losses=(*self.losses, loss),
+            done=self.done + 1,
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training is to be. With the moment it begins at, it decides every bit."""
+    """What a training is to be. With the state it begins at, it decides every bit."""
 
     net: Model
-    task: Task
+    task: Any
     steps: int
     lr: float
     batch: int
     clip: float
     mode: str
-    looks: int
-    rng: str  # the kind of generator
+    evals: int
 
-    def next(
-        self, known: Moment, now: Moment, rng: np.random.Generator, watch: np.random.Generator, read: bool
-    ) -> Moment:
-        """One step later. Whoever is interrupted in here still has the moment before.
+    @property
+    def eval_steps(self) -> list[int]:
+        return eval_steps(self.steps, self.evals)
 
-        known: the last moment whose losses were read. read: read the loss; before a look it is read in any case.
-        """
-        done, rate = now.done + 1, self.lr * optim.warmup_cosine(now.done, self.steps)
-        drawn = self.task.batch(rng, self.batch)
-        params, adamw, loss = step(self.net, now.params, drawn, now.adamw, rate, self.clip, self.mode)
-        states, look = (rng.bit_generator.state, watch.bit_generator.state), done in look_steps(self.steps, self.looks)
-        after = Moment(params, now.params, adamw, *states, now.rows, (*now.recent, loss), done)
-        if read or look:
-            after = self.settle(known, after, rng, watch)
-        if after.stopped or not (look and after.recent):  # a replay has looked already
-            return after
-        scores = evaluate(self.net, params, self.task, watch, 200, self.mode)
-        row = {"step": done, "training_loss": sum(after.recent) / len(after.recent), **scores._asdict()}
-        after = after._replace(watch=watch.bit_generator.state, rows=(*now.rows, row), recent=())
-        if math.isfinite(scores.loss):
-            return after
-        stopped = f"the loss was {scores.loss} after step {done} of {self.steps}; try a smaller lr than {self.lr:g}"
-        return after._replace(params=now.params, stopped=stopped)
+    def train_states(
+        self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
+    ) -> Iterator[TrainState]:
+        """The states after `now`, one a step. An interrupted step leaves the state before it whole."""
+        while now.done < self.steps and not now.stopped:
+            lr = self.lr * optim.warmup_cosine(now.done, self.steps)
+            batch = self.task.batch(rng, self.batch, now.done)
+            loss, gradient = loss_and_gradient(self.net, now.params, batch, self.task.loss, self.mode)
+            gradient, _ = optim.clip(gradient, self.clip)
+            flat, adamw = optim.adamw_vector(now.flat, gradient, now.adamw, lr=lr)
+            now = now.after(loss, flat, adamw, rng)
+            if now.done in self.eval_steps:
+                now = self.evaluate(now, eval_rng)
+            yield now
 
-    def settle(self, known: Moment, now: Moment, rng: np.random.Generator, watch: np.random.Generator) -> Moment:
-        """`now` with its losses read. Where one is not finite: what reading each since `known` would have given."""
-        if now.read:
+    def evaluate(self, now: TrainState, eval_rng: np.random.Generator) -> TrainState:
+        """The state with one more row, stopped if a score is not finite."""
+        now = self.read(now)
+        if now.stopped:
             return now
-        steps = now.done - known.done
-        recent = _read(now.recent[-steps:])
-        if all(map(math.isfinite, recent)):
-            return now._replace(recent=(*now.recent[:-steps], *recent))
-        if steps == 1:
-            stopped = f"the loss was {recent[0]} at step {now.done} of {self.steps}"
-            return known._replace(params=known.finite, stopped=f"{stopped}; try a smaller lr than {self.lr:g}")
-        rng.bit_generator.state, watch.bit_generator.state = known.draw, known.watch
-        while known.done < now.done and not known.stopped:
-            known = self.next(known, known, rng, watch, read=True)
-        return known
+        scores = evaluate(self.net, now.params, self.task, eval_rng, 200, self.mode)
+        row = {"step": now.done, "training_loss": sum(now.losses) / len(now.losses), **scores}
+        now = now._replace(eval_rng=eval_rng.bit_generator.state, rows=(*now.rows, row), losses=())
+        if math.isfinite(scores["loss"]):
+            return now
+        stopped = f"the loss was {scores['loss']} after step {now.done} of {self.steps}"
+        return self._stop(now, stopped)
 
-    def write(self, path: str | os.PathLike, now: Moment) -> None:
-        """The checkpoint: the settings, and the moment with its parameters as flat vectors."""
-        flat = {"params": tree.flatten(now.params), "finite": tree.flatten(now.finite)}
-        save_tree(path, now._asdict() | flat | {"adamw": now.adamw and now.adamw._asdict(), "plan": self._settings()})
+    def read(self, now: TrainState) -> TrainState:
+        """The state with its losses as floats, and stopped if one of them was not finite. Waits for a device."""
+        if now.stopped:
+            return now
+        now = now._replace(losses=_floats(now.losses))
+        if bool(now.alive):
+            return now
+        done, broken = int(now.accepted), next(loss for loss in now.losses if not math.isfinite(loss))
+        now = now._replace(done=done, losses=())
+        return self._stop(now, f"the loss was {broken} at step {done + 1} of {self.steps}")
 
-    def read(self, path: str | os.PathLike, like_params: dict) -> Moment:
-        """The moment that `write` wrote; ValueError where it is of another plan."""
-        found = load_tree(path, "delete it to train anew")
-        held = found.pop("plan", None) if isinstance(found, dict) else None
-        if not isinstance(held, dict):
-            raise ValueError(f"fit: {os.fspath(path)} holds no training; give another name for the checkpoint")
-        for name, value in self._settings().items():
-            if held.get(name) != value:
-                found = f"{os.fspath(path)} holds a training with {name}={held.get(name)}, now {name}={value} is given"
-                raise ValueError(f"fit: {found}; give what was given then, or another checkpoint")
-        place = like_params["embed"]["w"]
-        for name in ("params", "finite"):
-            found[name] = tree.unflatten(like_params, like(found[name], place))
-        if found["adamw"] is not None:
-            moved = {k: v if k == "n" else like(v, place) for k, v in found["adamw"].items()}
-            found["adamw"] = optim.AdamWState(**moved)
-        return Moment(**found | {"rows": tuple(found["rows"]), "recent": tuple(found["recent"])})
+    def _stop(self, now: TrainState, why: str) -> TrainState:
+        params = tree.unflatten(now.params, now.finite)
+        return now._replace(params=params, flat=now.finite, stopped=f"{why}; try a smaller lr than {self.lr:g}")
 
-    def _settings(self) -> dict:
-        task = f"{self.task.name} with vocab={self.task.vocab} and length={self.task.length}"
-        return vars(self) | {"net": repr(self.net), "task": task}
+    def settings(self) -> dict:
+        """What must be equal for a training to go on, besides where it began."""
+        return vars(self) | {"net": repr(self.net), "task": self.task.identity}
 
 
-def look_steps(steps: int, looks: int = LOOKS) -> list[int]:
+def _floats(found: tuple) -> tuple:
+    """Losses on the host, those of a device in one copy."""
+    waiting = [loss for loss in found if type(loss) is not float]
+    if not waiting:
+        return found
+    xp = namespace(*waiting)
+    read = iter([float(a) for a in (waiting if is_numpy(xp) else to(xp.stack(waiting), "numpy"))])
+    return tuple(loss if type(loss) is float else next(read) for loss in found)
+
+
+def eval_steps(steps: int, evals: int = EVALS) -> list[int]:
     """After which steps the model is evaluated: the last is always among them."""
-    every = -(-steps // looks)
+    every = -(-steps // evals)
     return [*range(every, steps, every), steps]
 
 
@@ -202,67 +220,74 @@ def fit(
     batch: int = BATCH,
     clip: float = CLIP,
     mode: str = "auto",
-    looks: int = LOOKS,
+    evals: int = EVALS,
     threads: int | None = 1,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
     checkpoint: str | os.PathLike | None = None,
     every: float = EVERY,
 ) -> tuple[dict, Log]:
-    """Train on fresh batches of the task. -> params, log.
+    """Train on batches of the task. -> params, log.
 
-    The learning rate rises towards `lr` over the first tenth of the steps and falls by a cosine to a twentieth of it.
-    `looks` times on the way the model is evaluated on 200 fresh sequences. Ctrl-C ends the training and keeps what is
-    done; so does a loss that is no longer finite: then params are the last with a finite loss, and log.stopped says so.
+    steps: how many; the learning rate rises over the first tenth and falls by a cosine to a twentieth of lr.
+    rng: draws the batches; evaluations draw from a generator of their own.
+    lr: the learning rate at its highest.
+    batch: sequences in a batch.
+    clip: the largest norm of the gradient.
+    mode: how filters are computed.
+    evals: evaluations on the way, each on 200 fresh sequences; a row of the log each.
+    threads: of BLAS and of the fast paths (None: one a core). One is the default: small products gain nothing from more,
+        are slower on a busy machine, and BLAS rounds differently with each number.
+    progress: draw a bar.
+    on_step: called with the number of steps done, after each.
+    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. If it exists the training goes on from it,
+        to the bits of one that was never interrupted, provided that params and rng are those that it began with or those
+        that the interrupted fit left. A finished training returns at once, and says so. Delete the file to train anew.
+    every: seconds between two checkpoints.
 
-    It computes where params live. From a device the losses are read at looks, checkpoints and every 50 steps only; a
-    training whose loss breaks in between ends as if each had been read (but on_step has heard of a few steps more).
-
-    checkpoint: a file that is written every `every` seconds, at Ctrl-C and at the end. Where it is there already the
-    training goes on from it, to the bits of one that was never interrupted (params and rng as given only say of which
-    kind they are); a finished one returns at once. Delete the file to train anew.
-
-    threads: of BLAS and for the halves of large batches (None: one a core). One is the default: the products of a small
-    model gain nothing from more, are slower by far where something else wants the cores, and BLAS rounds differently
-    with each number of threads.
+    Ctrl-C ends the training and keeps what is done. A loss that is not finite ends it with the last parameters of a
+    finite loss, and log.stopped says why. It computes on params' device; there `alive` is read at evaluations, at
+    checkpoints and every 50 steps.
     """
-    whole = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("looks", looks))}
+    integers = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("evals", evals))}
     if not 0 < lr < math.inf:
         raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(checkpoint))  # not after hours
-    _answers(net, task)
+    check_task("fit", net, task)
     keep_freed_memory()
-    kind = type(rng.bit_generator).__name__
-    plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, rng=kind, **whole)
-    watch, interrupted = rng.spawn(1)[0], ""
-    stride = 1 if is_numpy(namespace(params["embed"]["w"])) else READ  # a device would be waited for at each read
-    now = known = Moment(params, params, None, rng.bit_generator.state, watch.bit_generator.state)
+    plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, **integers)
+    eval_rng, interrupted = rng.spawn(1)[0], ""
+    now = TrainState.start(params, rng, eval_rng)
+    began = digest(now)
     if checkpoint is not None and os.path.exists(checkpoint):
-        now = known = plan.read(checkpoint, params)
-        rng.bit_generator.state, watch.bit_generator.state = now.draw, now.watch
+        now = read_checkpoint(checkpoint, plan, now)
+    stride = 1 if is_numpy(namespace(now.flat)) else READ
     start, written = time.perf_counter() - now.seconds, time.monotonic()
-    with limit_threads(threads), Progress(steps, f"training on {task.name}", progress) as bar:
+    rng.bit_generator.state, eval_rng.bit_generator.state = now.rng, now.eval_rng
+    with limit_threads(threads), Progress(steps, f"training on {task.spec}", progress) as bar:
+        if progress and now.done == steps:
+            bar.say(f"fit: {os.fspath(checkpoint or '')} holds this training, finished; delete it to train anew")
         try:
             bar.update(now.done)
-            while now.done < plan.steps and not now.stopped:
+            for now in plan.train_states(now, rng, eval_rng):  # noqa: B020
                 due = checkpoint is not None and time.monotonic() - written > every
-                now = plan.next(known, now, rng, watch, due or now.done + 1 - known.done >= stride)
+                if due or now.done % stride == 0 or now.done == steps:
+                    now = plan.read(now)
+                    bar.update(now.done - bar.done, f"loss {now.losses[-1]:.3f}" if now.losses else "")
                 if now.stopped:
                     break
-                if now.read:
-                    bar.update(now.done - bar.done, f"loss {now.recent[-1]:.3f}" if now.recent else "")
-                    known = now
                 if on_step is not None:
                     on_step(now.done)
                 if due and checkpoint is not None:
-                    plan.write(checkpoint, now._replace(seconds=time.perf_counter() - start))
+                    write_checkpoint(checkpoint, plan, began, now._replace(seconds=time.perf_counter() - start))
                     written = time.monotonic()
         except KeyboardInterrupt:
             interrupted = f"interrupted after {now.done} of {steps} steps"
-        now = plan.settle(known, now, rng, watch)._replace(seconds=time.perf_counter() - start)
+        now = plan.read(now)._replace(seconds=time.perf_counter() - start)
+        rng.bit_generator.state = now.rng  # of an interrupted step nothing is left
         if checkpoint is not None:
-            plan.write(checkpoint, now)
+            write_checkpoint(checkpoint, plan, began, now)
         log = Log(list(now.rows), now.stopped or interrupted, now.seconds)
         if log.stopped and progress:
             bar.say(f"fit: {log.stopped}")
@@ -271,34 +296,81 @@ def fit(
 
 def evaluate(
     net: Model, params: dict, task: Task, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
-) -> Scores:
-    """Scores on n fresh sequences, answers chosen by the largest output."""
+) -> dict[str, float]:
+    """The task's scores on n fresh sequences, by name; `loss` is always among them."""
     check_integer("evaluate", "n", n)
-    _answers(net, task)
-    right_tokens = tokens = right_sequences = total_loss = 0.0
-    for start in range(0, n, 250):
-        batch = task.batch(rng, min(250, n - start))
-        loss, logits, *_ = _loss(net, params, placed(batch, params), mode)
-        counts = batch.weights > 0
-        right = np.ones(counts.shape, bool)
-        right[counts] = to(namespace(logits).argmax(logits, axis=-1), "numpy") == batch.targets[counts]
-        right_tokens += float(right[counts].sum())
-        tokens += float(counts.sum())
-        right_sequences += float(right.all(axis=1).sum())
-        total_loss += float(to(loss, "numpy")) * float(counts.sum())
-    return Scores(right_tokens / tokens, right_sequences / n, total_loss / tokens)
+    check_task("evaluate", net, task)
+    sums: dict = {}
+    for i, start in enumerate(range(0, n, 250)):
+        batch = task.batch(rng, min(250, n - start), i)
+        check_batch("evaluate", batch)
+        y, _ = net(params, like(batch.inputs, params["embed"]["w"]), mode, batch.weights > 0)
+        found = task.tally(to(y, "numpy"), batch)
+        sums = {name: sums.get(name, 0) + value for name, value in found.items()}
+    return task.scores(sums)
 
 
-def _read(recent: tuple) -> list[float]:
-    """Losses on the host, all in one copy."""
-    xp = namespace(*recent)
-    return [float(loss) for loss in (recent if is_numpy(xp) else to(xp.stack(recent), "numpy"))]
+def check_task(who: str, net: Model, task: Task) -> None:
+    """The model reads the task's inputs and has the outputs of its answers."""
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"{who}: task is {type(task).__name__}; expected a TokenTask or a RealTask, like tasks.Recall()"
+        )
+    vocab = getattr(task, "vocab", None)
+    if vocab is not None:
+        fits, expected = net.vocab == vocab and (net.outputs or 0) >= vocab, f"vocab={vocab} and as many outputs"
+    else:
+        shape = task.inputs, task.outputs
+        fits, expected = (net.inputs, net.outputs) == shape, "inputs={}, outputs={}".format(*shape)
+    if not fits:
+        raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}")
 
 
-def _answers(net: Model, task: Task) -> None:
-    """The model reads the task's tokens and has an output for each answer."""
-    if net.vocab != task.vocab or (net.outputs or 0) < task.vocab:
-        raise ValueError(f"train: {net!r} for the task {task.name}; expected vocab={task.vocab} and as many outputs")
+# ---- checkpoints
+
+
+def digest(now: TrainState) -> dict[str, str]:
+    """SHA-256 of the parameters and of the state of the generator."""
+    text = repr(sorted(_flat_items(now.rng)))
+    return {
+        "params": hashlib.sha256(np.ascontiguousarray(to(now.flat, "numpy")).tobytes()).hexdigest(),
+        "rng": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+def _flat_items(state: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(name, value) of a generator's state, a tree of texts, numbers and arrays."""
+    for name, leaf in tree.named(state, prefix):
+        yield name, str(np.asarray(leaf).tolist())
+
+
+def write_checkpoint(path: str | os.PathLike, plan: Plan, began: dict, now: TrainState) -> None:
+    """The settings, where the training began, and the state, the parameters as flat vectors."""
+    state = now._asdict() | {"adamw": now.adamw._asdict()}
+    del state["params"]
+    save_tree(path, {"plan": plan.settings(), "began": began, "state": state})
+
+
+def read_checkpoint(path: str | os.PathLike, plan: Plan, given: TrainState) -> TrainState:
+    """The state in the file; ValueError where it is of another training than the plan and the given start."""
+    name, found = os.fspath(path), load_tree(path, "delete it to train anew")
+    if not isinstance(found, dict) or found.keys() != {"plan", "began", "state"}:
+        raise ValueError(f"fit: {name} holds no training; give another name for the checkpoint")
+    for setting, value in plan.settings().items():
+        if (stored := found["plan"].get(setting)) != value:
+            was = f"{name} holds a training with {setting}={stored}; {setting}={value} was given"
+            raise ValueError(f"fit: {was}; give what was given then, or another checkpoint")
+    state = found["state"]
+    here = {k: like(state[k], given.flat) for k in ("flat", "finite", "alive", "accepted")}
+    adamw = {k: v if k == "n" else like(v, given.flat) for k, v in state["adamw"].items()}
+    state |= here | {"adamw": optim.AdamWState(**adamw), "rows": tuple(state["rows"]), "losses": tuple(state["losses"])}
+    now = TrainState(params=tree.unflatten(given.params, here["flat"]), **state)
+    left, start = digest(now), digest(given)
+    for part, what in (("params", "other parameters"), ("rng", "another seed")):
+        if start[part] not in (found["began"][part], left[part]):
+            was = f"{name} holds a training that began with {what}"
+            raise ValueError(f"fit: {was}; give what was given then, or another checkpoint, or delete it to train anew")
+    return now
 
 
 def keep_freed_memory() -> None:

@@ -5,6 +5,7 @@ The names are the paths: `{"blocks": [{"w_in": a}]}` has one leaf, called `block
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 from .backend import namespace
@@ -13,18 +14,19 @@ Tree = Any  # dict[str, Tree] | list[Tree] | array
 
 
 def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
-    """The tree of f(leaf, ...), leaf by leaf over trees of the same shape."""
+    """The tree of f(leaf, ...), leaf by leaf over trees of the same form."""
     if isinstance(tree, dict):
         return {k: map(f, tree[k], *(o[k] for o in others)) for k in tree}
     if isinstance(tree, list | tuple):
-        return [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
+        parts = [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple stays one
     return f(tree, *others)
 
 
 def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(name, leaf) of every leaf, in a fixed order: `blocks.0.filter.log_dt`, ..."""
     if isinstance(tree, dict | list | tuple):
-        children = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        children = tree.items() if isinstance(tree, dict) else zip(getattr(tree, "_fields", count()), tree)  # noqa: B905
         for key, child in children:
             yield from named(child, f"{prefix}.{key}" if prefix else str(key))
     else:

@@ -1,13 +1,16 @@
-"""Fast paths: the same functions, written to be fast on one kind of array. To understand them, read the reference bodies.
+"""Fast paths: the same functions, written to be fast on one kind of array. To understand one, read its reference body.
 
-A fast path agrees with the reference (tests/test_fast.py, tests/test_cuda.py). On NumPy it earns its place by a gain
-of at least 1.3x on a whole workload; on CuPy it is a kernel (cuda/), where the reference would launch some for each
-step. MINISSM_REFERENCE=1 in the environment switches all of them off. The plain function asks `body` first:
+A fast path agrees with its reference body (tests/test_fast.py, tests/test_cuda.py). On NumPy it earns its place by a
+gain of at least 1.3x on a whole workload. On CuPy it is a kernel (cuda/); the reference body would launch several
+kernels for each step. `with minissm.reference():` and MINISSM_REFERENCE=1 in the environment turn all of them off. The
+reference body asks `path` first:
 
     if fast_path := fast.path("chunked", u): return fast_path(...)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from ..backend import REFERENCE, is_cupy, is_numpy, namespace
@@ -31,9 +34,25 @@ CUPY: dict[str, Callable] = {
 }
 
 
+_reference: ContextVar[bool] = ContextVar("reference", default=REFERENCE)
+
+
+@contextmanager
+def reference() -> Iterator[None]:
+    """Inside, every function runs its reference body, the one to read and step through; no fast path is taken.
+
+    It holds for the thread that enters it. A backward runs what its forward ran.
+    """
+    token = _reference.set(True)
+    try:
+        yield
+    finally:
+        _reference.reset(token)
+
+
 def path(name: str, *arrays: Any) -> Callable | None:
-    """The fast path of this name for these arrays, None where there is none."""
-    if REFERENCE:
+    """The fast path of this name for these arrays, None where there is none or a reference body is asked for."""
+    if _reference.get():
         return None
     xp = namespace(*arrays)
     return NUMPY.get(name) if is_numpy(xp) else CUPY.get(name) if is_cupy(xp) else None

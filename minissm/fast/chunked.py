@@ -104,7 +104,10 @@ def _backward(
     m: Matrices,
     sums: list,
 ) -> None:
-    """du and dh are written, sums (dT, dstate_in, dstate_out, dlam) added to. m.T, m.state_in transposed here, lam conjugated."""
+    """du and dh are written; sums (dT, dstate_in, dstate_out, dlam) are added to.
+
+    Here m.T and m.state_in are transposed, and lam is conjugated.
+    """
     Q = m.T.shape[1]
     dT, dstate_in, dstate_out, dlam = sums
     pieces, buffers = _buffers(4, u, Q)

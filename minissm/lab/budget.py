@@ -20,7 +20,8 @@ def model_for(spec: str, task: Task, width: int, dtype: str = "float32", hidden:
         if isinstance(block, Fnn) and block.depth and block.width is None and hidden is not None:
             block = replace(block, width=hidden)
         blocks.append(block)
-    return Model(tuple(blocks), vocab=task.vocab, width=width, dtype=dtype)
+    shape = {name: getattr(task, name) for name in ("vocab", "inputs", "outputs") if hasattr(task, name)}
+    return Model(tuple(blocks), **shape, width=width, dtype=dtype)
 
 
 def at_budget(spec: str, task: Task, budget: int, dtype: str = "float32") -> Model:

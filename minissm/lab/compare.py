@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import tasks
 from ..backend import cupy, like, to
 from ..checks import integer
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import check_mode
 from ..spec import parse, spell
-from ..tasks import TASKS
 from ..train import EVERY, LR, evaluate, fit
-from . import results
+from . import plugin, results
 from .budget import at_budget, model_for
 from .lock import alone_in, remove_parts
 from .machine import processor
@@ -46,7 +46,18 @@ TEST_SEQUENCES = 2000
 
 @dataclass(frozen=True)
 class Config:
-    """What is compared. seeds counts from 0; width None: each model is sized to `budget` parameters."""
+    """What is compared.
+
+    task: its spec, like "recall(pairs=8)".
+    models: their specs.
+    seeds: how many, counted from 0.
+    steps: training steps of each run.
+    lrs: learning rates; every model is trained with each.
+    budget: parameters of each model, where width is None.
+    width: one width for all models instead.
+    mode, backend, dtype: how and where it is computed.
+    plugin: a Python file that registers blocks, filters and tasks.
+    """
 
     task: str
     models: tuple[str, ...] = MODELS
@@ -58,10 +69,12 @@ class Config:
     mode: str = "auto"
     backend: str = "numpy"
     dtype: str = "float32"
+    plugin: str | None = None
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ValueError(f"run: unknown task {self.task!r}; expected one of {', '.join(TASKS)}")
+        if self.plugin is not None:
+            plugin.load(self.plugin)
+        object.__setattr__(self, "task", tasks.parse(self.task).spec)
         if self.dtype not in DTYPES:
             raise ValueError(f"run: dtype={self.dtype!r}; expected one of {', '.join(DTYPES)}")
         names = [spell(parse(spec)) for spec in self.models]
@@ -87,15 +100,15 @@ class Config:
 
     def nets(self) -> dict[str, Model]:
         """name -> the model in the size that is trained. Each answers one sequence of the task before it is given."""
-        task, nets = TASKS[self.task](), {}
+        task, nets = tasks.parse(self.task), {}
         for name in self.models:
             if self.width is not None:
                 net = model_for(name, task, self.width, self.dtype)
             else:
                 net = at_budget(name, task, self.budget, self.dtype)
             params = to(net.init(np.random.default_rng(0)), self.backend)
-            tokens = task.batch(np.random.default_rng(0), 1).tokens
-            net(params, like(tokens, params["embed"]["w"]), self.mode)
+            inputs = task.batch(np.random.default_rng(0), 1).inputs
+            net(params, like(inputs, params["embed"]["w"]), self.mode)
             nets[name] = net
         return nets
 
@@ -103,7 +116,7 @@ class Config:
         """All runs, in the order of their rows."""
         nets = self.nets().items()
         return [
-            Job(self.task, name, repr(net), seed, lr, self.steps, self.mode, self.backend)
+            Job(self.task, name, repr(net), seed, lr, self.steps, self.mode, self.backend, self.plugin)
             for seed in range(self.seeds)
             for lr in self.lrs
             for name, net in nets
@@ -121,6 +134,7 @@ class Job(NamedTuple):
     steps: int
     mode: str
     backend: str
+    plugin: str | None = None
 
     @property
     def name(self) -> str:
@@ -141,10 +155,11 @@ class Job(NamedTuple):
 
     @property
     def known(self) -> dict:
-        """What its row says, before it is run."""
+        """What its row says, before it is run. plugin: the SHA-256 of the file, or None."""
+        digest = plugin.load(self.plugin) if self.plugin else None
         net = Model.read(self.net)
-        sizes = {"parameters": net.size, "state_size": net.state_size(TASKS[self.task]().length)}
-        return self.key | {"net": self.net, "steps": self.steps, **sizes, "weights": self.weights}
+        sizes = {"parameters": net.size, "state_size": net.state_size(tasks.parse(self.task).length)}
+        return self.key | {"net": self.net, "steps": self.steps, **sizes, "weights": self.weights, "plugin": digest}
 
 
 class Outcome(NamedTuple):
@@ -163,7 +178,8 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
 
     unfinished: the folder of its checkpoint, which it goes on from and leaves there.
     """
-    task, net = TASKS[job.task](), Model.read(job.net)
+    known = job.known  # first: it loads the plugin
+    task, net = tasks.parse(job.task), Model.read(job.net)
     draw, data, test = (np.random.default_rng([job.seed, i]) for i in range(3))
     options: dict = {"lr": job.lr, "mode": job.mode, "progress": False, "on_step": on_step, "every": every}
     if unfinished is not None:
@@ -174,8 +190,8 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
             raise KeyboardInterrupt
         scores = evaluate(net, params, task, test, TEST_SEQUENCES, job.mode)
     end = {"stopped": log.stopped, "seconds": round(log.seconds, 2), "versions": versions()}
-    row = _finite(job.known | scores._asdict() | end)
-    return Outcome(row, [_finite(job.key | look) for look in log.rows], to(params, "numpy"))
+    row = _finite(known | scores | end)
+    return Outcome(row, [_finite(job.key | evaluation) for evaluation in log.rows], to(params, "numpy"))
 
 
 def _finite(row: dict) -> dict:
@@ -216,17 +232,17 @@ def run(
 
 
 def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tuple[Path, list[dict], list[dict]]:
-    """Finish the run in the folder, as `run` would have; ValueError in one spec where it can't be read."""
+    """Finish the run in the folder, as `run` would have; ValueError in one sentence where it can't be read."""
     folder = Path(folder)
     config, begun = stored(folder)
     work = config.work()
     with alone_in(folder):
         remove_parts(folder)
-        rows, curves, said = results.finished(folder, [job.known for job in work])
+        rows, curves, notes = results.finished(folder, [job.known for job in work])
         changed = [f"{name} {begun.get(name)}, now {v}" for name, v in versions().items() if begun.get(name) != v]
         if changed:
-            said.append(f"{folder} was begun with {'; '.join(changed)}: the last digits may differ")
-        for text in said:
+            notes.append(f"{folder} was begun with {'; '.join(changed)}: the last digits may differ")
+        for text in notes:
             print(text, flush=True)
         return folder, *_finish(work, folder, rows, curves, jobs, every)
 
@@ -276,7 +292,7 @@ def _finish(
                     if pressed and jobs == 1:  # in a training on a device whose loss had broken before
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
-            how = f"go on with: minissm run {task} --resume {shlex.quote(str(folder))}"
+            how = f"go on with: minissm run {shlex.quote(task)} --resume {shlex.quote(str(folder))}"
             stop = Terminated if signal.SIGTERM in pressed else KeyboardInterrupt
             raise stop(f"{len(rows)} of {len(work)} runs are finished, the others saved; {how}") from None
     with suppress(OSError):
@@ -286,12 +302,13 @@ def _finish(
 
 def line(row: dict) -> str:
     """One finished run in one line."""
-    scores = f"token {row['token_accuracy']:.3f}  sequence {row['sequence_accuracy']:.3f}"
+    scores = "  ".join(f"{name.replace('_', ' ')} {row[name]:.3f}" for name in tasks.parse(row["task"]).score_names)
     end = f"  stopped: {row['stopped']}" if row["stopped"] else ""
     return f"{row['model']:32s} seed {row['seed']}  lr {row['lr']:g}  {scores}  {row['seconds']:.1f} s{end}"
 
 
 def _dated(task: str) -> Path:
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{task}"
+    slug = re.sub(r"[^a-z0-9.]+", "-", task.lower()).strip("-")[:60]
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{slug}"
     names = (f"{name}{suffix}" for suffix in ("", *(f"_{i}" for i in range(2, 1000))))
     return next(path for path in (Path("runs") / n for n in names) if not path.exists())

@@ -7,7 +7,6 @@ from statistics import median
 from typing import Any
 
 from ..files import write_whole
-from ..tasks import Task
 from .compare import Config
 from .report import chosen
 
@@ -15,17 +14,7 @@ from .report import chosen
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-METHOD = {  # of the scan of modes, wherever its crossover is drawn: colour and mark by the method
-    method: {"color": COLOURS[i], "marker": MARKS[i], "markersize": 6}
-    for i, method in enumerate(("plain loop", "chunked", "fft", "kernel"))
-}
-PLACE = {  # a full line and filled marks for the processor, a dashed line and open marks for the GPU
-    "numpy": {"linestyle": "-", "linewidth": 1.4},
-    "cupy": {"linestyle": "--", "linewidth": 1.4, "markerfacecolor": "white"},
-}
-ACCURACY = "token accuracy on fresh sequences"
-
-WORDS = {  # what the words in the models mean, for those who see the figure alone
+BLOCKS = {  # what the blocks in the models are, for a reader who sees the figure alone
     "ssm": "state space layers (ssm)",
     "trig": "windowed filters (trig)",
     "fir": "free taps (fir)",
@@ -36,51 +25,60 @@ WORDS = {  # what the words in the models mean, for those who see the figure alo
 }
 
 
-def comparison(rows: list[dict], curves: list[dict], task: Task, config: Config, folder: Path) -> list[Path]:
+def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, folder: Path) -> list[Path]:
     """folder/figure.png and .svg: how each model learned, and what it reached."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    mine = chosen(rows, curves)
+    mine, score = chosen(rows, curves, task), f"{task.main[0].replace('_', ' ')} on fresh sequences"
     models = [m for m in config.models if m in mine]
     labels = short(models)
     lines = sum(label.count("\n") + 1 for label in labels)
     size = f"width {config.width}" if config.width else f"about {config.budget:,} parameters"
     with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
         figure = Figure(figsize=(10, 3.9 + 0.16 * lines), layout="constrained")
-        meanings = ", ".join(meaning for word, meaning in WORDS.items() if any(word in model for model in models))
-        figure.suptitle(textwrap.fill(f"{task.name}, {size} each: {meanings}", 112))
+        meanings = ", ".join(meaning for name, meaning in BLOCKS.items() if any(name in model for model in models))
+        figure.suptitle(textwrap.fill(f"{task.spec}, {size} each: {meanings}", 112))
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        _learning(learning, [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)], curves)
-        _reached(reached, [mine[m] for m in models], labels)
+        shown = [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)]
+        _learning(learning, shown, curves, task.main[0])
+        _reached(reached, [mine[m] for m in models], labels, task.main[0])
+        learning.set_ylabel(score)
+        reached.set_xlabel(score)
+        if task.main[1] == "higher":  # a fraction
+            learning.set_ylim(0, 1.03)
+            reached.set_xlim(0, 1.03)
+        else:
+            learning.set_ylim(bottom=0)
+            reached.set_xlim(left=0)
         for axes, line in ((learning, learning.axhline), (reached, reached.axvline)):
-            line(task.floor, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
+            line(task.baseline, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-        _name_the_floor(learning, task.floor)
+        _name_the_baseline(learning, task.baseline)
         return [_save(figure, folder / f"figure.{kind}") for kind in ("png", "svg")]
 
 
-def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict]) -> None:
-    """Accuracy over steps: the median over seeds, and a band from the lowest to the highest."""
+def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict], score: str) -> None:
+    """The score over steps: the median over seeds, and a band from the lowest to the highest."""
     for i, (model, lr, label) in enumerate(shown):
         by_step: dict[int, list[float]] = {}
         for r in curves:
             if r["model"] == model and r["lr"] == lr:
-                by_step.setdefault(r["step"], []).append(r["token_accuracy"])
+                by_step.setdefault(r["step"], []).append(r[score])
         steps = sorted(by_step)
         style = _style(i)
         axes.plot(steps, [median(by_step[s]) for s in steps], label=label, **style)
         band = [min(by_step[s]) for s in steps], [max(by_step[s]) for s in steps]
         axes.fill_between(steps, *band, color=style["color"], alpha=0.12, linewidth=0)
-    axes.set(xlabel="training step", ylabel=ACCURACY, ylim=(0, 1.03), title="How they learn")
+    axes.set(xlabel="training step", title="How they learn")
     axes.legend(fontsize=8.5, loc="best", framealpha=0.9)
 
 
-def _reached(axes: Any, groups: list[list[dict]], labels: list[str]) -> None:
+def _reached(axes: Any, groups: list[list[dict]], labels: list[str], score: str) -> None:
     """A mark a seed, a line over their range, a large mark and a number for their median."""
     for i, rows in enumerate(groups):
-        style, values = _style(i), [r["token_accuracy"] for r in rows]
+        style, values = _style(i), [r[score] for r in rows]
         middle = median(values)
         axes.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
         axes.plot([min(values), max(values)], [i, i], color=style["color"], linewidth=2)
@@ -90,16 +88,16 @@ def _reached(axes: Any, groups: list[list[dict]], labels: list[str]) -> None:
         axes.annotate(f"{middle:.3f}", (end, i), textcoords="offset points", va="center", **place)
     seeds = max(len(rows) for rows in groups)
     title = f"What they reach ({seeds} seeds, median)" if seeds > 1 else "What they reach (1 seed)"
-    axes.set(xlabel=ACCURACY, xlim=(0, 1.03), ylim=(len(groups) - 0.5, -0.5), title=title)
+    axes.set(ylim=(len(groups) - 0.5, -0.5), title=title)
     axes.set_yticks(range(len(groups)), labels)
 
 
-def _name_the_floor(axes: Any, floor: float) -> None:
+def _name_the_baseline(axes: Any, baseline: float) -> None:
     """Below the line, where no curve runs, and on white."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     axes.annotate(
-        f"guessing {floor:.3f}",
-        (0.99, floor),
+        f"baseline {baseline:.3f}",
+        (0.99, baseline),
         xycoords=("axes fraction", "data"),
         xytext=(0, -9),
         textcoords="offset points",

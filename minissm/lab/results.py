@@ -1,7 +1,7 @@
 """The folder of a comparison: made new, written row by row, and read back where a run goes on.
 
 run.json: what was asked, and the versions it was begun with.  results.jsonl: a row a finished run.  curves.jsonl: its
-looks.  weights/: its model.  unfinished/: the checkpoints of the runs that have no row yet.
+evaluations.  weights/: its model.  unfinished/: the checkpoints of the runs that have no row yet.
 """
 
 import json
@@ -13,13 +13,15 @@ from typing import Any
 from ..checkpoint import load, save
 from ..files import write_whole
 from ..model import Model
-from ..train import Scores, look_steps
+from ..tasks import parse
+from ..train import eval_steps
 from .lock import alone_in
 
 KEY = ("task", "model", "seed", "lr")  # what tells one run from another; beside it and what was known before
 NUMBER = int | float | None
-LOOK = {"step": int, "training_loss": NUMBER, **dict.fromkeys(Scores._fields, NUMBER)}  # stands in a line of curves
-ROW = {**dict.fromkeys(Scores._fields, NUMBER), "stopped": str, "seconds": int | float, "versions": dict}  # in a row
+EVALUATION = {"step": int, "training_loss": NUMBER}  # in a line of curves, besides the scores
+ROW = {"stopped": str, "seconds": int | float, "versions": dict}  # in a row, besides the scores
+FRACTIONS = {"token_accuracy", "sequence_accuracy"}  # scores from 0 to 1
 
 
 @contextmanager
@@ -96,38 +98,44 @@ def asked_in(folder: Path) -> dict:
 
 
 def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], list[str]]:
-    """-> the rows of the finished runs, their looks, and what to say about torn lines.
+    """-> the rows of the finished runs, their evaluations, and what to say about torn lines.
 
     runs: what a row says before its run began, in the order of the runs. A torn last line is dropped and its run is
     done again; any other damage is a ValueError in one sentence.
     """
     results, curves = folder / "results.jsonl", folder / "curves.jsonl"
-    place = {_key(run): i for i, run in enumerate(runs)}
-    rows, torn_row = _lines(results, {_key(run): run for run in runs}, ROW)
-    looks, torn_look = _lines(curves, {_key(run): {k: run[k] for k in KEY} for run in runs}, LOOK)
-    if torn_look:  # looks stand in the order of the runs, so it was of the last of them, or of one without a row
-        last = max((_key(line) for line in rows + looks), key=place.__getitem__, default="")
+    order = {_key(run): i for i, run in enumerate(runs)}
+    scores = dict.fromkeys(parse(runs[0]["task"]).score_names, NUMBER)
+    rows, torn_row = _lines(results, {_key(run): run for run in runs}, scores | ROW)
+    keys = {_key(run): {k: run[k] for k in KEY} for run in runs}
+    evals, torn_eval = _lines(curves, keys, scores | EVALUATION)
+    if torn_eval:  # evaluations stand in the order of the runs: the last one's, or those of a run without a row
+        last = max((_key(line) for line in rows + evals), key=order.__getitem__, default="")
         rows = [row for row in rows if _key(row) != last]
     kept = {_key(row) for row in rows}
     if len(kept) < len(rows):
         raise damaged(results, "a run has two rows")
     seen: dict[str, list[int]] = {}
-    for look in looks:
-        seen.setdefault(_key(look), []).append(look["step"])
+    for line in evals:
+        seen.setdefault(_key(line), []).append(line["step"])
     for row in rows:
-        steps, due = seen.get(_key(row), []), look_steps(row["steps"])
+        steps, due = seen.get(_key(row), []), eval_steps(row["steps"])
         if steps != (due[: len(steps)] if row["stopped"] else due):
-            raise damaged(curves, f"not all the looks of {Path(row['weights']).stem}, or too many")
+            raise damaged(curves, f"not all the evaluations of {Path(row['weights']).stem}, or too many")
         try:
             load(folder / row["weights"])
         except (OSError, ValueError) as error:
             raise damaged(folder / row["weights"], str(error)) from None
-    whole = [look for look in looks if _key(look) in kept]
-    if torn_row or torn_look or len(whole) < len(looks):
-        write_lines(results, rows)  # first: a row is never without its looks
-        write_lines(curves, whole)
-    torn = [path for path, cut in ((results, torn_row), (curves, torn_look)) if cut]
-    return rows, whole, [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn]
+    kept_evals = [line for line in evals if _key(line) in kept]
+    if torn_row or torn_eval or len(kept_evals) < len(evals):
+        write_lines(results, rows)  # first: a row is never without its evaluations
+        write_lines(curves, kept_evals)
+    torn = [path for path, cut in ((results, torn_row), (curves, torn_eval)) if cut]
+    return (
+        rows,
+        kept_evals,
+        [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn],
+    )
 
 
 def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[list[dict], bool]:
@@ -145,8 +153,8 @@ def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[l
         known = fixed.get(_key(line)) if isinstance(line, dict) else None
         if known is None or line | known != line or line.keys() != known.keys() | kinds.keys():
             raise damaged(path, f"line {i} is of no run of run.json")
-        shares = [line[name] for name in line.keys() & {"token_accuracy", "sequence_accuracy"}]
-        wrong = any(isinstance(s, bool) or s is None or not 0 <= s <= 1 for s in shares if isinstance(s, NUMBER))
+        fractions = [line[name] for name in line.keys() & FRACTIONS]
+        wrong = any(isinstance(s, bool) or s is None or not 0 <= s <= 1 for s in fractions if isinstance(s, NUMBER))
         if wrong or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
             raise damaged(path, f"line {i} has a field of another kind")
         found.append(line)

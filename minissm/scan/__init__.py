@@ -11,6 +11,8 @@ from typing import Any
 
 from .. import fast
 from ..backend import complex_dtype, device, namespace
+from ..filters import Poles as Poles
+from ..filters import Taps as Taps
 from . import diagonal, taps
 from .diagonal import chunked as chunked
 from .diagonal import fft as fft
@@ -22,12 +24,14 @@ Array = Any
 MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
 
 
-def family(coefficients: tuple) -> ModuleType:
-    """Where the scans of these coefficients live: (log_lam, c) are modes, (k,) are taps."""
-    return diagonal if len(coefficients) == 2 else taps
+def family(coefficients: Poles | Taps) -> ModuleType:
+    """Where the scans of these coefficients live."""
+    if isinstance(coefficients, Poles | Taps):
+        return diagonal if isinstance(coefficients, Poles) else taps
+    raise TypeError(f"scan: {type(coefficients).__name__} given; a filter returns Poles(log_lam, c) or Taps(k)")
 
 
-def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callable:
+def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> Callable:
     """The scan for `mode`: `y, state, backward = pick(mode, (B, L, D), coefficients)(*coefficients, u, state)`.
 
     "auto" decides by shapes alone. One input is a step of the recurrence. Else the products of the chunked mode win,
@@ -45,7 +49,7 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: tuple) -> Callabl
     return getattr(found, mode)
 
 
-def start(coefficients: tuple, batch: int, dtype: Any) -> Any:
+def start(coefficients: Poles | Taps, batch: int, dtype: Any) -> Any:
     """The state before the first input: zeros, h (B, D, N) complex or past (B, U, D), for inputs of this dtype."""
     xp, where = namespace(*coefficients), device(coefficients[0])
     D, size = coefficients[0].shape
@@ -54,7 +58,7 @@ def start(coefficients: tuple, batch: int, dtype: Any) -> Any:
     return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=where)
 
 
-def stepper(coefficients: tuple, dtype: Any) -> Callable:
+def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
     """One input at a time: `y, state = step(u, state)`, u and y (B, D) of this dtype, the state as `start` gives it.
 
     What depends on the coefficients alone is computed here, once. A state that `step` returned is used up by the next

@@ -1,9 +1,35 @@
-"""Tasks: rng -> batch. They know no model."""
+"""Tasks: from a generator to a batch. They know no model."""
 
-from collections.abc import Callable
+from .. import calls
+from .sequences import Copying as Copying
+from .sequences import Recall as Recall
+from .sequences import most_frequent as most_frequent
+from .task import Batch as Batch
+from .task import RealTask as RealTask
+from .task import Task as Task
+from .task import TokenTask as TokenTask
+from .task import _names
+from .task import check_batch as check_batch
 
-from .sequences import associative_recall, copying
-from .task import Batch, Task
+TASKS: dict[str, type] = {"copying": Copying, "recall": Recall}
+BUILT_IN = frozenset(TASKS)
+_names.update({cls: name for name, cls in TASKS.items()})
 
-TASKS: dict[str, Callable[..., Task]] = {"copying": copying, "recall": associative_recall}
-__all__ = ["TASKS", "Batch", "Task", "associative_recall", "copying"]
+
+def parse(spec: str) -> Task:
+    """The task of a spec: "recall(pairs=8, values=8)" -> Recall(pairs=8, values=8)."""
+    node = calls.expression(spec, "task", "a call like recall(pairs=8)")
+    name, arguments, options = calls.read(node, spec, "task", f"one of {', '.join(TASKS)}, with its options")
+    if name not in TASKS:
+        raise ValueError(f"task: unknown task {calls.shorten(name)}; expected one of {', '.join(TASKS)}")
+    if arguments:
+        raise ValueError(f"{name}: a value without a name in {calls.shorten(spec)}; write {name}(option=value)")
+    return calls.make(name, TASKS[name], options)
+
+
+def register(name: str, cls: type) -> None:
+    """Give a task of your own a name, for specs and the command line. See minissm.register."""
+    if name in BUILT_IN:
+        raise ValueError(f"register: {name!r} is a task of minissm; choose another name")
+    TASKS[name] = cls
+    _names[cls] = name

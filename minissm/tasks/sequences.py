@@ -1,70 +1,123 @@
-"""The synthetic tasks in which the place of the token that matters depends on the input."""
+"""The synthetic tasks in which the position of the token that matters depends on the input."""
 
 import math
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from ..checks import check_integer
-from .task import Batch, Task
+from ..checks import integer
+from .task import Batch, TokenTask
 
 BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its symbols follow
 
 
-def copying(min_len: int = 4, max_len: int = 12, symbols: int = 8) -> Task:
-    """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: say the symbols again. Loss on the copied part.
+@dataclass(frozen=True)
+class Copying(TokenTask):
+    """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: repeat the symbols. Only the copied part counts.
 
-    n is uniform in min_len..max_len and differs within a batch: at one fixed n a pure delay copies perfectly. Letters
-    are uniform, so guessing reaches 1 / symbols. (Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size.)
+    min_len, max_len: n is uniform between them and differs within a batch; at one fixed n a pure delay copies perfectly.
+    symbols: how many there are; x is uniform.
+
+    After Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size. Baseline: without the order of the symbols, the best
+    answer is the most frequent of those that are still to come.
     """
-    min_len, max_len = check_integer("copying", "min_len", min_len), check_integer("copying", "max_len", max_len)
-    symbols = check_integer("copying", "symbols", symbols)
-    if max_len < min_len:
-        raise ValueError(f"copying: min_len={min_len}, max_len={max_len}; expected min_len <= max_len")
-    draw = partial(_copying, min_len=min_len, max_len=max_len, symbols=symbols)
-    return Task("copying", vocab=3 + symbols, length=2 * max_len + 1, floor=1 / symbols, draw=draw)
+
+    min_len: int = 4
+    max_len: int = 12
+    symbols: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("min_len", "max_len", "symbols"):
+            integer(self, "copying", name, minimum=1)
+        if self.max_len < self.min_len:
+            given = f"min_len={self.min_len}, max_len={self.max_len}"
+            raise ValueError(f"copying: {given}; expected min_len <= max_len")
+
+    @property
+    def vocab(self) -> int:
+        return 3 + self.symbols
+
+    @property
+    def length(self) -> int:
+        return 2 * self.max_len + 1
+
+    @cached_property
+    def baseline(self) -> float:
+        """Of r symbols that are still to come, the most frequent is the next one with probability E[its count] / r."""
+        right = np.cumsum([most_frequent(r, self.symbols) / r for r in range(1, self.max_len + 1)])
+        lengths = np.arange(self.min_len, self.max_len + 1)
+        return float(right[lengths - 1].sum() / lengths.sum())
+
+    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+        """n fresh sequences; the same generator state gives the same bits."""
+        size = rng.integers(self.min_len, self.max_len + 1, (n, 1))
+        word = rng.integers(PAD + 1, PAD + 1 + self.symbols, (n, self.max_len))
+        t = np.arange(2 * self.max_len + 2)[None]
+        first = (t >= 1) & (t <= size)
+        again = (t >= size + 2) & (t <= 2 * size + 1)
+        position = np.where(again, t - size - 2, np.minimum(t - 1, self.max_len - 1)).clip(0)
+        sequence = np.where(first | again, np.take_along_axis(word, position, axis=1), PAD)
+        sequence[:, 0] = BOS
+        sequence[t == size + 1] = COPY
+        return Batch(sequence[:, :-1], sequence[:, 1:], again[:, 1:].astype(np.float64))
 
 
-def _copying(rng: np.random.Generator, n: int, min_len: int, max_len: int, symbols: int) -> Batch:
-    size = rng.integers(min_len, max_len + 1, (n, 1))
-    word = rng.integers(PAD + 1, PAD + 1 + symbols, (n, max_len))
-    t = np.arange(2 * max_len + 2)[None]
-    first = (t >= 1) & (t <= size)
-    again = (t >= size + 2) & (t <= 2 * size + 1)
-    place = np.where(again, t - size - 2, np.minimum(t - 1, max_len - 1)).clip(0)
-    sequence = np.where(first | again, np.take_along_axis(word, place, axis=1), PAD)
-    sequence[:, 0] = BOS
-    sequence[t == size + 1] = COPY
-    weights = again[:, 1:].astype(np.float64)
-    return Batch(sequence[:, :-1], sequence[:, 1:], weights, 2 * size[:, 0] + 1)
+@dataclass(frozen=True)
+class Recall(TokenTask):
+    """k_1 v_1 .. k_m v_m, then keys again, each to be answered by its value. Only the answers count.
 
+    pairs: m.
+    keys, values: how many there are (keys: None means pairs + 2). The keys of a sequence differ; values may repeat.
+    queries: keys that are asked, in random order (None: every one). With one query hardly anything learns.
 
-def associative_recall(pairs: int = 4, keys: int = 6, values: int = 6, queries: int | None = None) -> Task:
-    """k_1 v_1 .. k_m v_m, then keys again, each to be answered by its value. Loss on the answers.
-
-    The keys of a sequence differ and their values are drawn anew each time, so nothing but the context helps. With one
-    query a sequence hardly anything learns; by default every key is asked once, in random order. Who knows which values
-    were shown, but not which belongs to the key, does best to name the most frequent of them: that is the floor.
+    The map is drawn anew for each sequence, so only the context helps. Baseline: without the key, the best answer is
+    the most frequent value shown.
     """
-    sizes = {"pairs": pairs, "keys": keys, "values": values, "queries": pairs if queries is None else queries}
-    pairs, keys, values, queries = (check_integer("recall", name, value) for name, value in sizes.items())
-    if not queries <= pairs <= keys:
-        raise ValueError(f"recall: queries={queries}, pairs={pairs}, keys={keys}; expected queries <= pairs <= keys")
-    draw = partial(_recall, pairs=pairs, keys=keys, values=values, queries=queries)
-    floor = most_frequent(pairs, values) / pairs
-    return Task("recall", vocab=keys + values, length=2 * pairs + queries, floor=floor, draw=draw)
 
+    pairs: int = 4
+    keys: int | None = None
+    values: int = 6
+    queries: int | None = None
 
-def _recall(rng: np.random.Generator, n: int, pairs: int, keys: int, values: int, queries: int) -> Batch:
-    key = rng.random((n, keys)).argsort(axis=1)[:, :pairs]
-    value = keys + rng.integers(0, values, (n, pairs))
-    asked = rng.random((n, pairs)).argsort(axis=1)[:, :queries]
-    shown = np.stack([key, value], axis=2).reshape(n, 2 * pairs)
-    tokens = np.concatenate([shown, np.take_along_axis(key, asked, axis=1)], axis=1)
-    answers = np.take_along_axis(value, asked, axis=1)
-    targets = np.concatenate([np.zeros_like(shown), answers], axis=1)
-    weights = np.concatenate([np.zeros(shown.shape), np.ones(answers.shape)], axis=1)
-    return Batch(tokens, targets, weights, np.full(n, tokens.shape[1]))
+    def __post_init__(self) -> None:
+        for name in ("pairs", "values"):
+            integer(self, "recall", name, minimum=1)
+        for name in ("keys", "queries"):
+            integer(self, "recall", name, minimum=1, optional=True)
+        keys, queries = self._sizes
+        if not queries <= self.pairs <= keys:
+            given = f"queries={queries}, pairs={self.pairs}, keys={keys}"
+            raise ValueError(f"recall: {given}; expected queries <= pairs <= keys")
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        return self.keys or self.pairs + 2, self.queries or self.pairs
+
+    @property
+    def vocab(self) -> int:
+        return self._sizes[0] + self.values
+
+    @property
+    def length(self) -> int:
+        return 2 * self.pairs + self._sizes[1]
+
+    @cached_property
+    def baseline(self) -> float:
+        return most_frequent(self.pairs, self.values) / self.pairs
+
+    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+        """n fresh sequences; the same generator state gives the same bits."""
+        keys, queries = self._sizes
+        key = rng.random((n, keys)).argsort(axis=1)[:, : self.pairs]
+        value = keys + rng.integers(0, self.values, (n, self.pairs))
+        asked = rng.random((n, self.pairs)).argsort(axis=1)[:, :queries]
+        shown = np.stack([key, value], axis=2).reshape(n, 2 * self.pairs)
+        inputs = np.concatenate([shown, np.take_along_axis(key, asked, axis=1)], axis=1)
+        answers = np.take_along_axis(value, asked, axis=1)
+        targets = np.concatenate([np.zeros_like(shown), answers], axis=1)
+        weights = np.concatenate([np.zeros(shown.shape), np.ones(answers.shape)], axis=1)
+        return Batch(inputs, targets, weights)
 
 
 def most_frequent(draws: int, kinds: int) -> float:

@@ -1,0 +1,90 @@
+"""Call syntax, `name(option=value, ...)`: how blocks, models and tasks are spelled and read back.
+
+The text is read with `ast` and never evaluated: an option is a literal.
+"""
+
+import ast
+import warnings
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any
+
+
+def shorten(text: str) -> str:
+    """The text in quotes, cut at 80 characters."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def expression(text: str, who: str, example: str) -> ast.expr:
+    """The text as a Python expression. example: what the error shows as right."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python only warns of some texts that are no literals, "\d" for one
+            return ast.parse(text.strip(), mode="eval").body
+    except (RecursionError, MemoryError):
+        raise ValueError(f"{who}: {shorten(text)} is too long or too deep; give a shorter one") from None
+    except (SyntaxError, ValueError, Warning):
+        raise ValueError(f"{who}: can't read {shorten(text)}; expected {example}") from None
+
+
+def terms(node: ast.expr) -> list[ast.expr]:
+    """The terms of a sum, from left to right, whatever the brackets."""
+    waiting, found = [node], []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            waiting += [node.left, node.right]
+        else:
+            found.append(node)
+    return found[::-1]
+
+
+def read(node: ast.expr, text: str, who: str, expected: str) -> tuple[str, list, dict]:
+    """A name or a call of literals -> (name, arguments, options)."""
+    if isinstance(node, ast.Name):
+        return node.id, [], {}
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError(f"{who}: can't read {shorten(text)}; expected {expected}")
+    name, options = node.func.id, {}
+    for k in node.keywords:
+        if k.arg is None or k.arg in options:
+            raise ValueError(f"{who}: {name}: option {k.arg or '**'} given twice in {shorten(text)}; give it once")
+        options[k.arg] = k.value
+    try:
+        arguments = [ast.literal_eval(a) for a in node.args]
+        return name, arguments, {k: ast.literal_eval(v) for k, v in options.items()}
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        wrong = f"{name}: an option in {shorten(text)} is not a plain value"
+        raise ValueError(f"{who}: {wrong}; give numbers, strings or tuples") from None
+
+
+def options_of(cls: Any) -> list[str]:
+    """The names of a dataclass's options."""
+    return [f.name for f in fields(cls) if f.init]
+
+
+def check_options(name: str, options: dict, known: list[str]) -> None:
+    for option in options:
+        if option not in known:
+            expected = f"one of {', '.join(known)}" if known else "none, it has no options"
+            raise ValueError(f"{name}: unknown option {option!r}; expected {expected}")
+
+
+def make(name: str, cls: Callable, options: dict, **fixed: Any) -> Any:
+    """cls(**options), after a check of their names. fixed: fields that the name itself gives."""
+    check_options(name, options, [o for o in options_of(cls) if o not in fixed])
+    return cls(**fixed, **options)
+
+
+def differing(value: Any, *skip: str) -> dict:
+    """The options of a dataclass that differ from their defaults. Fields with compare=False don't count."""
+    found = {}
+    for f in fields(value):
+        default = f.default if f.default_factory is MISSING else f.default_factory()
+        if f.init and f.compare and f.name not in skip and getattr(value, f.name) != default:
+            found[f.name] = getattr(value, f.name)
+    return found
+
+
+def spell(name: str, options: dict) -> str:
+    return name + (f"({', '.join(f'{k}={v!r}' for k, v in options.items())})" if options else "")

@@ -1,0 +1,85 @@
+"""Does a block keep the protocol? Everything that Model relies on, tried on one block."""
+
+from typing import Any
+
+import numpy as np
+
+from . import blocks, tree
+from .gradcheck import gradcheck
+from .model import Model
+from .ssm import Ssm
+
+B, L = 2, 7
+
+
+class BlockError(AssertionError):
+    """A block breaks the protocol of blocks.py; the message says where."""
+
+
+def check_block(block: Any, width: int = 6) -> None:
+    """Try a block, or a filter (as the filter of an `ssm`), in a model of its own; BlockError in one sentence.
+
+    It compares, in double precision:
+    - `size` with what `init` draws;
+    - every cut of a sequence into two pieces, and every step, with the whole;
+    - the outputs under a mask with all outputs;
+    - a sequence in which one token is changed: no earlier output may change, and of a block with `apply` no other;
+    - every gradient with differences (`gradcheck`).
+
+    width: the model's, a multiple of what the block needs (heads, for instance).
+    """
+    block = block if blocks.is_block(block) else Ssm(block)
+    who = type(block.filter if isinstance(block, Ssm) else block).__name__
+    rng = np.random.default_rng(0)
+    net = Model((block,), inputs=3, outputs=4, width=width, dtype="float64")
+    params = net.init(rng)
+    drawn = tree.size(params["blocks"][0])
+    _expect(drawn == block.size(width), f"{who}: init draws {drawn} numbers, size says {block.size(width)}")
+    params = tree.map(lambda a: a + 0.1 * rng.normal(size=a.shape), params)
+    x = rng.normal(size=(B, L, 3))
+    y, _, _ = net.run(params, x)
+
+    _check_order(who, net, params, x, y, rng)
+    for cut in range(1, L):
+        head, state, _ = net.run(params, x[:, :cut])
+        tail, _, _ = net.run(params, x[:, cut:], state)
+        off = _distance(np.concatenate([head, tail], axis=1), y)
+        _expect(off < 1e-9, f"{who}: cut after {cut} of {L} tokens, the pieces differ from the whole by {off:.1e}")
+    _check_steps(who, net, params, x, y)
+    mask = rng.random((B, L)) < 0.5
+    mask[0, 0] = True
+    off = _distance(net(params, x, where=mask)[0], y[mask])
+    _expect(off < 1e-9, f"{who}: outputs where a mask is True differ from those of all tokens by {off:.1e}")
+    _, state, _ = net.run(params, x[:, :2])
+    gradcheck(net, params, x, names=("params", "x"))
+    gradcheck(net.run, params, x[:, 2:], state, names=("params", "x", "state"))
+
+
+def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
+    """A token that changes may change later outputs of a mixer, and its own alone of a block with `apply`."""
+    t, changed = L // 2, x.copy()
+    changed[:, t] += rng.normal(size=changed[:, t].shape)
+    other, _, _ = net.run(params, changed)
+    off = _distance(other[:, :t], y[:, :t])
+    _expect(off < 1e-9, f"{who}: a later token changes an earlier output by {off:.1e}; a block must be causal")
+    if not blocks.has_memory(net.blocks[0]):
+        off = _distance(other[:, t + 1 :], y[:, t + 1 :])
+        remedy = "a block that mixes tokens has run, start and state_size in place of apply"
+        _expect(off < 1e-9, f"{who}: apply lets one token change another's output by {off:.1e}; {remedy}")
+
+
+def _check_steps(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarray) -> None:
+    state, step = net.start(params, B), net.stepper(params)
+    for t in range(L):
+        y_t, state = step(state, x[:, t])
+        off = _distance(y_t, y[:, t])
+        _expect(off < 1e-9, f"{who}: step {t + 1} of {L} differs from run by {off:.1e}")
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(abs(a - b).max(initial=0)) / max(1.0, float(abs(b).max(initial=0)))
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise BlockError(otherwise)

@@ -1,0 +1,124 @@
+"""The commands `minissm run` and `minissm info`: their options, and what they print."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..checks import check_integer
+
+
+def add(commands: Any) -> None:
+    """Add both commands to the parser."""
+    from ..model import DTYPES
+    from ..scan import MODES
+    from ..tasks import TASKS
+    from ..train import LR
+    from .compare import BUDGET, MODELS, PROFILES
+
+    run = commands.add_parser("run", help="train models on a task and compare them", allow_abbrev=False)
+    run.set_defaults(command=_run)
+    run.add_argument("task", metavar="TASK", help=f'{", ".join(TASKS)}, or with options "recall(pairs=8, values=8)"')
+    run.add_argument("--profile", help=f"seeds, steps and rates: {', '.join(PROFILES)} (default quick)")
+    run.add_argument("--models", help=f'specs joined by ; (default "{"; ".join(MODELS)}")')
+    run.add_argument("--seeds", type=integer, help="how many, counted from 0")
+    run.add_argument("--steps", type=integer, help="training steps of each run")
+    run.add_argument("--budget", type=integer, help=f"parameters of each model (default {BUDGET})")
+    run.add_argument("--width", type=integer, help="one width for all models instead of a budget")
+    run.add_argument(
+        "--lr",
+        type=_rates,
+        help=f"learning rate, or several joined by , : the best at the last evaluation is shown (default {LR:g})",
+    )
+    run.add_argument("--mode", help=f"how filters are computed: {', '.join(MODES)} (default auto: by the shapes)")
+    run.add_argument("--backend", help="numpy (the default) or cupy")
+    run.add_argument("--dtype", help=f"one of {', '.join(DTYPES)} (default {DTYPES[0]})")
+    run.add_argument("--plugin", metavar="FILE.py", help="a file that registers blocks, filters and tasks of your own")
+    run.add_argument("--out", metavar="DIR", help="folder for the results (default: a new dated one under runs/)")
+    run.add_argument("--resume", metavar="DIR", help="finish the run in this folder, which was stopped or killed")
+    run.add_argument(
+        "--jobs", type=integer, help="processes (default: one a core; 1 keeps everything in this one, for a debugger)"
+    )
+
+    info = commands.add_parser("info", help="versions, processor, BLAS and GPU of this machine", allow_abbrev=False)
+    info.set_defaults(command=_info)
+
+
+def integer(text: str) -> int:
+    """An integer, 1 or more, for argparse."""
+    try:
+        return check_integer("", "", int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} given; expected an integer, 1 or more") from None
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} given; expected a number like 8e-3, or several joined by ,"
+        ) from None
+
+
+def _run(a: argparse.Namespace) -> int:
+    from ..tasks import parse
+    from . import compare, machine, plots, report
+
+    if a.profile not in (None, *compare.PROFILES):
+        raise ValueError(f"run: unknown profile {a.profile!r}; expected one of {', '.join(compare.PROFILES)}")
+    if a.width and a.budget:
+        raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
+    models = tuple(a.models.split(";")) if a.models is not None else None
+    options: dict[str, Any] = {"models": models, "lrs": a.lr}
+    same = ("seeds", "steps", "budget", "width", "mode", "backend", "dtype", "plugin")
+    options |= {name: getattr(a, name) for name in same}
+    options = {name: value for name, value in options.items() if value is not None}
+    if a.resume is None:
+        config = compare.Config(a.task, **compare.PROFILES[a.profile or "quick"] | options)
+    else:
+        config = _as_stored(a, compare.PROFILES.get(a.profile, {}) | options)
+    jobs = a.jobs or (1 if config.backend == "cupy" or sys.gettrace() else machine.cores())
+    folder, rows, curves = compare.run(config, a.out, jobs) if a.resume is None else compare.resume(a.resume, jobs)
+    task = parse(config.task)
+    print(f"\n{report.table(rows, curves, task, config)}\n", flush=True)
+    figures = plots.comparison(rows, curves, task, config, folder)
+    print(f"rows: {folder / 'results.jsonl'}   figure: {figures[0]}")
+    return 1 if any(r["stopped"] for r in rows) else 0
+
+
+def _as_stored(a: argparse.Namespace, options: dict[str, Any]) -> Any:
+    """The config in the folder of --resume; ValueError if an option given here says something else."""
+    from .compare import stored
+
+    if a.out is not None:
+        raise ValueError("run: both --resume and --out given; what is resumed stays in its folder, leave --out away")
+    config, _ = stored(Path(a.resume))
+    asked = replace(config, task=a.task, **options)
+    for name in ("task", *options):
+        wanted, begun_with = getattr(asked, name), getattr(config, name)
+        if wanted != begun_with:
+            option = {"task": "TASK", "lrs": "--lr"}.get(name, f"--{name}")
+            if name != "task" and getattr(a, option[2:]) is None:
+                option = f"--profile {a.profile}: {option}"
+            begun = "without" if begun_with is None else f"with {_spelled(begun_with)}"
+            raise ValueError(
+                f"run: {option} is {_spelled(wanted)}, but {a.resume} was begun {begun}; "
+                "leave it as it was, or start a new run with --out"
+            )
+    return config
+
+
+def _spelled(value: Any) -> str:
+    """As it is given on the command line."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return ("; " if isinstance(value[0], str) else ",").join(map(str, value))
+
+
+def _info(_: argparse.Namespace) -> int:
+    from . import machine
+
+    print(machine.info())
+    return 0

@@ -1,0 +1,67 @@
+"""The running mean of all tokens so far: pooling that streams."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .backend import check_shapes, cotangents, device, namespace
+
+Array = Any
+
+
+def mean(x: Array, state: dict | None = None) -> tuple:
+    """y_t = (x_1 + ... + x_t) / t, counted from the first token of the sequence.
+
+    x, y (B, L, D); state: {"sum": (B, D) in double precision, "count": tokens so far} (None: no token yet).
+    `y, state, backward`, and `dx, dstate = backward(dy, dstate=None)`. ValueError where shapes differ.
+
+    The sum is kept in double precision: in single precision a long sequence would lose its last tokens.
+    """
+    xp = namespace(x, state["sum"] if state is not None else None)
+    if x.ndim != 3 or min(x.shape) < 1:
+        raise ValueError(f"mean: x has shape {tuple(x.shape)}; expected (B, L, D), each 1 or more")
+    B, L, D = x.shape
+    before, count = (None, 0) if state is None else (state["sum"], state["count"])
+    check_shapes("mean", ("the state's sum", before, (B, D)))
+    sums = xp.cumulative_sum(xp.astype(x, xp.float64), axis=1)
+    if before is not None:
+        sums = sums + before[:, None, :]
+    t = xp.arange(count + 1, count + L + 1, dtype=xp.float64, device=device(x))[:, None]
+    y = xp.astype(sums / t, x.dtype)
+
+    def backward(dy: Array, dstate: dict | None = None) -> tuple:
+        (dy,) = cotangents("mean", ("dy", dy, y))
+        dsums = xp.astype(dy, xp.float64) / t
+        dx = xp.flip(xp.cumulative_sum(xp.flip(dsums, axis=1), axis=1), axis=1)
+        if dstate is not None and dstate["sum"] is not None:
+            dx = dx + dstate["sum"][:, None, :]
+        return xp.astype(dx, x.dtype), {"sum": dx[:, 0, :], "count": None}
+
+    return y, {"sum": sums[:, -1, :], "count": count + L}, backward
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The block `mean`: the running mean of its input, without parameters."""
+
+    def init(self, rng: np.random.Generator, width: int) -> dict:
+        return {}
+
+    def size(self, width: int) -> int:
+        return 0
+
+    def state_size(self, width: int, length: int | None) -> int:
+        return width + 1
+
+    def start(self, p: dict, like: Array, length: int | None) -> dict:
+        xp = namespace(like)
+        return {"sum": xp.zeros(like.shape, dtype=xp.float64, device=device(like)), "count": 0}
+
+    def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
+        y, state, back = mean(x, state)
+
+        def backward(dy: Array, dstate: dict | None = None) -> tuple:
+            return {}, *back(dy, dstate)
+
+        return y, state, backward
