@@ -18,7 +18,7 @@ from . import tree
 from .backend import to
 from .files import write_whole
 from .model import Model
-from .spec import UnknownBlock
+from .spec import UnknownBlockError
 
 Tree = Any  # dict[str, Tree] | list[Tree] | None | bool | int | float | str | array
 LAYOUT, DIGEST = "layout", "digest"
@@ -38,7 +38,7 @@ def load(path: str | os.PathLike) -> tuple[Model, dict]:
         raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
     try:
         net = Model.read(found["model"])
-    except UnknownBlock as error:
+    except UnknownBlockError as error:
         raise ValueError(f"{who} uses the block {error.name}; call ms.register({error.name!r}, ...) first") from None
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"{who} holds no model of this minissm ({error}); save it again") from None

@@ -229,8 +229,10 @@ def linear_size(inputs: int, outputs: int) -> int:
 class Fnn:
     """The block `fnn<depth>`: depth hidden layers, token by token. fnn0 is an affine map.
 
-    width: the hidden width (None: four times the model's).  act: a name from ACTIVATIONS.  Weights ~ N(0, 2 / inputs), biases
-    0 (He et al. 2015): with smaller draws networks of depth 2 and more don't start to learn.
+    width: of the hidden layers (None: four times the model's).
+    act: the activation, a name from ACTIVATIONS.
+
+    Weights ~ N(0, 2 / inputs), biases 0 (He et al. 2015): with smaller draws, depth 2 and more don't start to learn.
     """
 
     depth: int = 1

@@ -159,8 +159,8 @@ class Model:
         """x (B, L) or (B, L, V or D_in) -> y (B, L, outputs), backward;  `dparams, dx = backward(dy)`.
 
         mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
-        where (B, L): a mask, True where an output is wanted -> y (R, outputs) for R wanted tokens, as y[where] has them.
-            After the last mixer nothing is computed for the others. A mask on the host costs no wait on a device.
+        where (B, L): a mask, True where an output is wanted. Then y (R, outputs) has the R wanted tokens, as y[where]
+            does, and after the last mixer nothing is computed for the others. A NumPy mask costs no wait on a device.
 
         dx is None for tokens.
         """

@@ -22,7 +22,7 @@ DEPTH = re.compile(r"fnn([0-9]{1,3})")
 _names = {cls: name for name, cls in BLOCKS.items()}  # also of classes that a later one of the same name replaced
 
 
-class UnknownBlock(ValueError):
+class UnknownBlockError(ValueError):
     """A spec has a block that is not registered. name: the block's."""
 
     def __init__(self, name: str, spec: str) -> None:
@@ -86,7 +86,7 @@ def _block(node: Any, spec: str) -> Any:
     if depth := DEPTH.fullmatch(name):
         return calls.make(name, Fnn, options, depth=int(depth[1]))
     if name not in BLOCKS:
-        raise UnknownBlock(name, spec)
+        raise UnknownBlockError(name, spec)
     if not is_filter(BLOCKS[name]):
         return calls.make(name, BLOCKS[name], options)
     of_filter = calls.options_of(BLOCKS[name])

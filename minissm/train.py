@@ -212,7 +212,7 @@ def eval_steps(steps: int, evals: int = EVALS) -> list[int]:
 def fit(
     net: Model,
     params: dict,
-    task: Task,
+    task: Any,
     steps: int,
     rng: np.random.Generator,
     *,
@@ -236,12 +236,12 @@ def fit(
     clip: the largest norm of the gradient.
     mode: how filters are computed.
     evals: evaluations on the way, each on 200 fresh sequences; a row of the log each.
-    threads: of BLAS and of the fast paths (None: one a core). One is the default: small products gain nothing from more,
-        are slower on a busy machine, and BLAS rounds differently with each number.
+    threads: of BLAS and of the fast paths (None: one a core). One is the default: small products gain nothing from
+        more, are slower on a busy machine, and BLAS rounds differently with each number.
     progress: draw a bar.
     on_step: called with the number of steps done, after each.
-    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. If it exists the training goes on from it,
-        to the bits of one that was never interrupted, provided that params and rng are those that it began with or those
+    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. If it exists the training goes on from
+        it, to the bits of one that was never interrupted. params and rng must be those that it began with, or those
         that the interrupted fit left. A finished training returns at once, and says so. Delete the file to train anew.
     every: seconds between two checkpoints.
 
@@ -295,7 +295,7 @@ def fit(
 
 
 def evaluate(
-    net: Model, params: dict, task: Task, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
+    net: Model, params: dict, task: Any, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
 ) -> dict[str, float]:
     """The task's scores on n fresh sequences, by name; `loss` is always among them."""
     check_integer("evaluate", "n", n)
@@ -310,7 +310,7 @@ def evaluate(
     return task.scores(sums)
 
 
-def check_task(who: str, net: Model, task: Task) -> None:
+def check_task(who: str, net: Model, task: Any) -> None:
     """The model reads the task's inputs and has the outputs of its answers."""
     if not isinstance(task, Task):
         raise TypeError(

@@ -47,7 +47,7 @@ def state_in_of(v: np.ndarray, real: np.dtype) -> np.ndarray:
 
 
 def state_out_of(c: np.ndarray, v: np.ndarray, real: np.dtype) -> np.ndarray:
-    """state_out[t] = conj(c lam^(t+1)), whose inner product with h is Re(c lam^(t+1) h): (Q + 1, D, N) -> (D, Q, 2N)."""
+    """state_out[t] = conj(c lam^(t+1)), and <.., h> = Re(c lam^(t+1) h): (Q + 1, D, N) -> (D, Q, 2N)."""
     return channels_first((c * v[1:]).conj(), real)
 
 

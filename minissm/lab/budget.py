@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ..attention import Attn
 from ..layers import Fnn
 from ..model import Model
 from ..spec import parse
-from ..tasks import Task
 
 
-def model_for(spec: str, task: Task, width: int, dtype: str = "float32", hidden: int | None = None) -> Model:
+def model_for(spec: str, task: Any, width: int, dtype: str = "float32", hidden: int | None = None) -> Model:
     """The spec as a model of the task, with no more learned positions than the task has places."""
     blocks = []
     for block in parse(spec):
@@ -24,7 +24,7 @@ def model_for(spec: str, task: Task, width: int, dtype: str = "float32", hidden:
     return Model(tuple(blocks), **shape, width=width, dtype=dtype)
 
 
-def at_budget(spec: str, task: Task, budget: int, dtype: str = "float32") -> Model:
+def at_budget(spec: str, task: Any, budget: int, dtype: str = "float32") -> Model:
     """The model whose size is nearest to `budget`: first the width, with hidden widths 4 x it, then the hidden widths.
 
     A spec without an FNN of free width has only the width to turn, and lands where it lands.

@@ -60,7 +60,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
 
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
-    """Chunk by chunk:  y = T u + state_out h  and  h <- lam^Q h + state_in u,  where T is the Toeplitz matrix of the kernel."""
+    """Chunk by chunk:  y = T u + state_out h,  h <- lam^Q h + state_in u,  with T the Toeplitz matrix of the kernel."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
     B, L, _ = shape = u.shape
     if chunk is not None and chunk < 1:

@@ -16,11 +16,11 @@ BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its symbols follow
 class Copying(TokenTask):
     """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: repeat the symbols. Only the copied part counts.
 
-    min_len, max_len: n is uniform between them and differs within a batch; at one fixed n a pure delay copies perfectly.
+    min_len, max_len: n is uniform between them and differs within a batch. At one fixed n a pure delay copies all.
     symbols: how many there are; x is uniform.
 
-    After Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size. Baseline: without the order of the symbols, the best
-    answer is the most frequent of those that are still to come.
+    After Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size. Baseline: without the order of the symbols, the
+    best answer is the most frequent of those that are still to come.
     """
 
     min_len: int = 4

@@ -6,8 +6,9 @@ A task is a frozen dataclass of its options that derives from `TokenTask` or `Re
     vocab       the number of tokens (TokenTask), or
     inputs, outputs     numbers that a token brings, and that an answer has (RealTask)
     baseline    the highest main score that can be reached without using what the task tests
-    batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step; a finite data set returns
-                                        items step n, step n + 1, ... of a permutation, so that a training can be resumed
+    batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step; a finite data set
+                                        returns items step n, step n + 1, ... of a permutation, so that a training can
+                                        be resumed
 """
 
 import hashlib
@@ -33,10 +34,14 @@ class Batch(NamedTuple):
 
 
 class Task:
-    """What tasks share. loss: y, targets, weights -> loss, backward.  main: the score that is compared, and which is better.
+    """What tasks share.
 
-    tally(y, batch) -> sums that may be added over batches;  scores(sums) -> the scores by name, `loss` among them. y has
-    the outputs of the answers that count, in their order: y (R, outputs) for R weights above 0. score_names: all of them.
+    loss: y, targets, weights -> loss, backward.
+    main: the score that is compared, and which is better, "higher" or "lower".
+    score_names: all scores, `loss` among them.
+    tally(y, batch): sums of one batch, by name, to be added over batches. y (R, outputs) has the outputs of the R answers
+        whose weight is above 0, in their order.
+    scores(sums): the scores by name.
     """
 
     loss: ClassVar[Callable]
@@ -124,14 +129,10 @@ _names: dict[type, str] = {}  # class -> the name that TASKS has for it
 
 def check_batch(who: str, batch: Batch) -> None:
     """ValueError unless the three arrays belong together and some answer counts."""
-    inputs, targets, weights = batch
-    shapes = f"inputs {inputs.shape}, targets {targets.shape}, weights {weights.shape}"
-    if (
-        inputs.ndim not in (2, 3)
-        or targets.ndim not in (2, 3)
-        or not inputs.shape[:2] == targets.shape[:2] == weights.shape
-    ):
+    inputs, targets, weights = (a.shape for a in batch)
+    if {len(inputs), len(targets)} - {2, 3} or not inputs[:2] == targets[:2] == weights:
+        shapes = f"inputs {inputs}, targets {targets}, weights {weights}"
         expected = "inputs and targets (B, L) or (B, L, numbers), weights (B, L)"
         raise ValueError(f"{who}: a batch with {shapes}; expected {expected}")
-    if not (weights > 0).any():
+    if not (batch.weights > 0).any():
         raise ValueError(f"{who}: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
