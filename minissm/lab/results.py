@@ -131,11 +131,8 @@ def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], li
         write_lines(results, rows)  # first: a row is never without its evaluations
         write_lines(curves, kept_evals)
     torn = [path for path, cut in ((results, torn_row), (curves, torn_eval)) if cut]
-    return (
-        rows,
-        kept_evals,
-        [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn],
-    )
+    notes = [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn]
+    return rows, kept_evals, notes
 
 
 def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[list[dict], bool]:

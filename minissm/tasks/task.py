@@ -39,8 +39,8 @@ class Task:
     loss: y, targets, weights -> loss, backward.
     main: the score that is compared, and which is better, "higher" or "lower".
     score_names: all scores, `loss` among them.
-    tally(y, batch): sums of one batch, by name, to be added over batches. y (R, outputs) has the outputs of the R answers
-        whose weight is above 0, in their order.
+    tally(y, batch): sums of one batch, by name, to be added over batches. y (R, outputs) has the outputs of the R
+        answers with a weight above 0, in their order.
     scores(sums): the scores by name.
     """
 
