@@ -313,14 +313,12 @@ def evaluate(
 def check_task(who: str, net: Model, task: Any) -> None:
     """The model reads the task's inputs and has the outputs of its answers."""
     if not isinstance(task, Task):
-        raise TypeError(
-            f"{who}: task is {type(task).__name__}; expected a TokenTask or a RealTask, like tasks.Recall()"
-        )
+        raise TypeError(f"{who}: task is {type(task).__name__}; expected a TokenTask or RealTask, like tasks.Recall()")
     vocab = getattr(task, "vocab", None)
     if vocab is not None:
         fits, expected = net.vocab == vocab and (net.outputs or 0) >= vocab, f"vocab={vocab} and as many outputs"
     else:
-        shape = task.inputs, task.outputs
+        shape = getattr(task, "inputs", None), getattr(task, "outputs", None)
         fits, expected = (net.inputs, net.outputs) == shape, "inputs={}, outputs={}".format(*shape)
     if not fits:
         raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}")
