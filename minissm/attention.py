@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import fast
-from .backend import device, namespace
+from .backend import check_state, device, namespace
 from .checks import choice, integer
 from .layers import add_positions, linear, linear_init, linear_size
 
@@ -80,10 +80,10 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
     """
     xp = namespace(x, p["in"]["w"])
     q, k_new, v_new, back_project = _project(p, x, state, heads)
-    k, v, given = k_new, v_new, 0
+    k, v, filled = k_new, v_new, 0
     if state is not None:
-        given = state["filled"]
-        k, v = (xp.concat([state[n][:, :, :given, :], new], axis=2) for n, new in (("k", k_new), ("v", v_new)))
+        filled = state["filled"]
+        k, v = (xp.concat([state[n][:, :, :filled, :], new], axis=2) for n, new in (("k", k_new), ("v", v_new)))
     o, back_attention = attention(q, k, v)
     y, back_out = linear(p["out"], join_heads(o))
 
@@ -92,13 +92,13 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
             dk, dv = (d if dstate[name] is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
-        dp, dx = back_project(dq, dk[:, :, given:, :], dv[:, :, given:, :])
+        dp, dx = back_project(dq, dk[:, :, filled:, :], dv[:, :, filled:, :])
         dp["out"] = dout
         if state is None:
             return dp, dx, None
         before = {"k": xp.zeros_like(state["k"]), "v": xp.zeros_like(state["v"]), "filled": None}
         for name, d in (("k", dk), ("v", dv)):
-            before[name][:, :, :given, :] += d[:, :, :given, :]
+            before[name][:, :, :filled, :] += d[:, :, :filled, :]
         return dp, dx, before
 
     return y, {"k": k, "v": v, "filled": k.shape[2]}, backward
@@ -106,6 +106,8 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
 
 def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
     """Queries, keys and values of the tokens x, (B, H, L, P) each, which stand behind those of the state."""
+    if state is not None:
+        check_state("attn", state, ("k", "v", "filled"))
     xp = namespace(x)
     (B, L, D), first = x.shape, state["filled"] if state is not None else 0
     if state is not None:

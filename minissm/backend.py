@@ -106,6 +106,15 @@ def check_shapes(who: str, *given: tuple[str, Any, tuple]) -> None:
             raise ValueError(f"{who}: {name} has shape {tuple(a.shape)}; expected {tuple(shape)}")
 
 
+def check_state(who: str, state: Any, keys: tuple[str, ...]) -> None:
+    """ValueError unless the state is a dict with these keys."""
+    if not isinstance(state, dict) or state.keys() != set(keys):
+        given = (
+            f"a dict of {', '.join(map(str, state)) or 'nothing'}" if isinstance(state, dict) else type(state).__name__
+        )
+        raise ValueError(f"{who}: state is {given}; expected {', '.join(keys)}, as start, run and step return them")
+
+
 def cotangents(who: str, *given: tuple[str, Any, Any]) -> list:
     """Argument checks of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
     check_shapes(who, *((name, d, y.shape) for name, d, y in given))

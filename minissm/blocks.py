@@ -57,12 +57,18 @@ def stepper(block: Any, p: Any) -> Callable:
     return lambda x, state: run(block, p, x, state, "recurrent")[:2]
 
 
-def states_of(state: dict | None, count: int) -> list:
-    """The states of `count` blocks, all None where there is no state; ValueError for a state of another model."""
+def states_of(state: dict | None, found: tuple) -> list:
+    """The states of these blocks, all None where there is no state; ValueError for a state of another model.
+
+    It compares the form alone; each mixer checks its own state when it runs.
+    """
     if state is None:
-        return [None] * count
-    found = state.get("blocks") if isinstance(state, dict) else None
-    if not isinstance(found, list) or len(found) != count or "position" not in state:
-        remedy = "give what the start, run or step of this model returned"
-        raise ValueError(f"Model: state is not one of this model, with {count} blocks; {remedy}")
-    return found
+        return [None] * len(found)
+    states = state.get("blocks") if isinstance(state, dict) else None
+    remedy = "give what the start, run or step of this model returned"
+    if not isinstance(states, list) or len(states) != len(found) or "position" not in state:
+        raise ValueError(f"Model: state is not one of this model, of {len(found)} blocks; {remedy}")
+    for i, (block, one) in enumerate(zip(found, states, strict=True)):
+        if not has_memory(block) and not (one is None or (isinstance(one, dict) and not one)):
+            raise ValueError(f"Model: the state of block {i}, {type(block).__name__}, is not empty; {remedy}")
+    return states

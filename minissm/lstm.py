@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import cotangents, device, namespace
+from .backend import check_state, cotangents, device, namespace
 from .layers import column_sums, flat, linear_init, sigmoid, tanh
 
 Array = Any
@@ -62,7 +62,8 @@ def _state(p: dict, B: int, state: dict | None) -> dict:
     """The state, or the cotangent of one: zeros for None. One state for a whole batch would broadcast in silence."""
     w = p["w_h"]
     xp, shape = namespace(w), (B, w.shape[0])
-    state = state or {"h": None, "c": None}
+    state = {"h": None, "c": None} if state is None else state
+    check_state("lstm", state, ("h", "c"))
     for name in ("h", "c"):
         given = state[name]
         if given is not None and (given.shape != shape or given.dtype != w.dtype):

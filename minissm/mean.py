@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import check_shapes, cotangents, device, namespace
+from .backend import check_shapes, check_state, cotangents, device, namespace
 
 Array = Any
 
@@ -18,6 +18,8 @@ def mean(x: Array, state: dict | None = None) -> tuple:
 
     The sum is kept in double precision: in single precision a long sequence would lose its last tokens.
     """
+    if state is not None:
+        check_state("mean", state, ("sum", "count"))
     xp = namespace(x, state["sum"] if state is not None else None)
     if x.ndim != 3 or min(x.shape) < 1:
         raise ValueError(f"mean: x has shape {tuple(x.shape)}; expected (B, L, D), each 1 or more")

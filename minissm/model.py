@@ -176,12 +176,15 @@ class Model:
         The pieces of a sequence give the same y as the whole, and the same gradients.
         """
         self._check(params, x, mode)
-        before, rows = blocks.states_of(state, len(self.blocks)), _rows(where, x)
+        before, rows = blocks.states_of(state, self.blocks), _rows(where, x)
         norm, tape, after = layers.NORMS[self.norm], [], []
         y, back_embed = self._embed(params, x)
         for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], params["norms"], strict=False)):
             n, back_norm = norm(p_norm, y)
-            z, state_i, back_block = blocks.run(block, p, n, before[i], mode)
+            if blocks.has_memory(block):
+                z, state_i, back_block = block.run(p, n, before[i], mode)
+            else:
+                (z, back_block), state_i = block.apply(p, n), {}
             y, back_rows = y + z if self.residual else z, None
             if rows is not None and i == self._last_mixer:
                 y, back_rows = layers.take_rows(y, rows)
@@ -191,18 +194,20 @@ class Model:
         out, back_head = layers.linear(params["head"], n)
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
-            dafter = blocks.states_of(dstate, len(self.blocks))
+            dafter = blocks.states_of(dstate, self.blocks)
             dhead, dn = back_head(_cotangent(dout, out))
             dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], []
-            for (back_norm, back_block, back_rows), dstate_i in reversed(list(zip(tape, dafter, strict=True))):
+            for block, (back_norm, back_block, back_rows), dstate_i in reversed(
+                [*zip(self.blocks, tape, dafter, strict=True)]
+            ):
                 dy = back_rows(dy) if back_rows else dy
-                dp, dn, dstate_i = back_block(dy, dstate_i)
+                dp, dn, *dstate_i = back_block(dy, dstate_i) if blocks.has_memory(block) else back_block(dy)
                 dnorm, dx = back_norm(dn)
                 dy = dy + dx if self.residual else dx
                 dblocks.append(dp)
                 dnorms.append(dnorm)
-                dbefore.append(dstate_i)
+                dbefore += dstate_i or [{}]
             dembed, dx = back_embed(dy)
             dparams = {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}
             return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
@@ -242,7 +247,7 @@ class Model:
             x, after = x_t[:, None, ...], []
             self._check_input(params, x)
             y, _ = self._embed(params, x)
-            for step_i, p_norm, state_i in zip(steps, norms, blocks.states_of(state, len(steps)), strict=False):
+            for step_i, p_norm, state_i in zip(steps, norms, blocks.states_of(state, self.blocks), strict=False):
                 z, state_i = step_i(norm(p_norm, y)[0], state_i)
                 y = y + z if self.residual else z
                 after.append(state_i)
@@ -328,9 +333,9 @@ def _rows(where: Array, x: Array) -> Array:
     if where is None:
         return None
     shape, dtype = getattr(where, "shape", None), getattr(where, "dtype", type(where).__name__)
-    mask = to(where, "numpy") if shape == tuple(x.shape[:2]) else None
-    if mask is None or mask.dtype != bool or not mask.any():
-        given = f"where is {dtype} {shape}" + (", False everywhere" if mask is not None and mask.dtype == bool else "")
+    mask = where if isinstance(where, np.ndarray) or shape is None else to(where, "numpy")
+    if shape != tuple(x.shape[:2]) or mask.dtype != bool or not mask.any():
+        given = f"where is {dtype} {shape}" + (", False everywhere" if dtype == bool and not mask.any() else "")
         raise ValueError(f"Model: {given}; expected a mask {tuple(x.shape[:2])}, True somewhere, like weights > 0")
     return put_like(np.flatnonzero(mask), x)
 

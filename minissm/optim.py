@@ -73,16 +73,14 @@ def adamw_vector(
 
 def gradient_vector(params: dict, grads: Any) -> Array:
     """All gradients behind one another (P,), in the order of the parameters; a vector stays as it is."""
-    leaves = tree.leaves(params)
+    dtype = tree.first(params).dtype
     if not isinstance(grads, dict | list | tuple):
-        if grads.shape != (tree.size(params),) or grads.dtype != leaves[0].dtype:
+        if grads.shape != (tree.size(params),) or grads.dtype != dtype:
             given = f"the gradient is {grads.dtype} {tuple(grads.shape)}"
-            raise ValueError(
-                f"adamw: {given}; expected {leaves[0].dtype} ({tree.size(params)},), or a tree like params"
-            )
+            raise ValueError(f"adamw: {given}; expected {dtype} ({tree.size(params)},), or a tree like params")
         return grads
     vector = tree.flatten(grads, like=params)
-    if vector.dtype != leaves[0].dtype:
+    if vector.dtype != dtype:
         kinds = {name: d.dtype for name, d in tree.named(grads)}
         name, leaf = next((n, a) for n, a in tree.named(params) if kinds[n] != a.dtype)
         given = f"the gradient of {name} is {kinds[name]}, the parameter {leaf.dtype}"

@@ -31,6 +31,8 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u = p["w_in"].T @ rows.T
     u += p["b_in"][:, None]
     coefficients, back_filter = filter(p["filter"])
+    if state is not None:
+        scan.check_state("ssm", state, coefficients, B, u.dtype)
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
     v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)

@@ -261,7 +261,7 @@ def fit(
     now = TrainState.start(params, rng, eval_rng)
     began = digest(now)
     if checkpoint is not None and os.path.exists(checkpoint):
-        now = read_checkpoint(checkpoint, plan, now)
+        now, began = read_checkpoint(checkpoint, plan, now)
     stride = 1 if is_numpy(namespace(now.flat)) else READ
     start, written = time.perf_counter() - now.seconds, time.monotonic()
     rng.bit_generator.state, eval_rng.bit_generator.state = now.rng, now.eval_rng
@@ -349,8 +349,8 @@ def write_checkpoint(path: str | os.PathLike, plan: Plan, began: dict, now: Trai
     save_tree(path, {"plan": plan.settings(), "began": began, "state": state})
 
 
-def read_checkpoint(path: str | os.PathLike, plan: Plan, given: TrainState) -> TrainState:
-    """The state in the file; ValueError where it is of another training than the plan and the given start."""
+def read_checkpoint(path: str | os.PathLike, plan: Plan, given: TrainState) -> tuple[TrainState, dict]:
+    """The state in the file, and where it began; ValueError where it is of another training than plan and start."""
     name, found = os.fspath(path), load_tree(path, "delete it to train anew")
     if not isinstance(found, dict) or found.keys() != {"plan", "began", "state"}:
         raise ValueError(f"fit: {name} holds no training; give another name for the checkpoint")
@@ -368,7 +368,7 @@ def read_checkpoint(path: str | os.PathLike, plan: Plan, given: TrainState) -> T
         if start[part] not in (found["began"][part], left[part]):
             was = f"{name} holds a training that began with {what}"
             raise ValueError(f"fit: {was}; give what was given then, or another checkpoint, or delete it to train anew")
-    return now
+    return now, found["began"]
 
 
 def keep_freed_memory() -> None:

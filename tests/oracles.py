@@ -40,7 +40,7 @@ def traced_by_autograd() -> Iterator[None]:
 
 
 def cotangents_like(rng: np.random.Generator, outputs: list) -> list:
-    return [draw(rng, *y.shape, dtype=y.dtype) for y in outputs]
+    return tree.map(lambda y: draw(rng, *y.shape, dtype=y.dtype), outputs)
 
 
 def draw(rng: np.random.Generator, *shape: int, dtype: Any = np.float64) -> np.ndarray:
@@ -62,7 +62,8 @@ def assert_matches_autograd(f: Any, *inputs: Any, rng: np.random.Generator, tole
     def loss(*leaves: Any) -> Any:
         names = iter(leaves)
         *ys, _ = f(*(tree.map(lambda _: next(names), value) for value in inputs))
-        return sum(anp.sum(anp.real(anp.conj(w) * y)) for w, y in zip(cotangents, ys, strict=True))
+        pairs = zip(tree.leaves(cotangents), tree.leaves(ys), strict=True)
+        return sum(anp.sum(anp.real(anp.conj(w) * y)) for w, y in pairs)
 
     with traced_by_autograd():
         expected = autograd.grad(loss, tuple(range(len(flat))))(*flat)

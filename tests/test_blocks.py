@@ -1,25 +1,26 @@
-"""Every word of the sentences: alone, in twos, in a model of four blocks, its gradients are right."""
+"""Every block: it keeps the protocol, and its gradients are right alone, in twos and in a model of four."""
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pytest
 
-from minissm import Model, gradcheck, tree
-from minissm.spec import FILTER_WORDS, WORDS
+from minissm import BlockError, GradientError, Model, S4d, Ssm, Trig, check_block, gradcheck, parse, tree
+from minissm.spec import BLOCKS
 
 from .oracles import draw
 
 B, V, D = 2, 3, 4
-ALL = (*FILTER_WORDS, *WORDS, "fnn1")
+ALL = (*BLOCKS, "fnn1")
 OPTIONS = {"ssm": "(poles=3)", "trig": "(window=3)", "fir": "(window=2)", "attn": "(max_len=12)", "s6": "(d_state=3)"}
 LENGTHS = pytest.mark.parametrize("length", [1, 5])
 
 
-def check(words, length, rng, **options):
+def check(names, length, rng, **options):
     """From a state in the midst of a sequence, with the state behind it as an output."""
     net = Model(
-        " + ".join(word + OPTIONS.get(word, "") for word in words), vocab=V, width=D, dtype="float64", **options
+        " + ".join(name + OPTIONS.get(name, "") for name in names), vocab=V, width=D, dtype="float64", **options
     )
     params = tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), net.init(rng))
     _, state, _ = net.run(params, rng.integers(0, V, (B, 2)))
@@ -29,14 +30,14 @@ def check(words, length, rng, **options):
 
 
 @LENGTHS
-@pytest.mark.parametrize("word", ALL)
-def test_a_word_alone(word, length, rng):
-    check([word], length, rng)
+@pytest.mark.parametrize("name", ALL)
+def test_a_block_alone(name, length, rng):
+    check([name], length, rng)
 
 
 @LENGTHS
 @pytest.mark.parametrize("pair", list(product(ALL, ALL)), ids=" + ".join)
-def test_words_in_twos(pair, length, rng):
+def test_blocks_in_twos(pair, length, rng):
     check(pair, length, rng)
 
 
@@ -45,3 +46,88 @@ def test_words_in_twos(pair, length, rng):
 @pytest.mark.parametrize("residual", [True, False])
 def test_a_model_of_four_blocks(norm, residual, length, rng):
     check(["trig", "fnn1", "s6", "attn"], length, rng, norm=norm, residual=residual)
+
+
+# ---- the protocol
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [*(name + OPTIONS.get(name, "") for name in ALL), "ssm(variant='real', poles=2)", "fnn0", "fnn2(act='silu')"],
+)
+def test_every_block_of_the_library_keeps_the_protocol(spec):
+    (block,) = parse(spec)
+    check_block(block)
+
+
+def test_a_filter_is_checked_in_an_ssm():
+    check_block(Trig(window=2), width=3)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """y_t = x_{t-1}, as one may write it who takes it for a token-wise block."""
+
+    def init(self, rng, width):
+        return {}
+
+    def size(self, width):
+        return 0
+
+    def apply(self, p, x):
+        y = np.concatenate([0 * x[:, :1], x[:, :-1]], axis=1)
+        return y, lambda dy: ({}, np.concatenate([dy[:, 1:], 0 * dy[:, :1]], axis=1))
+
+
+class Larger(Shift):
+    def size(self, width):
+        return 1
+
+    def apply(self, p, x):
+        return 2 * x, lambda dy: ({}, 2 * dy)
+
+
+class WrongGradient(Shift):
+    def apply(self, p, x):
+        return x * x, lambda dy: ({}, dy * x)
+
+
+class Restarts(Ssm):
+    """Forgets what came before this piece."""
+
+    def run(self, p, x, state, mode):
+        return super().run(p, x, None, mode)
+
+
+class Backwards(Ssm):
+    def run(self, p, x, state, mode):
+        y, state, back = super().run(p, x[:, ::-1], state, mode)
+        return y[:, ::-1], state, back
+
+
+class OtherSteps(Ssm):
+    def stepper(self, p):
+        step = super().stepper(p)
+        return lambda x, state: step(2 * x, state)
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (Shift(), r"Shift: apply lets one token change another's output by .*; a block that mixes tokens has run"),
+        (Backwards(S4d(poles=2)), "Backwards: a later token changes an earlier output"),
+        (Larger(), "Larger: init draws 0 numbers, size says 1"),
+        (Restarts(S4d(poles=2)), "Restarts: cut after 1 of 7 tokens, the pieces differ from the whole"),
+        (OtherSteps(S4d(poles=2)), "OtherSteps: step 1 of 7 differs from run"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_a_block_that_breaks_the_protocol_is_refused_in_one_sentence(block, error):
+    with pytest.raises(BlockError, match=error) as caught:
+        check_block(block)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_gradient_is_found():
+    with pytest.raises(GradientError, match="does not match"):
+        check_block(WrongGradient())

@@ -95,7 +95,7 @@ STATE = {
 @pytest.fixture(params=["model", "training", "state"])
 def kept(request, tmp_path):
     """The path of a file of each kind, as large as they come, and what reads it."""
-    path, task = tmp_path / "kept.npz", tasks.associative_recall(2, 3, 3)
+    path, task = tmp_path / "kept.npz", tasks.Recall(2, 3, 3)
     net = Model("ssm + fnn1", vocab=task.vocab, width=16)
     params = net.init(np.random.default_rng(0))
     if request.param == "model":

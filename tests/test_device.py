@@ -32,7 +32,7 @@ from minissm import (
 from minissm.cli import main
 from minissm.lab import compare
 from minissm.selective import softplus
-from minissm.spec import FILTER_WORDS, WORDS
+from minissm.spec import BLOCKS
 
 from .fake_device import DEVICE, agree_there, here, is_there, same, strict, there
 from .oracles import draw
@@ -44,12 +44,12 @@ SENTENCES = (
     *("attn(max_len=20)", "attn(heads=1, positions='none')"),
     *("fnn0", "fnn1", "fnn2(width=5, act='relu')"),
 )
-TASK = tasks.associative_recall(2, 3, 3)
+TASK = tasks.Recall(2, 3, 3)
 
 
 def test_no_word_is_left_out():
     words = {sentence.split("(")[0] for sentence in SENTENCES}
-    assert words >= {*FILTER_WORDS, *WORDS, "fnn0", "fnn1"}
+    assert words >= {*BLOCKS, "fnn0", "fnn1"}
 
 
 def setting(sentence, rng, **options):

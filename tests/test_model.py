@@ -1,14 +1,14 @@
-"""Whole models: gradients, modes, sizes, doors."""
+"""Whole models: gradients, modes, sizes, masks, argument checks."""
 
 import numpy as np
 import pytest
 
-from minissm import Attn, Fnn, Model, Ssm, gradcheck, scan, tree
+from minissm import Attn, Fnn, Model, S4d, Ssm, gradcheck, scan, ssm, tree, zeros
 
 from .oracles import assert_matches_autograd, draw
 
 B, L, V = 2, 5, 7
-SENTENCES = (
+SPECS = (
     "ssm",
     "attn",
     "fnn0",
@@ -19,8 +19,8 @@ SENTENCES = (
 )
 
 
-def small(sentence, **options):
-    return Model(sentence, **{"vocab": V, "width": 4, "dtype": "float64"} | options)
+def small(spec, **options):
+    return Model(spec, **{"vocab": V, "width": 4, "dtype": "float64"} | options)
 
 
 def one_hot(rng, length=L):
@@ -32,10 +32,10 @@ def shaken(net, rng):
     return tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), net.init(rng))
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("norm", ["none", "rms", "layer"])
-def test_gradients(sentence, norm, rng):
-    net = small(sentence, norm=norm)
+def test_gradients(spec, norm, rng):
+    net = small(spec, norm=norm)
     params = shaken(net, rng)
     gradcheck(net, params, one_hot(rng), names=("params", "x"))
     gradcheck(net, params, rng.integers(0, V, (B, L)), names=("params", "x"))
@@ -81,9 +81,9 @@ def test_modes_agree(rng):
         tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), back(expected)[0], gradients)
 
 
-@pytest.mark.parametrize("sentence", ["ssm + fnn1", "attn + fnn1"])
-def test_output_is_causal(sentence, rng):
-    net = small(sentence)
+@pytest.mark.parametrize("spec", ["ssm + fnn1", "attn + fnn1"])
+def test_output_is_causal(spec, rng):
+    net = small(spec)
     params, x = net.init(rng), rng.integers(0, V, (B, 40))
     changed = x.copy()
     changed[:, 33:] = (changed[:, 33:] + 1) % V
@@ -92,20 +92,20 @@ def test_output_is_causal(sentence, rng):
     assert abs(after[:, 33:] - before[:, 33:]).max(axis=-1).min() > 1e-6
 
 
-@pytest.mark.parametrize("sentence", ["ssm + fnn1", "attn + fnn1"])
-def test_padding_on_the_right_changes_nothing(sentence, rng):
-    net = small(sentence)
+@pytest.mark.parametrize("spec", ["ssm + fnn1", "attn + fnn1"])
+def test_padding_on_the_right_changes_nothing(spec, rng):
+    net = small(spec)
     params, x = net.init(rng), rng.integers(0, V, (B, 37))
     padded = np.concatenate([x, np.zeros((B, 5), int)], axis=1)
     np.testing.assert_allclose(net(params, padded)[0][:, :37], net(params, x)[0], atol=1e-12)
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize(
     "options", [{}, {"norm": "layer"}, {"norm": "rms", "outputs": 3}, {"vocab": None, "inputs": 3, "outputs": 2}]
 )
-def test_size_counts_what_is_drawn(sentence, options, rng):
-    net = small(sentence, **options)
+def test_size_counts_what_is_drawn(spec, options, rng):
+    net = small(spec, **options)
     assert net.size == tree.size(net.init(rng))
 
 
@@ -137,9 +137,9 @@ def test_nothing_is_written_to_and_backward_may_be_called_again(rng):
     np.testing.assert_array_equal(first[1], second[1])
 
 
-def test_memory_spreads_the_steps_over_the_layers(rng):
-    def steps(memory):
-        params = Model("ssm + fnn1 + ssm + attn + ssm", vocab=V, width=64, timescales=memory).init(rng)
+def test_timescales_spread_the_steps_over_the_layers(rng):
+    def steps(timescales):
+        params = Model("ssm + fnn1 + ssm + attn + ssm", vocab=V, width=64, timescales=timescales).init(rng)
         return [np.exp(np.median(b["filter"]["log_dt"])) for b in params["blocks"] if "filter" in b]
 
     graded, reversed_, equal = steps("graded"), steps("reversed"), steps("equal")
@@ -181,7 +181,7 @@ def test_blocks_of_ones_own_mix_freely(rng):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "error"),
     [
         ({}, "give either vocab .* or inputs"),
         ({"vocab": 3, "inputs": 3}, "give either vocab .* or inputs"),
@@ -199,8 +199,8 @@ def test_blocks_of_ones_own_mix_freely(rng):
         ({"vocab": 3, "width": 9}, "attn: width=9 can't be split over heads=2"),
     ],
 )
-def test_a_wrong_model_is_refused_in_one_sentence(options, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_model_is_refused_in_one_sentence(options, error):
+    with pytest.raises(ValueError, match=error):
         Model("attn", **options)
 
 
@@ -220,47 +220,93 @@ def test_a_wrong_input_is_refused_in_one_sentence(rng):
             net(params, x)
     with pytest.raises(ValueError, match=r"Model: x has shape \(2, 0\); expected at least one sequence of one token"):
         net(params, np.zeros((B, 0), int))
-    with pytest.raises(ValueError, match=r"Model: 411 parameters given, but .* has \d+; use its own init"):
+    with pytest.raises(ValueError, match=r"Model: parameters with no blocks.1.0.w; expected shape \(4, 16\); .* draws"):
         small("ssm + fnn1")(params, np.zeros((B, L), int))
+    with pytest.raises(ValueError, match=r"Model: parameters with blocks.1.0.w of .*; expected no such parameter"):
+        net(small("ssm + fnn1").init(rng), np.zeros((B, L), int))
+    turned = params | {"head": {"w": params["head"]["w"].T, "b": params["head"]["b"]}}
+    with pytest.raises(ValueError, match=r"Model: parameters with head.w of shape \(7, 4\); expected shape \(4, 7\)"):
+        net(turned, np.zeros((B, L), int))
+    net(dict(reversed(params.items())), np.zeros((B, L), int))  # the order of a dict means nothing
     with pytest.raises(ValueError, match="unknown mode 'slow'"):
         net(params, np.zeros((B, L), int), mode="slow")
 
 
-@pytest.mark.parametrize("sentence", ["fnn1", "fnn1 + attn", "ssm + fnn1 + ssm + fnn1 + fnn0", "attn + fnn1 + lstm"])
+MASK = np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
+
+
+@pytest.mark.parametrize("spec", ["fnn1", "fnn1 + attn", "ssm + fnn1 + ssm + fnn1 + fnn0", "attn + fnn1 + lstm"])
 @pytest.mark.parametrize("norm", ["none", "rms"])
-def test_rows_give_the_outputs_and_gradients_of_these_tokens(sentence, norm, rng):
-    net = small(sentence, norm=norm)
-    params, x, rows = shaken(net, rng), one_hot(rng), np.array([0, 3, 4, 9])
+def test_a_mask_gives_the_outputs_and_gradients_of_its_tokens(spec, norm, rng):
+    net = small(spec, norm=norm)
+    params, x = shaken(net, rng), one_hot(rng)
     y, back = net(params, x)
-    some, back_some = net(params, x, rows=rows)
-    np.testing.assert_allclose(some, y.reshape(-1, V)[rows], rtol=0, atol=1e-13)
+    some, back_some = net(params, x, where=MASK)
+    np.testing.assert_allclose(some, y[MASK], rtol=0, atol=1e-13)
     dsome, dy = draw(rng, *some.shape), np.zeros_like(y)
-    dy.reshape(-1, V)[rows] = dsome
+    dy[MASK] = dsome
     (dparams, dx), (expected, dx_expected) = back_some(dsome), back(dy)
     tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12), dparams, expected)
     np.testing.assert_allclose(dx, dx_expected, rtol=0, atol=1e-12)
-    gradcheck(lambda p, x: net(p, x, rows=rows), params, x)
+    gradcheck(lambda p, x: net(p, x, where=MASK), params, x)
 
 
-def test_rows_behind_a_state_give_the_state_of_all_tokens(rng):
+def test_a_mask_after_a_state_gives_the_state_of_all_tokens(rng):
     net = small("ssm + fnn1")
     params, x = net.init(rng), rng.integers(0, V, (B, L))
     _, state, _ = net.run(params, x)
     y, after, _ = net.run(params, x, state)
-    some, after_some, back = net.run(params, x, state, rows=np.array([7]))
-    np.testing.assert_allclose(some[0], y[1, 2], rtol=0, atol=1e-13)
+    some, after_some, back = net.run(params, x, state, where=MASK)
+    np.testing.assert_allclose(some, y[MASK], rtol=0, atol=1e-13)
     tree.map(np.testing.assert_array_equal, after_some["blocks"], after["blocks"])
-    assert back(np.ones((1, V)))[2]["blocks"][0].shape == state["blocks"][0].shape
+    assert back(np.ones((4, V)))[2]["blocks"][0].shape == state["blocks"][0].shape
 
 
-def test_rows_must_be_an_array(rng):
+@pytest.mark.parametrize("where", [[True], MASK[0], MASK[:, :4], MASK.astype(int), MASK & False, np.array([0, 3])])
+def test_a_wrong_mask_is_refused_in_one_sentence(where, rng):
     net = small("ssm")
-    with pytest.raises(ValueError, match=r"Model: rows is list; expected an array like np.flatnonzero"):
-        net(net.init(rng), rng.integers(0, V, (B, L)), rows=[0, 1])
+    with pytest.raises(ValueError, match=r"Model: where is .*; expected a mask \(2, 5\), True somewhere, like weights"):
+        net(net.init(rng), rng.integers(0, V, (B, L)), where=where)
 
 
-@pytest.mark.parametrize("rows", [[], [3, 1], [2, 2], [-1, 2], [0, 10], [0.0, 1.0], [[0, 1]]])
-def test_wrong_rows_are_refused_in_one_sentence(rows, rng):
-    net = small("ssm")
-    with pytest.raises(ValueError, match=r"Model: rows has shape .*; expected ascending integers below B L = 10"):
-        net(net.init(rng), rng.integers(0, V, (B, L)), rows=np.array(rows))
+def test_the_filter_of_a_block_is_the_filter_that_runs(rng):
+    """At any depth: a layer called by itself gives what it gives in the model."""
+    net = small("trig(window=3) + trig + ssm", residual=False)
+    params, tokens = net.init(rng), rng.integers(0, V, (B, 40))
+    found = net.trace(params, tokens)
+    x = found["embed"]
+    for i, (block, p) in enumerate(zip(net.blocks, params["blocks"], strict=True)):
+        x, _, _ = ssm(p, x, filter=block.filter)
+        np.testing.assert_allclose(x, found[f"blocks.{i}.output"], rtol=0, atol=1e-12)
+
+
+def test_zeros_are_a_tree_to_write_weights_into(rng):
+    net = Model("attn + mean + fnn1", vocab=V, width=4, norm="rms")
+    empty, drawn = zeros(net), net.init(rng)
+    tree.map(lambda a, b: np.testing.assert_array_equal(a, 0 * b, strict=True), empty, drawn)
+    assert not net(empty, rng.integers(0, V, (B, L)))[0].any()
+
+
+def test_a_filter_without_a_draw_by_depth_does_not_count(rng):
+    """Of two ssm besides it, one is the first and one the last."""
+
+    class Plain:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __call__(self, p):
+            return self.inner(p)
+
+        def init(self, rng, channels):
+            return self.inner.init(rng, channels)
+
+        def size(self, channels):
+            return self.inner.size(channels)
+
+        def state_size(self, channels):
+            return self.inner.state_size(channels)
+
+    net = Model((Ssm(Plain(S4d(dt=(2, 2)))), Ssm(), Ssm()), vocab=V, width=400)
+    steps = [np.exp(p["filter"]["log_dt"]) for p in net.init(rng)["blocks"]]
+    for dt, (low, high) in zip(steps, ((2, 2), (0.1, 1), (0.01, 0.1)), strict=True):
+        assert (dt.min(), dt.max()) == (pytest.approx(low, rel=0.05), pytest.approx(high, rel=0.05))

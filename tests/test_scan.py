@@ -6,7 +6,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minissm import fast, gradcheck, scan
+from minissm import Poles, Taps, fast, gradcheck, scan
 
 from .oracles import assert_matches_autograd, draw
 
@@ -91,12 +91,12 @@ def test_modes_agree(length, given_h0, final, rng):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 90), st.integers(1, 5), st.integers(1, 4), st.integers(1, 40), st.booleans())
-def test_modes_agree_over_shapes_and_chunks(batch, length, channels, modes, chunk, given_h0):
+def test_modes_agree_over_shapes_and_chunks(batch, length, channels, poles, chunk, given_h0):
     rng = np.random.default_rng(length)
-    log_lam = -rng.uniform(0.01, 0.5, (channels, modes)) + 1j * rng.normal(0, 2, (channels, modes))
-    c, u = draw(rng, channels, modes, dtype=complex), draw(rng, batch, length, channels)
-    h0 = draw(rng, batch, channels, modes, dtype=complex) if given_h0 else None
-    dy, dh = draw(rng, *u.shape), draw(rng, batch, channels, modes, dtype=complex)
+    log_lam = -rng.uniform(0.01, 0.5, (channels, poles)) + 1j * rng.normal(0, 2, (channels, poles))
+    c, u = draw(rng, channels, poles, dtype=complex), draw(rng, batch, length, channels)
+    h0 = draw(rng, batch, channels, poles, dtype=complex) if given_h0 else None
+    dy, dh = draw(rng, *u.shape), draw(rng, batch, channels, poles, dtype=complex)
     expected = everything(scan.recurrent, log_lam, c, u, h0, dy, dh)
     for f in (lambda *a: scan.chunked(*a, chunk=chunk), scan.fft):
         for a, b in zip(everything(f, log_lam, c, u, h0, dy, dh), expected, strict=True):
@@ -227,9 +227,9 @@ def test_a_wrong_shape_is_refused_in_one_sentence(f, rng):
 
 
 def test_auto_picks_by_shape():
-    def picked(mode, shape, modes):
-        c = np.zeros((shape[2], modes), complex)
-        return scan.pick(mode, shape, (c, c))
+    def picked(mode, shape, poles):
+        c = np.zeros((shape[2], poles), complex)
+        return scan.pick(mode, shape, Poles(c, c))
 
     assert picked("auto", (64, 1, 32), 8) is scan.recurrent
     assert picked("auto", (1, 2, 32), 8) is scan.chunked
@@ -241,13 +241,14 @@ def test_auto_picks_by_shape():
         picked("slow", (1, 1, 1), 1)
 
 
-def test_auto_takes_the_recurrence_where_that_is_a_kernel_and_modes_are_few(monkeypatch):
+def test_auto_takes_the_recurrence_where_that_is_a_kernel_and_poles_are_few(monkeypatch):
     """As it is on CuPy; here NumPy's arrays seem to have one."""
     monkeypatch.setattr(fast, "REFERENCE", False)
     monkeypatch.setitem(fast.NUMPY, "recurrent", scan.recurrent)
 
     def picked(L, N, dtype=complex):
-        return scan.pick("auto", (2, L, 3), (np.zeros((3, N), dtype),) * (2 if dtype is complex else 1))
+        a = np.zeros((3, N), dtype)
+        return scan.pick("auto", (2, L, 3), Poles(a, a) if dtype is complex else Taps(a))
 
     assert [picked(L, 48) for L in (1, 26, 5000)] == [scan.recurrent] * 3
     assert [picked(L, 49) for L in (1, 26, 5000)] == [scan.recurrent, scan.chunked, scan.fft]

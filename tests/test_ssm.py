@@ -11,7 +11,7 @@ B, L, D, N = 2, 7, 4, 3
 MODES = pytest.mark.parametrize("mode", scan.MODES)
 
 
-def layer(rng, variant="lin", place=None):
+def layer(rng, variant="lin"):
     block = Ssm(S4d(poles=N, variant=variant))
     return block, tree.map(lambda a: a + 0.1 * draw(rng, *a.shape), block.init(rng, D))
 
@@ -87,7 +87,7 @@ def test_the_trace_shows_states_and_kernels(rng):
     block, p = layer(rng)
     x = draw(rng, B, L, D)
     found = block.trace(p, x)
-    _, c, _ = block.filter(p["filter"])
+    (_, c), _ = block.filter(p["filter"])
     u = x @ p["w_in"] + p["b_in"]
     v = np.stack(
         [np.stack([np.convolve(found["kernel"][e], u[b, :, e])[:L] for e in range(2 * D)], -1) for b in range(B)]
@@ -106,3 +106,18 @@ def test_a_filter_needs_its_options():
     for wrong in ("s4d", S4d):
         with pytest.raises(ValueError, match=r"ssm: filter=.*; expected a filter with its options, like S4d"):
             Ssm(wrong)
+
+
+def test_a_state_of_another_shape_or_precision_is_refused(rng):
+    block, p = layer(rng)
+    for wrong in (state(rng)[:1], state(rng).astype(np.complex64), {"h": state(rng)}, draw(rng, B, 5, 2 * D)):
+        with pytest.raises(
+            ValueError, match=r"ssm: state is .*; expected complex128 \(2, 8, 3\); give what start, run"
+        ):
+            ssm(p, draw(rng, B, L, D), wrong, filter=block.filter)
+
+
+def test_a_filter_that_returns_no_coefficients_is_refused(rng):
+    block, p = layer(rng)
+    with pytest.raises(TypeError, match=r"scan: tuple given; a filter returns Poles\(log_lam, c\) or Taps\(k\)"):
+        ssm(p, draw(rng, B, L, D), filter=lambda q: (tuple(block.filter(q)[0]), None))

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minissm import fast, scan
+from minissm import Poles, Taps, fast, scan
 from minissm.fast.step import stepper as second
 
 from .oracles import draw
@@ -14,9 +14,9 @@ SIZES = pytest.mark.parametrize(("B", "D", "N"), [(1, 1, 1), (2, 3, 5), (3, 7, 1
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
-def modes(rng, D, N):
+def poles(rng, D, N):
     log_lam = -rng.uniform(0.01, 0.5, (D, N)) + 1j * rng.normal(size=(D, N))
-    return log_lam, draw(rng, D, N, dtype=complex)
+    return Poles(log_lam, draw(rng, D, N, dtype=complex))
 
 
 def plain(monkeypatch):
@@ -37,9 +37,9 @@ def body(request, monkeypatch):
 @SIZES
 @DTYPES
 @pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("family", ["modes", "taps"])
+@pytest.mark.parametrize("family", ["poles", "taps"])
 def test_steps_are_the_scan_of_the_whole(body, family, given, dtype, B, D, N, rng):
-    coefficients = modes(rng, D, N) if family == "modes" else (draw(rng, D, N),)  # N = 1: a window of nothing
+    coefficients = poles(rng, D, N) if family == "poles" else Taps(draw(rng, D, N))  # N = 1: a window of nothing
     u, state = draw(rng, B, 6, D, dtype=dtype), scan.start(coefficients, B, dtype)
     if given:
         state = draw(rng, *state.shape, dtype=state.dtype)
@@ -54,12 +54,12 @@ def test_steps_are_the_scan_of_the_whole(body, family, given, dtype, B, D, N, rn
 @SIZES
 @DTYPES
 def test_the_second_body_agrees_with_the_plain_one(dtype, B, D, N, rng, monkeypatch):
-    log_lam, c = modes(rng, D, N)
+    log_lam, c = poles(rng, D, N)
     complex_ = np.result_type(dtype, np.complex64)
     h = h_plain = draw(rng, B, D, N, dtype=complex_)
     step = second(log_lam, c, np.dtype(dtype))
     plain(monkeypatch)
-    step_plain = scan.stepper((log_lam, c), dtype)
+    step_plain = scan.stepper(Poles(log_lam, c), dtype)
     for _ in range(4):
         u = draw(rng, B, D, dtype=dtype)
         y, h = step(u, h)
@@ -70,7 +70,7 @@ def test_the_second_body_agrees_with_the_plain_one(dtype, B, D, N, rng, monkeypa
 
 def test_states_from_elsewhere_are_only_read_and_two_streams_may_take_turns(body, rng):
     """Also one that is not in one piece, and one that can't be written to; a copy goes on to the same numbers."""
-    coefficients = modes(rng, 3, 5)
+    coefficients = poles(rng, 3, 5)
     step, u = scan.stepper(coefficients, np.float64), draw(rng, 4, 2, 3)
     whole, _, _ = scan.recurrent(*coefficients, u.transpose(1, 0, 2))
     first = np.asfortranarray(scan.start(coefficients, 2, np.float64))
@@ -92,7 +92,7 @@ def test_states_from_elsewhere_are_only_read_and_two_streams_may_take_turns(body
 
 
 def test_a_step_writes_into_no_state_that_a_backward_holds(body, rng):
-    coefficients, u = modes(rng, 3, 5), draw(rng, 2, 4, 3)
+    coefficients, u = poles(rng, 3, 5), draw(rng, 2, 4, 3)
     y, h, backward = scan.recurrent(*coefficients, u)
     before = [g.copy() for g in backward(y, h)]
     scan.stepper(coefficients, np.float64)(u[:, 0], h)
@@ -102,7 +102,7 @@ def test_a_step_writes_into_no_state_that_a_backward_holds(body, rng):
 
 def test_the_second_body_allocates_nothing_but_its_output(rng):
     B, D, N = 4, 33, 16
-    log_lam, c = modes(rng, D, N)
+    log_lam, c = poles(rng, D, N)
     step, u = second(log_lam, c, np.dtype(np.float32)), draw(rng, B, D, dtype=np.float32)
     y, h = step(u, np.zeros((B, D, N), np.complex64))
     memory = h
@@ -115,10 +115,10 @@ def test_the_second_body_allocates_nothing_but_its_output(rng):
     assert peak < 2 * y.nbytes + 2000 < h.nbytes  # two outputs: the next is there before the last is let go
 
 
-@pytest.mark.parametrize("family", ["modes", "taps"])
+@pytest.mark.parametrize("family", ["poles", "taps"])
 def test_other_shapes_and_dtypes_are_refused(body, family, rng):
-    coefficients = modes(rng, 3, 5) if family == "modes" else (draw(rng, 3, 6),)
-    rest, kind = ("3, 5", "complex128") if family == "modes" else ("5, 3", "float64")
+    coefficients = poles(rng, 3, 5) if family == "poles" else Taps(draw(rng, 3, 6))
+    rest, kind = ("3, 5", "complex128") if family == "poles" else ("5, 3", "float64")
     step, state = scan.stepper(coefficients, np.float64), scan.start(coefficients, 2, np.float64)
     u = draw(rng, 2, 3)
     for u_t, state_t in (
@@ -140,4 +140,4 @@ def test_other_shapes_and_dtypes_are_refused(body, family, rng):
     with pytest.raises(ValueError, match="scan: u is int64; expected float32 or float64"):
         scan.stepper(coefficients, np.int64)
     with pytest.raises(ValueError, match="scan: u has D="):
-        scan.stepper((*coefficients[:-1], coefficients[-1][0]), np.float64)
+        scan.stepper(type(coefficients)(*coefficients[:-1], coefficients[-1][0]), np.float64)

@@ -6,7 +6,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minissm import gradcheck, scan
+from minissm import Taps, gradcheck, scan
 from minissm.scan import taps
 
 from .oracles import assert_matches_autograd, draw
@@ -139,7 +139,7 @@ def test_wrong_requests_are_refused_in_one_sentence(f, rng):
 
 def test_auto_picks_by_shape():
     def picked(shape, U):
-        return scan.pick("auto", shape, (np.zeros((shape[2], U + 1)),))
+        return scan.pick("auto", shape, Taps(np.zeros((shape[2], U + 1))))
 
     assert picked((64, 1, 32), 8) is taps.recurrent
     assert picked((64, 64, 32), 95) is taps.chunked

@@ -3,6 +3,8 @@
 import importlib
 import os
 import re
+import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from minissm import Model, evaluate, fit, losses, optim, save, tasks, train, tre
 from minissm.checkpoint import load_tree, save_tree
 from minissm.fast import parallel
 
-TASK = tasks.associative_recall(2, 3, 3)
+TASK = tasks.Recall(2, 3, 3)
+OTHER = Model("ssm + attn", vocab=TASK.vocab, width=4)
 
 
-def setting(seed=0, sentence="ssm + fnn1 + ssm + fnn1", **options):
+def setting(seed=0, spec="ssm + fnn1 + ssm + fnn1", **options):
     rng = np.random.default_rng(seed)
-    net = Model(sentence, vocab=TASK.vocab, **{"width": 12} | options)
+    net = Model(spec, vocab=TASK.vocab, **{"width": 12} | options)
     return net, net.init(rng), rng
 
 
@@ -26,18 +29,18 @@ def test_a_small_model_learns_a_small_task():
     before = evaluate(net, params, TASK, np.random.default_rng(9), 500)
     params, log = fit(net, params, TASK, 300, rng, progress=False)
     after = evaluate(net, params, TASK, np.random.default_rng(9), 500)
-    assert before.token_accuracy < 0.6
-    assert after.token_accuracy > 0.95
-    assert after.loss < 0.3 * before.loss
+    assert before["token_accuracy"] < 0.6
+    assert after["token_accuracy"] > 0.95
+    assert after["loss"] < 0.3 * before["loss"]
     assert [row["step"] for row in log.rows] == list(range(20, 301, 20))
     assert log.rows[-1]["training_loss"] < 0.5 * log.rows[0]["training_loss"]
     assert log.stopped == ""
 
 
 def test_attention_learns_it_too():
-    net, params, rng = setting(sentence="attn + fnn1 + attn + fnn1")
+    net, params, rng = setting(spec="attn + fnn1 + attn + fnn1")
     params, _ = fit(net, params, TASK, 300, rng, progress=False)
-    assert evaluate(net, params, TASK, np.random.default_rng(9), 500).token_accuracy > 0.98
+    assert evaluate(net, params, TASK, np.random.default_rng(9), 500)["token_accuracy"] > 0.98
 
 
 def test_the_same_seed_gives_the_same_bits_and_the_given_parameters_stay():
@@ -62,7 +65,7 @@ def test_a_step_is_forward_loss_backward_clip_update():
 
 
 def evaluate_loss(net, params, batch):
-    z = net(params, batch.tokens)[0]
+    z = net(params, batch.inputs)[0]
     log_p = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
     picked = np.take_along_axis(log_p, batch.targets[..., None], axis=-1)[..., 0]
     return -(picked * batch.weights).sum() / batch.weights.sum()
@@ -75,7 +78,7 @@ def test_divergence_stops_with_a_sentence_and_the_last_finite_parameters():
     assert "the loss was" in log.stopped
     assert "try a smaller lr than 1e+20" in log.stopped
     assert "\n" not in log.stopped
-    assert np.isfinite(evaluate(net, params, TASK, rng, 64).loss)
+    assert np.isfinite(evaluate(net, params, TASK, rng, 64)["loss"])
     assert all(np.isfinite(a).all() for a in tree.leaves(params))
 
 
@@ -95,22 +98,22 @@ def test_an_interrupt_keeps_what_is_done():
 
 def test_evaluation_counts_tokens_and_whole_sequences():
     """A model that always answers token 3 (the first value): right where the target is 3."""
-    net, params, _ = setting(sentence="fnn0")
+    net, params, _ = setting(spec="fnn0")
     params = tree.map(np.zeros_like, params)
     params["head"]["b"][3] = 1
     batch = TASK.batch(np.random.default_rng(5), 100)
     scores = evaluate(net, params, TASK, np.random.default_rng(5), 100)
     answers = batch.targets[:, -2:] == 3
-    assert scores.token_accuracy == pytest.approx(answers.mean())
-    assert scores.sequence_accuracy == pytest.approx(answers.all(axis=1).mean())
+    assert scores["token_accuracy"] == pytest.approx(answers.mean())
+    assert scores["sequence_accuracy"] == pytest.approx(answers.all(axis=1).mean())
     z = np.log(np.exp(1) + 5)
-    assert scores.loss == pytest.approx(z - answers.mean(), rel=1e-5)
+    assert scores["loss"] == pytest.approx(z - answers.mean(), rel=1e-5)
 
 
 def test_the_number_of_sequences_does_not_have_to_fill_batches():
-    net, params, _ = setting(sentence="fnn0")
-    assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 251).token_accuracy <= 1
-    assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 1).token_accuracy <= 1
+    net, params, _ = setting(spec="fnn0")
+    assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 251)["token_accuracy"] <= 1
+    assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 1)["token_accuracy"] <= 1
 
 
 def test_a_loss_that_breaks_in_the_last_step_is_seen():
@@ -124,8 +127,8 @@ def test_a_loss_that_breaks_in_the_last_step_is_seen():
 def test_a_step_clips_the_gradient():
     net, params, rng = setting(dtype="float64")
     batch = TASK.batch(rng, 8)
-    logits, backward = net(params, batch.tokens)
-    grads, _ = backward(losses.cross_entropy(logits, *batch[1:3])[1]())
+    logits, backward = net(params, batch.inputs)
+    grads, _ = backward(losses.cross_entropy(logits, batch.targets, batch.weights)[1]())
     expected, _ = optim.adamw(params, optim.clip(grads, 1e-9)[0], lr=0.01)
     new, _, _ = train.step(net, params, batch, None, 0.01, clip=1e-9)
     tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=0), new, expected)
@@ -135,36 +138,44 @@ def test_a_step_clips_the_gradient():
     )
 
 
-def test_fit_follows_the_schedule_and_hands_the_mode_on(monkeypatch):
+def test_fit_follows_the_schedule_and_hands_its_options_on(monkeypatch):
     net, params, rng = setting()
-    seen = []
-
-    def step(net, params, batch, state, lr, clip, mode):
-        seen.append((lr, clip, mode))
-        return params, state, np.float32(1)
-
-    monkeypatch.setattr(train, "step", step)
+    seen, clips = [], []
+    monkeypatch.setattr(train, "loss_and_gradient", lambda *a: seen.append(a[-2:]) or ZERO)
+    monkeypatch.setattr(optim, "clip", lambda g, limit: clips.append(limit) or (g, None))
+    monkeypatch.setattr(optim, "adamw_vector", lambda w, g, state, *, lr: seen.append(lr) or (w, state))
+    ZERO = np.float32(1), np.float32(0)
     fit(net, params, TASK, 10, rng, lr=0.3, clip=0.7, mode="fft", progress=False)
-    assert seen == [(0.3 * optim.warmup_cosine(i, 10), 0.7, "fft") for i in range(10)]
+    assert seen[::2] == [(TASK.loss, "fft")] * 10
+    assert seen[1::2] == [0.3 * optim.warmup_cosine(i, 10) for i in range(10)]
+    assert clips == [0.7] * 10
 
 
-def test_looking_changes_nothing():
+def test_evaluations_change_nothing():
     results = []
-    for looks in (1, 7):
+    for evals in (1, 7):
         net, params, rng = setting()
-        results.append(fit(net, params, TASK, 20, rng, looks=looks, progress=False))
+        results.append(fit(net, params, TASK, 20, rng, evals=evals, progress=False))
     tree.map(np.testing.assert_array_equal, results[0][0], results[1][0])
     assert [len(log.rows) for _, log in results] == [1, 7]
-    assert results[1][1].rows[-1]["step"] == 20, "there is a look at the end"
+    assert results[1][1].rows[-1]["step"] == 20, "the last step is evaluated"
 
 
-def test_the_training_loss_is_the_mean_since_the_last_look(monkeypatch):
+def broken_losses(monkeypatch, change):
+    """The loss of step i (the first is 1) becomes change(i, loss), however often it is computed."""
+    compute, count = train.loss_and_gradient, iter(range(1, 10**6))
+
+    def changed(*args):
+        value, gradient = compute(*args)
+        return change(next(count), value), gradient
+
+    monkeypatch.setattr(train, "loss_and_gradient", changed)
+
+
+def test_the_training_loss_is_the_mean_since_the_last_evaluation(monkeypatch):
     net, params, rng = setting()
-    losses_of_steps = iter(range(1, 7))
-    monkeypatch.setattr(
-        train, "step", lambda net, params, batch, state, *_: (params, state, np.float32(next(losses_of_steps)))
-    )
-    _, log = fit(net, params, TASK, 6, rng, looks=3, progress=False)
+    broken_losses(monkeypatch, lambda i, _: np.float32(i))
+    _, log = fit(net, params, TASK, 6, rng, evals=3, progress=False)
     assert [row["training_loss"] for row in log.rows] == [1.5, 3.5, 5.5]
 
 
@@ -201,7 +212,7 @@ def test_wrong_requests_are_refused_in_one_sentence():
     with pytest.raises(ValueError, match="evaluate: n=0; expected an integer"):
         evaluate(net, params, TASK, rng, 0)
     other = Model("ssm", vocab=TASK.vocab, outputs=2, width=4)
-    with pytest.raises(ValueError, match=r"train: .* for the task recall; expected vocab=6 and as many outputs"):
+    with pytest.raises(ValueError, match=r"fit: .* for the task recall\(.*\); expected vocab=6 and as many outputs"):
         fit(other, other.init(rng), TASK, 3, rng)
 
 
@@ -221,9 +232,9 @@ class Pause(KeyboardInterrupt):
 
 def trained(path, steps=30, on_step=None, *, seed=0, bits=np.random.PCG64, generator=None, task=TASK, **options):
     net = Model("ssm + attn", vocab=task.vocab, width=4)
-    params = net.init(np.random.default_rng(seed))
+    params = options.pop("params", None) or net.init(np.random.default_rng(0))
     rng = generator or np.random.Generator(bits(seed))
-    options = {"batch": 8, "looks": 4, "progress": False, "on_step": on_step, "checkpoint": path} | options
+    options = {"batch": 8, "evals": 4, "progress": False, "on_step": on_step, "checkpoint": path} | options
     return fit(net, params, task, steps, rng, **options)
 
 
@@ -243,22 +254,22 @@ def test_a_training_goes_on_to_the_same_bits_however_often_it_is_interrupted(tmp
     assert os.listdir(tmp_path) == ["fit.npz"]
 
 
-def test_an_interrupt_in_the_midst_of_a_step_loses_that_step_alone(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["loss_and_gradient", "evaluate"])
+def test_an_interrupt_in_the_midst_of_a_step_loses_that_step_alone(place, tmp_path, monkeypatch):
     """Drawn, but not trained on: the generators go back too."""
     path, whole = tmp_path / "fit.npz", trained(None)
-    for place in ("step", "evaluate"):
-        with monkeypatch.context() as patched:
-            call, calls = getattr(train, place), []
+    with monkeypatch.context() as patched:
+        call, calls = getattr(train, place), []
 
-            def interrupted(*args, call=call, calls=calls):
-                calls.append(args)
-                result = call(*args)
-                if len(calls) == 2:
-                    raise KeyboardInterrupt
-                return result
+        def interrupted(*args):
+            calls.append(args)
+            result = call(*args)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return result
 
-            patched.setattr(train, place, interrupted)
-            assert "interrupted" in trained(path)[1].stopped
+        patched.setattr(train, place, interrupted)
+        assert "interrupted" in trained(path)[1].stopped
     same(trained(path), whole)
 
 
@@ -277,16 +288,31 @@ def test_a_checkpoint_is_written_every_so_many_seconds(tmp_path):
     with pytest.raises(SystemExit):
         trained(path, on_step=killed, every=0)
     assert seen[-16:] == [True] * 16
-    assert load_tree(path)["done"] == 16
+    assert load_tree(path)["state"]["done"] == 16
     same(trained(path), trained(None))
 
 
-def test_a_finished_training_returns_at_once(tmp_path):
+def test_a_finished_training_returns_at_once_and_says_so(tmp_path, capsys):
     path = tmp_path / "fit.npz"
     first = trained(path)
-    again = trained(path, on_step=lambda _: pytest.fail("trained again"), seed=5)
+    again = trained(path, on_step=lambda _: pytest.fail("trained again"), progress=True)
     same(again, first)
     assert again[1].seconds == pytest.approx(first[1].seconds, abs=0.5)
+    assert "holds this training, finished; delete it to train anew" in capsys.readouterr().out
+
+
+def test_a_notebook_cell_that_is_run_again_goes_on(tmp_path):
+    """params and rng as the interrupted fit left them, or one of them as it was at the beginning."""
+    whole, path = trained(None), tmp_path / "fit.npz"
+    for keep_params in (False, True):
+        rng, params = np.random.default_rng(0), None
+        for at in (3, 8, 21):
+            left, log = trained(path, on_step=Pause(at), generator=rng, params=params)
+            assert log.stopped == f"interrupted after {at} of 30 steps"
+            params = None if keep_params else left
+        same(trained(path, generator=rng, params=params), whole)
+        same(trained(path, generator=rng), whole)
+        path.unlink()
 
 
 def test_a_training_that_broke_off_stays_broken_off(tmp_path):
@@ -300,31 +326,39 @@ def test_a_training_that_broke_off_stays_broken_off(tmp_path):
 def test_the_seconds_before_an_interruption_count(tmp_path):
     path = tmp_path / "fit.npz"
     trained(path, on_step=Pause(3))
-    save_tree(path, load_tree(path) | {"seconds": 1000.0})
+    found = load_tree(path)
+    save_tree(path, found | {"state": found["state"] | {"seconds": 1000.0}})
     assert 1000 < trained(path)[1].seconds < 1100
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"steps": 31}, "steps=30, now steps=31 is given"),
-        ({"lr": 1e-3}, "lr=0.008, now lr=0.001"),
-        ({"batch": 9}, "batch=8, now batch=9"),
-        ({"clip": 2}, "clip=1.0, now clip=2.0"),
-        ({"looks": 5}, "looks=4, now looks=5"),
-        ({"mode": "fft"}, "mode=auto, now mode=fft"),
-        ({"bits": np.random.MT19937}, "rng=PCG64, now rng=MT19937"),
-        ({"task": tasks.copying()}, "net=Model"),
+        ({"steps": 31}, "steps=30; steps=31 was given"),
+        ({"lr": 1e-3}, "lr=0.008; lr=0.001"),
+        ({"batch": 9}, "batch=8; batch=9"),
+        ({"clip": 2}, "clip=1.0; clip=2.0"),
+        ({"evals": 5}, "evals=4; evals=5"),
+        ({"mode": "fft"}, "mode=auto; mode=fft"),
+        ({"bits": np.random.MT19937}, "began with another seed"),
+        ({"seed": 1}, "began with another seed"),
+        (
+            {"params": Model("ssm + attn", vocab=6, width=4).init(np.random.default_rng(1))},
+            "began with other parameters",
+        ),
+        ({"task": tasks.Copying()}, "net=Model"),
+        (
+            {"task": tasks.Recall(2, 4, 2)},
+            "task=recall(pairs=2, keys=3, values=3); task=recall(pairs=2, keys=4, values=2)",
+        ),
     ],
-    ids=str,
+    ids=lambda v: str(v)[:40],
 )
 def test_a_checkpoint_of_another_training_is_refused_and_stays(tmp_path, changed, words):
     path = tmp_path / "fit.npz"
     trained(path, on_step=Pause(3))
     before = path.read_bytes()
-    with pytest.raises(
-        ValueError, match=rf"^fit: .*fit.npz holds a training with .*{re.escape(words)}.*; give"
-    ) as caught:
+    with pytest.raises(ValueError, match=rf"^fit: .*fit.npz holds a training .*{re.escape(words)}.*; give") as caught:
         trained(path, **changed)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
@@ -358,83 +392,82 @@ def test_rates_and_places_that_can_not_be_are_refused_before_the_first_step(tmp_
     assert steps == []
 
 
-def test_a_batch_without_an_answer_is_refused_in_one_sentence():
+def test_a_batch_without_an_answer_or_of_wrong_shapes_is_refused_in_one_sentence():
     net, params, rng = setting()
     batch = TASK.batch(rng, 2)
     with pytest.raises(ValueError, match="train: no answer of the batch counts"):
         train.step(net, params, batch._replace(weights=0 * batch.weights), None, 0.01)
+    with pytest.raises(ValueError, match=r"train: a batch with inputs .*, targets \(2,\), weights \(2, 6\); expected"):
+        train.step(net, params, batch._replace(targets=batch.targets[:, -1]), None, 0.01)
+    with pytest.raises(TypeError, match="fit: task is Recaller; expected a TokenTask or RealTask"):
+        fit(net, params, type("Recaller", (), {})(), 3, rng)
 
 
 # ---- losses that are read now and then, as from a device
 
 
 def read_every(monkeypatch, steps):
-    """On NumPy, as if reading a loss made a device wait. -> the steps that each read had."""
-    counts, read = [], train._read
+    """On NumPy, as if reading made a device wait. -> how many steps were done at each look at `alive`."""
+    done, read = [], train.Plan.read
     monkeypatch.setattr(train, "is_numpy", lambda xp: False)
     monkeypatch.setattr(train, "READ", steps)
-    monkeypatch.setattr(train, "_read", lambda recent: counts.append(len(recent)) or read(recent))
-    return counts
-
-
-def breaking(monkeypatch, at):
-    """The loss of this step (the first is 1) is nan, however often it is computed."""
-    step, rate = train.step, train.LR * optim.warmup_cosine(at - 1, 30)
-
-    def broken(net, params, batch, state, lr, clip, mode):
-        params, state, loss = step(net, params, batch, state, lr, clip, mode)
-        return params, state, loss + np.float32("nan") if lr == rate else loss
-
-    monkeypatch.setattr(train, "step", broken)
+    monkeypatch.setattr(train.Plan, "read", lambda plan, now: done.append(now.done) or read(plan, now))
+    return done
 
 
 @pytest.mark.parametrize("every", [2, 5, 50])
 @pytest.mark.parametrize("at", [1, 3, 8, 20, 21, 30, None])
 def test_reading_losses_now_and_then_changes_no_bit(tmp_path, monkeypatch, every, at):
-    """Whether it ends well or the loss breaks, at a look or between two: rows, parameters, checkpoint, generator."""
+    """Whether it ends well or the loss breaks, at an evaluation or between two: rows, parameters, why it stopped."""
+    found = []
+    for reading in (None, every):
+        with monkeypatch.context() as patched:
+            broken_losses(patched, lambda i, loss: np.float32("nan") if i == at else loss)
+            if reading:
+                read_every(patched, reading)
+            found.append(trained(tmp_path / f"{reading}.npz"))
+    same(*found)
+    assert bool(found[0][1].stopped) == bool(at)
     if at:
-        breaking(monkeypatch, at)
-    steps, generators = ([], []), [np.random.default_rng(0) for _ in range(2)]
-    expected = trained(tmp_path / "each.npz", on_step=steps[0].append, generator=generators[0])
-    counts = read_every(monkeypatch, every)
-    found = trained(tmp_path / "now and then.npz", on_step=steps[1].append, generator=generators[1])
-    same(found, expected)
-    assert bool(found[1].stopped) == bool(at)
-    assert generators[0].bit_generator.state == generators[1].bit_generator.state
-    one, other = (load_tree(tmp_path / f"{name}.npz") | {"seconds": 0} for name in ("each", "now and then"))
-    np.testing.assert_equal(one, other)
-    assert len(set(steps[1])) == len(steps[1]), "no step is told twice"
-    assert steps[1][: len(steps[0])] == steps[0]
-    if not at:
-        assert max(counts) == min(every, 8)
-        assert sum(counts) == 30, "no loss is read twice"
+        assert found[1][1].stopped.startswith(f"the loss was nan at step {at} of 30; try a smaller lr")
+        stored = load_tree(tmp_path / f"{every}.npz")["state"]
+        assert (stored["done"], stored["accepted"]) == (at - 1, at - 1)
 
 
-@pytest.mark.parametrize("at", [4, 12, None])
-def test_an_interrupt_between_two_reads_gives_what_reading_each_step_gives(tmp_path, monkeypatch, at):
-    if at:
-        breaking(monkeypatch, at)
+def test_the_latch_never_opens_again(monkeypatch):
+    """One loss that is not finite ends the training, though the losses after it are finite again."""
+    broken_losses(monkeypatch, lambda i, loss: np.float32("inf") if i == 4 else loss)
+    read_every(monkeypatch, 50)
+    seen = []
+    params, log = trained(None, evals=1, on_step=seen.append)
+    assert log.stopped.startswith("the loss was inf at step 4 of 30")
+    assert seen == list(range(1, 30)), "nothing is read before the evaluation, at step 30"
+    monkeypatch.undo()
+    same_start, _ = trained(None, on_step=Pause(2), evals=1)
+    tree.map(np.testing.assert_array_equal, params, same_start)  # after 3 accepted steps, those of the third's loss
+
+
+def test_an_interrupt_between_two_reads_keeps_what_is_done(tmp_path, monkeypatch):
     expected = trained(None, on_step=Pause(13))
     read_every(monkeypatch, 50)
-    found = trained(tmp_path / "fit.npz", on_step=Pause(13))
-    same(found, expected)
-    assert found[1].stopped.startswith("the loss was nan" if at else "interrupted after 13 of 30")
-    same(trained(tmp_path / "fit.npz"), expected if at else trained(None))
+    same(trained(tmp_path / "fit.npz", on_step=Pause(13)), expected)
+    assert expected[1].stopped.startswith("interrupted after 13 of 30")
+    same(trained(tmp_path / "fit.npz"), trained(None))
 
 
 def test_a_checkpoint_between_two_reads_reads(tmp_path, monkeypatch):
     path = tmp_path / "fit.npz"
-    whole, counts = trained(None), read_every(monkeypatch, 50)
+    whole, done = trained(None), read_every(monkeypatch, 50)
 
-    def killed(done):
-        if done == 13:
+    def killed(i):
+        if i == 13:
             raise SystemExit
 
     with pytest.raises(SystemExit):
         trained(path, on_step=killed, every=0)
-    assert counts == [1] * 13
-    held = load_tree(path)
-    assert (held["done"], [type(loss) for loss in held["recent"]]) == (12, [float] * 4)
+    assert set(done) == set(range(1, 14))
+    stored = load_tree(path)["state"]
+    assert (stored["done"], [type(loss) for loss in stored["losses"]]) == (12, [float] * 4)
     same(trained(path), whole)
 
 
@@ -442,19 +475,79 @@ def test_a_checkpoint_between_two_reads_reads(tmp_path, monkeypatch):
 def test_the_bar_counts_every_step_though_it_moves_at_reads_only(tmp_path, monkeypatch, every):
     moves, update = [], train.Progress.update
     monkeypatch.setattr(train.Progress, "update", lambda bar, n, note="": (moves.append(n), update(bar, n, note)))
-    read_every(monkeypatch, 5)
+    read_every(monkeypatch, 7)
     trained(tmp_path / "fit.npz", every=every)
     assert sum(moves) == 30
-    assert moves == ([0, *[1] * 30] if not every else [0, 5, 3, 5, 3, 5, 3, 5, 1])
+    assert moves == ([0, *[1] * 30] if not every else [0, 7, 7, 7, 7, 2])
 
 
-def test_a_placed_batch_is_trained_on_as_it_is():
-    net, params, rng = setting(dtype="float64")
-    batch = TASK.batch(rng, 8)
-    there = train.placed(batch, params)
-    assert train.placed(there, params) is there
-    np.testing.assert_array_equal(batch.weights.reshape(-1)[there.rows], there.weights)
-    assert there.rows.shape == there.targets.shape == (int((batch.weights > 0).sum()),)
-    one, other = (train.step(net, params, b, None, 0.01) for b in (batch, there))
-    tree.map(np.testing.assert_array_equal, one[0], other[0])
-    assert one[2] == other[2]
+# ---- real vectors
+
+
+@dataclass(frozen=True)
+class Largest(tasks.RealTask):
+    """Each token is (marker, value); the answer, at the last token, is the value at the largest marker."""
+
+    length: int = 6
+    inputs: int = 2
+    outputs: int = 1
+    baseline: float = 1.0
+
+    def batch(self, rng, n, step=0):
+        x = np.stack([rng.uniform(-1, 1, (n, self.length)), rng.normal(size=(n, self.length))], axis=2)
+        targets, weights = np.zeros((n, self.length, 1)), np.zeros((n, self.length))
+        targets[:, -1, 0] = np.take_along_axis(x[..., 1], x[..., 0].argmax(axis=1)[:, None], axis=1)[:, 0]
+        weights[:, -1] = 1
+        return tasks.Batch(x.astype(np.float32), targets, weights)
+
+
+def test_a_real_valued_task_is_learned_by_the_same_loop():
+    task, rng = Largest(), np.random.default_rng(0)
+    net = Model("ssm + fnn1 + ssm + fnn1", inputs=2, outputs=1, width=16)
+    params, log = fit(net, net.init(rng), task, 400, rng, progress=False)
+    scores = evaluate(net, params, task, rng, 1000)
+    assert scores["mean_squared_error"] < 0.6, "of a variance of 1"
+    assert scores["share_of_variance"] == pytest.approx(1 - scores["mean_squared_error"], abs=0.1)
+    assert set(log.rows[0]) == {"step", "training_loss", *task.score_names}
+    other = Model("ssm", inputs=3, outputs=1, width=4)
+    with pytest.raises(ValueError, match=r"fit: .* for the task Largest; expected inputs=2, outputs=1"):
+        fit(other, other.init(rng), task, 3, rng)
+    with pytest.raises(ValueError, match="squared_error: targets"):
+        train.step(net, params, task.batch(rng, 3)._replace(targets=np.zeros((3, 6, 2))), None, 0.1, task.loss)
+
+
+# ---- what a step costs
+
+
+COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<dictcomp>", "<lambda>")
+
+
+def test_a_training_step_is_flat():
+    """At most 90 functions of the library, and 10 of them deep."""
+    net, params, rng = setting(width=32)
+    depth, deepest, functions = 0, 0, set()
+    home = os.path.dirname(train.__file__)
+
+    def watch(frame, event, _):
+        nonlocal depth, deepest
+        code = frame.f_code
+        if not code.co_filename.startswith(home) or code.co_name in COMPREHENSIONS:
+            return
+        if event == "call":
+            depth += 1
+            deepest = max(deepest, depth)
+            functions.add((code.co_filename, code.co_firstlineno))
+        elif event == "return":
+            depth -= 1
+
+    plan = train.Plan(net, TASK, 10, 0.01, 64, 1.0, "auto", 1)
+    states = plan.train_states(train.TrainState.start(params, rng, rng), rng, rng)
+    next(states)
+    sys.setprofile(watch)
+    try:
+        next(states)
+    finally:
+        sys.setprofile(None)
+    print(deepest, len(functions))
+    assert deepest - 1 <= 10  # without the generator itself
+    assert len(functions) <= 90

@@ -99,7 +99,7 @@ def _diagonals(Q: int, dtype: np.dtype) -> np.ndarray:
 
 def channels_first(z: np.ndarray, real: np.dtype) -> np.ndarray:
     """(Q, D, N) complex -> (D, Q, 2N) real, contiguous."""
-    return as_real(np.ascontiguousarray(z.transpose(1, 0, 2), np.result_type(real, np.complex64)))
+    return np.ascontiguousarray(z.transpose(1, 0, 2), np.result_type(real, np.complex64)).view(real)
 
 
 def transposed(a: np.ndarray) -> np.ndarray:
