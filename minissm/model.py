@@ -194,7 +194,7 @@ class Model:
         out, back_head = layers.linear(params["head"], n)
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
-            dafter = blocks.states_of(dstate, self.blocks)
+            passed = list(zip(self.blocks, tape, blocks.states_of(dstate, self.blocks), strict=True))
             dhead, dn = back_head(_cotangent(dout, out))
             dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], []
@@ -334,8 +334,8 @@ def _rows(where: Array, x: Array) -> Array:
         return None
     shape, dtype = getattr(where, "shape", None), getattr(where, "dtype", type(where).__name__)
     mask = where if isinstance(where, np.ndarray) or shape is None else to(where, "numpy")
-    if shape != tuple(x.shape[:2]) or mask.dtype != bool or not mask.any():
-        given = f"where is {dtype} {shape}" + (", False everywhere" if dtype == bool and not mask.any() else "")
+    if shape != tuple(x.shape[:2]) or mask.dtype.kind != "b" or not mask.any():
+        given = f"where is {dtype} {shape}" + (", nowhere True" if shape is not None and not mask.any() else "")
         raise ValueError(f"Model: {given}; expected a mask {tuple(x.shape[:2])}, True somewhere, like weights > 0")
     return put_like(np.flatnonzero(mask), x)
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 from minissm import backend
+
+settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any pace")  # by default an example that takes 200 ms fails, as on a slow or busy machine
 
 
 @pytest.fixture(autouse=True, scope="session")

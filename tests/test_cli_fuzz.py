@@ -224,6 +224,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(measure, "_work", lambda request, found: iter([("W1", "rows", lambda: iter(()))]))
+    monkeypatch.setattr(compare, "Progress", lambda total, name: Progress(total, name, show=False))
     monkeypatch.setattr(measure, "Progress", lambda total, name, show: Progress(total, name, show=False))
     monkeypatch.setattr(measure, "version", str)
     monkeypatch.setattr(peers, "version", str)

@@ -344,7 +344,7 @@ def test_a_sanitizer_finds_nothing(kind, library, tmp_path):
     env = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
     env |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", UNDER_A_SANITIZER, str(tmp_path), kind]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout == "done\n"
     assert "WARNING: ThreadSanitizer" not in done.stderr

@@ -66,15 +66,21 @@ def test_large_scores_do_not_overflow_nor_vanish(length, places, large, way, rng
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("far", [80, -80])
+@pytest.mark.parametrize("far", [80, -80, 800])
 def test_single_precision_where_all_scores_are_far_from_zero(far, way, rng, monkeypatch):
-    """exp(110) is infinite in float32 and exp(-110) is 0, although no score is far from the others of its row."""
+    """exp(110) is infinite in float32 and exp(-110) is 0, although no score is far from the others of its row.
+
+    What the plain body loses in float32 on the same processor is the measure. Over 200 draws, no part lost more than
+    5.1 times that; a dq that multiplies by keys far from zero loses 50 times that at 800.
+    """
     q, k, v, do = (np.abs(a).astype(np.float32) for a in inputs(rng, 13, 13))
     k += np.float32(far)
     o, backward = way(q, k, v)
     expected = plain(monkeypatch, *(a.astype(np.float64) for a in (q, k, v, do)))
     assert abs(q @ k.mT).max() > 110 * P**0.5
-    assert_close((o, *backward(do)), [a.astype(np.float32) for a in expected], 1e-4)
+    for a, b, e in zip((o, *backward(do)), plain(monkeypatch, q, k, v, do), expected, strict=True):
+        assert a.dtype == np.float32
+        assert abs(a - e).max() <= 10 * abs(b - e).max()
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -24,7 +24,7 @@ KILLS = 100
 
 
 def ends_by_itself(folder, jobs, seconds):
-    """Start the run, or go on with it, and kill every process of it so many seconds later."""
+    """Start the run, or go on with it, and kill every process of it so many seconds later (None: never)."""
     code = [sys.executable, "-c", CODE, str(folder), str(jobs)]
     with subprocess.Popen(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
@@ -55,10 +55,12 @@ def test_killed_at_a_hundred_random_moments_nothing_is_lost_and_nothing_twice(tm
     expected, rng = outcome(tmp_path / "whole"), np.random.default_rng()
     killed = runs = at_work = 0
     start = time.monotonic()
+    assert ends_by_itself(tmp_path / "whole", 1, None)  # nothing is left to do
+    pace = time.monotonic() - start  # what the start of Python takes here, half a second or so
     while killed < KILLS:
         runs += 1
         folder, rows = tmp_path / f"killed{runs}", set()
-        while killed < KILLS and not ends_by_itself(folder, 1 + killed % 2, rng.uniform(0.3, 2.3)):
+        while killed < KILLS and not ends_by_itself(folder, 1 + killed % 2, pace * rng.uniform(0.5, 4)):
             killed += 1
             at_work += any((folder / "unfinished").glob("*"))
             assert lines(folder) >= rows, "a row that was there stays, to its seconds"

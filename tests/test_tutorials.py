@@ -18,7 +18,7 @@ STRICT = ["-W", "error", "-W", "ignore:FigureCanvasAgg is non-interactive:UserWa
 def test_a_tutorial_runs_and_leaves_no_file(path, tmp_path):
     env = os.environ | {"MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
     run = [sys.executable, *STRICT, str(path)]
-    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, encoding="utf-8", timeout=3000)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert list(tmp_path.iterdir()) == []
 
