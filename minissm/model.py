@@ -198,9 +198,7 @@ class Model:
             dhead, dn = back_head(_cotangent(dout, out))
             dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], []
-            for block, (back_norm, back_block, back_rows), dstate_i in reversed(
-                [*zip(self.blocks, tape, dafter, strict=True)]
-            ):
+            for block, (back_norm, back_block, back_rows), dstate_i in reversed(passed):
                 dy = back_rows(dy) if back_rows else dy
                 dp, dn, *dstate_i = back_block(dy, dstate_i) if blocks.has_memory(block) else back_block(dy)
                 dnorm, dx = back_norm(dn)

@@ -74,7 +74,7 @@ def test_steps_are_the_whole_and_make_room_where_it_runs_out(room, rng):
     block, p = block_and_params(rng, max_len=9)
     x = draw(rng, B, L, D)
     y, end, _ = block.run(p, x, None, "auto")
-    state, step = block.start(p, B, room), block.stepper(p)
+    state, step = block.start(p, np.zeros((B, D)), room), block.stepper(p)
     for t in range(L):
         y_t, state = step(x[:, t : t + 1], state)
         np.testing.assert_allclose(y_t, y[:, t : t + 1], atol=1e-13)
@@ -98,7 +98,7 @@ def test_a_state_of_other_sequences_is_refused(rng):
     with pytest.raises(
         ValueError, match=r"attn: a state with k float64 \(3, 3, 4, 4\) and filled=0; expected float64 \(2, 3, 4, 4\)"
     ):
-        block.run(p, draw(rng, B, L, D), block.start(p, 3, 4), "auto")
+        block.run(p, draw(rng, B, L, D), block.start(p, np.zeros((3, D)), 4), "auto")
 
 
 def test_weights_sum_to_one_and_do_not_look_ahead(rng):

@@ -335,12 +335,12 @@ def test_parameters_of_another_model_are_not_saved(tmp_path, rng, other):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_block_without_a_word_is_not_saved(tmp_path, rng):
+def test_a_block_without_a_name_is_not_saved(tmp_path, rng):
     class Mine(type(NET.blocks[0])):
         pass
 
     net = Model((Mine(),), vocab=5, width=3)
-    with pytest.raises(ValueError, match="no word spells the block"):
+    with pytest.raises(ValueError, match="no name spells the block"):
         save(tmp_path / "net.npz", net, net.init(rng))
     assert os.listdir(tmp_path) == []
 

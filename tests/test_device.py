@@ -1,4 +1,4 @@
-"""Every word and function on array_api_strict's fake device: what runs there moves nothing to the host in secret."""
+"""Every block and function on array_api_strict's fake device: what runs there moves nothing to the host in secret."""
 
 import importlib
 import json
@@ -37,30 +37,30 @@ from minissm.spec import BLOCKS
 from .fake_device import DEVICE, agree_there, here, is_there, same, strict, there
 from .oracles import draw
 
-# each word, with each option that changes what is computed
-SENTENCES = (
+# each block, with each option that changes what is computed
+SPECS = (
     *("ssm(poles=3)", "ssm(poles=3, variant='inv', expand=1)", "ssm(poles=2, variant='real')"),
-    *("trig(window=3)", "fir(window=2)", "s6(d_state=3)", "lstm"),
+    *("trig(window=3)", "fir(window=2)", "s6(d_state=3)", "lstm", "mean"),
     *("attn(max_len=20)", "attn(heads=1, positions='none')"),
-    *("fnn0", "fnn1", "fnn2(width=5, act='relu')"),
+    *("fnn0", "fnn1", "fnn2(width=5, act='relu')", "fnn1(act='silu')"),
 )
 TASK = tasks.Recall(2, 3, 3)
 
 
-def test_no_word_is_left_out():
-    words = {sentence.split("(")[0] for sentence in SENTENCES}
-    assert words >= {*BLOCKS, "fnn0", "fnn1"}
+def test_no_block_is_left_out():
+    names = {spec.split("(")[0] for spec in SPECS}
+    assert names >= {*BLOCKS, "fnn0", "fnn1"}
 
 
-def setting(sentence, rng, **options):
-    net = Model(sentence, **{"vocab": TASK.vocab, "width": 4, "dtype": "float64"} | options)
+def setting(spec, rng, **options):
+    net = Model(spec, **{"vocab": TASK.vocab, "width": 4, "dtype": "float64"} | options)
     return net, net.init(rng)
 
 
 @pytest.mark.parametrize("mode", scan.MODES)
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_words_from_a_state_to_a_state(sentence, mode, rng, never_read):
-    net, params = setting(sentence, rng)
+@pytest.mark.parametrize("spec", SPECS)
+def test_blocks_from_a_state_to_a_state(spec, mode, rng, never_read):
+    net, params = setting(spec, rng)
     _, state, _ = net.run(params, rng.integers(0, TASK.vocab, (2, 2)))
     x = np.eye(TASK.vocab)[rng.integers(0, TASK.vocab, (2, 9))]
     agree_there(lambda p, x, s: net.run(p, x, s, mode), params, x, state)
@@ -89,27 +89,25 @@ def test_values_that_are_asked_for_are_noticed(never_read):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_training_step_of_each_word(sentence, dtype, rng, never_read):
-    """From a batch that is placed there to new parameters and a loss, all there; and the batch may be the host's."""
-    net, params = setting(sentence, rng, dtype=dtype)
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_training_step_of_each_block(spec, dtype, rng, never_read):
+    """From a batch of the host to new parameters and a loss, all there."""
+    net, params = setting(spec, rng, dtype=dtype)
     batch, tolerance = TASK.batch(rng, 8), 1e-9 if dtype == "float64" else 2e-3
-    placed = train.placed(batch, there(params))
-    assert {a.device for a in placed} == {DEVICE}
     state, state_there = None, None
-    for given in (placed, batch):
+    for _ in range(2):
         params_there = there(params)
         params, state, loss = train.step(net, params, batch, state, 1e-3)
-        params_there, state_there, loss_there = train.step(net, params_there, given, state_there, 1e-3)
+        params_there, state_there, loss_there = train.step(net, params_there, batch, state_there, 1e-3)
         same(loss_there, loss, tolerance)
         same(params_there, params, tolerance)
         same(list(state_there), list(state), tolerance)
         state_there = optim.AdamWState(*there(list(state)))
 
 
-@pytest.mark.parametrize("options", [{"norm": "rms"}, {"norm": "layer"}, {"residual": False}, {"memory": "reversed"}])
-def test_a_training_step_of_a_model_of_all_words(options, rng, never_read):
-    net, params = setting(" + ".join(SENTENCES), rng, **options)
+@pytest.mark.parametrize("options", [{"norm": "rms"}, {"norm": "layer"}, {"residual": False}, {"timescales": "reversed"}])
+def test_a_training_step_of_a_model_of_all_blocks(options, rng, never_read):
+    net, params = setting(" + ".join(SPECS), rng, **options)
     batch = TASK.batch(rng, 4)
     new, _, loss = train.step(net, params, batch, None, 1e-3)
     new_there, _, loss_there = train.step(net, there(params), batch, None, 1e-3)
@@ -117,9 +115,9 @@ def test_a_training_step_of_a_model_of_all_words(options, rng, never_read):
     same(new_there, new, 1e-7)
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_init_and_start_where_the_given_array_lives(sentence, rng):
-    net, params = setting(sentence, rng)
+@pytest.mark.parametrize("spec", SPECS)
+def test_init_and_start_where_the_given_array_lives(spec, rng):
+    net, params = setting(spec, rng)
     found = net.init(np.random.default_rng(0), like=strict.zeros(1, device=DEVICE))
     same(found, params)
     same(net.start(found, 3), net.start(params, 3))
@@ -128,6 +126,15 @@ def test_init_and_start_where_the_given_array_lives(sentence, rng):
 def test_vectors_for_tokens(rng):
     net, params = setting("ssm(poles=3) + fnn1", rng, vocab=None, inputs=3, outputs=2)
     agree_there(net, params, draw(rng, 2, 7, 3))
+
+
+def squared(y):
+    rng = np.random.default_rng(1)
+    targets, weights = rng.normal(size=(2, 7, 5)), rng.integers(0, 2, (2, 7)).astype(float)
+    if not isinstance(y, np.ndarray):
+        targets, weights = there(targets), there(weights)
+    loss, back = losses.squared_error(y, targets, weights)
+    return loss, lambda d: back()
 
 
 def weighted(logits):
@@ -159,6 +166,10 @@ def functions(rng):
         "add_positions": (lambda w, x: layers.add_positions(w, x, 2), draw(rng, 9, 5), x),
         "take_rows": (rows_of, x),
         "cross_entropy": (weighted, x),
+        "squared_error": (squared, x),
+        "tanh": (layers.tanh, x),
+        "sigmoid": (layers.sigmoid, x),
+        "silu": (layers.silu, x),
         "softplus": (softplus, 9 * x),
         "selective_scan": (selective_scan, u, np.exp(dt), -np.exp(A), B, C, h0),
         "selective_scan without h0": (selective_scan, u, np.exp(dt), -np.exp(A), B, C),
@@ -351,14 +362,14 @@ def asked(monkeypatch):
         for f, *inputs in functions(rng).values():
             *ys, back = f(*map(there, inputs))
             back(*ys)
-        for sentence in SENTENCES:
+        for spec in SPECS:
             for mode, dtype in product(scan.MODES, ("float32", "float64")):
-                net, params = setting(sentence, rng, norm="layer", dtype=dtype)
+                net, params = setting(spec, rng, norm="layer", dtype=dtype)
                 batch, params = TASK.batch(rng, 2), there(params)
                 params, _, _ = train.step(net, params, batch, None, 1e-3, mode=mode)
-                _, state, _ = net.run(params, there(batch.tokens), net.start(params, 2), mode)
-                net.step(params, state, there(batch.tokens[:, 0]))
-                net.trace(params, there(batch.tokens))
+                _, state, _ = net.run(params, there(batch.inputs), net.start(params, 2), mode)
+                net.step(params, state, there(batch.inputs[:, 0]))
+                net.trace(params, there(batch.inputs))
         training(there(drawn()), 2)
         test_gradients_are_checked_there(rng)
     return names

@@ -93,7 +93,7 @@ def test_gradients_match_differences_and_autograd(length, rng):
 
 def test_no_state_is_zeros_and_no_cotangent_is_zero(rng):
     p, x, dy, dstate = parameters(rng), draw(rng, B, L, D), draw(rng, B, L, H), a_state(rng)
-    zeros = Lstm().start(p, B, L)
+    zeros = Lstm().start(p, np.zeros((B, D)), L)
     y, last, backward = lstm(p, x)
     y0, last0, backward0 = lstm(p, x, zeros)
     pairs = [(backward(dy), backward0(dy, zeros)), (backward(None, dstate), backward0(0 * dy, dstate))]
@@ -183,7 +183,7 @@ def test_sizes_count_what_is_drawn(width, rng):
     y, last, _ = block.run(p, draw(rng, 1, 2, width), None, "auto")
     assert y.shape == (1, 2, width)
     assert block.state_size(width, L) == tree.size(last)
-    start = block.start(tree.map(np.float32, p), 3, L)
+    start = block.start(tree.map(np.float32, p), np.zeros((3, 1), np.float32), L)
     assert {(a.shape, a.dtype.name) for a in tree.leaves(start)} == {((3, width), "float32")}
     assert not any(a.any() for a in tree.leaves(start))
 

@@ -111,7 +111,7 @@ def test_no_state_is_zeros_and_no_cotangent_is_zero(rng):
     block, p = layer(rng)
     x, dy, dh = draw(rng, B, L, D), draw(rng, B, L, D), draw(rng, B, E, N)
     y, h, backward = selective(p, x)
-    y0, h_same, backward0 = selective(p, x, block.start(p, B, L))
+    y0, h_same, backward0 = selective(p, x, block.start(p, np.zeros((B, D)), L))
     pairs = [(backward(dy), backward0(dy, 0 * dh)), (backward(None, dh), backward0(0 * dy, dh))]
     for a, b in [(y, y0), (h, h_same), *pairs]:
         tree.map(np.testing.assert_array_equal, a, b)
@@ -238,28 +238,22 @@ def test_sizes_count_what_is_drawn(width, options, rng):
     _, h, _ = selective(p, draw(rng, 1, 2, width))
     assert block.state_size(width, L) == h.size
     assert p["filter"]["w_low"].shape[1] == (block.dt_rank or max(1, width // 16))
-    start = block.start(tree.map(np.float32, p), 3, L)
+    start = block.start(tree.map(np.float32, p), np.zeros((3, 1), np.float32), L)
     assert (start.shape, start.dtype) == ((3, *h.shape[1:]), np.float32)
     assert not start.any()
 
 
 @pytest.mark.parametrize(
-    ("place", "dt", "expected"),
+    ("depth", "dt", "expected"),
     [(None, None, WIDE), (0, None, SHORT), (1, None, LONG), (0.5, (0.2, 0.3), (0.2, 0.3))],
 )
-def test_the_steps_are_drawn_from_their_range(place, dt, expected, rng):
-    p = S6(dt=dt).at(place).init(rng, 200)
+def test_the_steps_are_drawn_from_their_range(depth, dt, expected, rng):
+    p = S6(dt=dt).init(rng, 200, depth)
     steps, _ = softplus(p["filter"]["b_dt"])
     low, high = expected
     assert low * (1 - 1e-9) <= steps.min() < low + 0.1 * (high - low)
     assert high - 0.1 * (high - low) < steps.max() <= high * (1 + 1e-9)
     np.testing.assert_allclose(np.exp(p["filter"]["log_a"]), np.broadcast_to(np.arange(1, 9), (400, 8)))
-
-
-def test_a_place_fills_in_the_steps_alone():
-    assert S6(d_state=3).at(None) == S6(d_state=3)
-    assert S6(d_state=3).at(0.5).d_state == 3
-    assert SHORT[0] > S6().at(0.5).dt[0] > LONG[0]
 
 
 def test_the_block_runs_its_function(rng):
