@@ -38,7 +38,7 @@ def mean(x: Array, state: dict | None = None) -> tuple:
         dx = xp.flip(xp.cumulative_sum(xp.flip(dsums, axis=1), axis=1), axis=1)
         if dstate is not None and dstate["sum"] is not None:
             dx = dx + dstate["sum"][:, None, :]
-        return xp.astype(dx, x.dtype), {"sum": dx[:, 0, :], "count": None}
+        return xp.astype(dx, x.dtype), None if state is None else {"sum": dx[:, 0, :], "count": None}
 
     return y, {"sum": sums[:, -1, :], "count": count + L}, backward
 

@@ -178,9 +178,9 @@ class Plan:
         if now.stopped:
             return now
         now = now._replace(losses=_floats(now.losses))
-        if bool(now.alive):
+        if bool(to(now.alive, "numpy")):
             return now
-        done, broken = int(now.accepted), next(loss for loss in now.losses if not math.isfinite(loss))
+        done, broken = int(to(now.accepted, "numpy")), next(loss for loss in now.losses if not math.isfinite(loss))
         now = now._replace(done=done, losses=())
         return self._stop(now, f"the loss was {broken} at step {done + 1} of {self.steps}")
 

@@ -233,7 +233,7 @@ def test_pickles_are_refused_and_never_run(saved, name):
         ({"model": 'Model("ssm(poles=3)", vocab=5, width=3, norm="layer")'}, ["one too many"]),
         ({"model": 'Model("ssm", vocab=5, width=1000000000000000)'}, []),
         ({"model": 'Model("fnn9(width=100000)", vocab=5, width=3)'}, [" parameters, ", " given"]),
-        ({"model": 'Model("gru", vocab=5)'}, ["holds no model", "unknown block 'gru'"]),
+        ({"model": 'Model("gru", vocab=5)'}, ["uses the block gru; call ms.register('gru', ...) first"]),
         ({"model": 'Model("ssm", vocab=5, colour=3)'}, ["holds no model", "can't read"]),
         ({"model": 'Model("ssm", vocab=1e999)'}, ["holds no model", "vocab=inf"]),
         ({"model": 'Model("ssm", vocab=5, norm=[])'}, ["holds no model", "norm=[]"]),

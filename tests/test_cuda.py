@@ -1,4 +1,4 @@
-"""The kernels of minissm/fast/cuda without a GPU: built by g++ they compute what the reference bodies compute, and a CUDA
+"""The kernels of minissm/fast/cuda without a GPU: built by g++ they agree with the reference bodies, and a CUDA
 compiler takes them. Neither is a pass on a GPU: that is tests/test_gpu.py.
 """
 

@@ -105,7 +105,9 @@ def test_a_training_step_of_each_block(spec, dtype, rng, never_read):
         state_there = optim.AdamWState(*there(list(state)))
 
 
-@pytest.mark.parametrize("options", [{"norm": "rms"}, {"norm": "layer"}, {"residual": False}, {"timescales": "reversed"}])
+@pytest.mark.parametrize(
+    "options", [{"norm": "rms"}, {"norm": "layer"}, {"residual": False}, {"timescales": "reversed"}]
+)
 def test_a_training_step_of_a_model_of_all_blocks(options, rng, never_read):
     net, params = setting(" + ".join(SPECS), rng, **options)
     batch = TASK.batch(rng, 4)
@@ -231,7 +233,7 @@ def host(monkeypatch):
 
 
 def training(params, steps=30, **options):
-    options = {"batch": 4, "looks": 2, "progress": False} | options
+    options = {"batch": 4, "evals": 2, "progress": False} | options
     net, _ = setting("ssm(poles=3) + fnn1", np.random.default_rng(0))
     return fit(net, params, TASK, steps, np.random.default_rng(1), **options)
 
@@ -253,8 +255,9 @@ def test_nothing_is_read_between_two_log_points(host, monkeypatch):
     seen = {}
     training(there(drawn()), on_step=lambda done: seen.setdefault(done, list(host)))
     reads = [done for done in seen if done == 1 or seen[done] != seen[done - 1]]
-    assert reads == [1, 10, 15, 25, 30] or (reads == [10, 15, 25, 30] and not seen[1])
-    assert [shape for shape in seen[15] if len(shape) == 1][:2] == [(10,), (5,)], "all losses since the last, at once"
+    assert reads in ([1, 10, 15, 20, 30], [10, 15, 20, 30])
+    losses_read = [shape for shape in seen[15] if len(shape) == 1 and shape[0] < 100]
+    assert losses_read[:2] == [(10,), (15,)], "all losses since the last evaluation, at once"
 
 
 def test_a_loss_that_breaks_there_ends_it_as_on_numpy(host):
@@ -267,7 +270,7 @@ def test_a_loss_that_breaks_there_ends_it_as_on_numpy(host):
 def test_evaluation_there_is_that_of_numpy(host):
     net, params = setting("attn(max_len=20) + fnn1", np.random.default_rng(0))
     one, other = (evaluate(net, p, TASK, np.random.default_rng(5), 300) for p in (params, there(params)))
-    assert tuple(one) == pytest.approx(tuple(other), rel=1e-12)
+    assert one == pytest.approx(other, rel=1e-12)
 
 
 @pytest.mark.parametrize("order", ["from there to numpy", "from numpy to there"])
@@ -377,7 +380,7 @@ def asked(monkeypatch):
 
 def test_cupy_has_all_that_is_asked_of_a_namespace(host, monkeypatch):
     names = asked(monkeypatch)
-    assert names >= {"concat", "searchsorted", "vecdot", "log1p", "fft.rfft", "argmax", "isdtype", "complex64"}
+    assert names >= {"concat", "searchsorted", "vecdot", "log1p", "fft.rfft", "isfinite", "isdtype", "complex64"}
     try:
         cupy = importlib.import_module("array_api_compat.cupy")
     except ImportError as error:

@@ -1,11 +1,12 @@
 """Where a fast path is chosen, and where not. The bodies themselves: test_fast_*.py."""
 
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from minissm import fast, gradcheck, layers, tree
+from minissm import fast, gradcheck, layers, reference, tree
 from minissm.backend import REFERENCE
 from minissm.fast import chunked, fnn
 
@@ -50,3 +51,16 @@ def test_fnn_agrees_with_the_plain_body(shape, depth, dtype, rng, monkeypatch):
         np.testing.assert_array_equal(a, c)
     for a, b in zip((x, dy, *tree.leaves(p)), given, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_reference_bodies_run_inside_reference_alone(monkeypatch):
+    """In this thread, and until the block is left, also by an exception."""
+    monkeypatch.setattr(fast, "REFERENCE", False)
+    u = np.zeros(3)
+    with reference():
+        assert fast.path("chunked", u) is None
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(fast.path, "chunked", u).result() is not None
+    with pytest.raises(KeyError), reference():
+        raise KeyError
+    assert fast.path("chunked", u) is not None

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 
 from minissm import gradcheck, layers, losses, tree
 
@@ -39,6 +40,16 @@ def test_relu_and_gelu_have_the_values_of_their_definitions():
     np.testing.assert_array_equal(back(np.ones(6)), [0, 0, 0, 1, 1, 1])
     expected = [0, -0.15880801, 0, 0.34571401, 1.95459769, 30]  # torch's gelu(approximate="tanh")
     np.testing.assert_allclose(layers.gelu(x)[0], expected, rtol=0, atol=1e-8)
+
+
+def test_sigmoid_tanh_and_silu_have_the_values_of_scipy_and_torch():
+    x = np.array([-1000.0, -30.0, -1.0, 0.0, 0.5, 2.0, 30.0, 1000.0])
+    np.testing.assert_allclose(layers.sigmoid(x)[0], scipy.special.expit(x), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(layers.tanh(x)[0], np.tanh(x), rtol=0, atol=0)
+    expected = [0, 0, -0.26894142, 0, 0.31122967, 1.76159416, 30, 1000]  # torch's silu
+    np.testing.assert_allclose(layers.silu(x)[0], expected, rtol=0, atol=1e-8)
+    for act in (layers.sigmoid, layers.tanh, layers.silu):
+        assert np.isfinite(act(x)[1](np.ones(8))).all()
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
@@ -133,8 +144,8 @@ def test_a_wrong_option_is_refused_in_one_sentence():
         layers.Fnn(-1)
     with pytest.raises(ValueError, match="fnn: width=0; expected an integer, 1 or more, or None"):
         layers.Fnn(1, width=0)
-    with pytest.raises(ValueError, match="fnn: act='tanh'; expected one of relu, gelu"):
-        layers.Fnn(1, act="tanh")
+    with pytest.raises(ValueError, match="fnn: act='swish'; expected one of relu, gelu, silu"):
+        layers.Fnn(1, act="swish")
     with pytest.raises(ValueError, match="fnn0: has no hidden layer"):
         layers.Fnn(0, width=3)
 

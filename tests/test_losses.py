@@ -1,4 +1,4 @@
-"""The cross-entropy."""
+"""Cross-entropy and squared error."""
 
 import numpy as np
 import pytest
@@ -58,3 +58,39 @@ def test_what_would_be_wrong_in_silence_is_refused(rng):
         losses.cross_entropy(logits, targets, weights[:, :1])
     with pytest.raises(ValueError, match="targets float64; expected"):
         losses.cross_entropy(logits, targets.astype(float), weights)
+
+
+# ---- squared error
+
+
+def vectors(rng):
+    return 3 * draw(rng, 2, 7, 5), draw(rng, 2, 7, 5), rng.integers(0, 3, (2, 7)).astype(float)
+
+
+def test_squared_error_is_the_weighted_mean_of_the_squared_distance(rng):
+    y, targets, weights = vectors(rng)
+    loss, _ = losses.squared_error(y, targets, weights)
+    expected = np.average((np.linalg.norm(y - targets, axis=-1) ** 2).reshape(-1), weights=weights.reshape(-1))
+    assert loss == pytest.approx(expected, rel=1e-13)
+
+
+def test_the_gradient_of_squared_error(rng):
+    y, targets, weights = vectors(rng)
+
+    def f(y):
+        return losses.squared_error(y, targets, weights)
+
+    gradcheck(f, y)
+    expected = 2 * weights[..., None] * (y - targets) / weights.sum()
+    np.testing.assert_allclose(f(y)[1](), expected, rtol=1e-13, atol=0)
+    np.testing.assert_allclose(f(y)[1](2.0), 2 * f(y)[1](), rtol=1e-14)
+    np.testing.assert_array_equal(f(y)[1]()[weights == 0], 0)
+
+
+def test_squared_error_stays_single_and_refuses_what_would_broadcast(rng):
+    y, targets, weights = vectors(rng)
+    loss, backward = losses.squared_error(y.astype(np.float32), targets, weights)
+    assert loss.dtype == backward().dtype == np.float32
+    for wrong in ((y, targets[..., :1], weights), (y, targets, weights[:, :1]), (y, targets.astype(int), weights)):
+        with pytest.raises(ValueError, match=r"squared_error: targets .*; expected floats \(2, 7, 5\) and \(2, 7\)"):
+            losses.squared_error(*wrong)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minissm import tree
+from minissm import Poles, tree
 
 from .oracles import draw
 
@@ -40,3 +40,11 @@ def test_flatten_follows_the_keys_of_like(rng):
     t = example(rng)
     turned = {"blocks": t["blocks"], "w": t["w"]}
     np.testing.assert_array_equal(tree.flatten(turned, like=t), tree.flatten(t))
+
+
+def test_a_named_tuple_stays_one_and_names_its_leaves(rng):
+    t = {"poles": Poles(draw(rng, 2), draw(rng, 3))}
+    doubled = tree.map(lambda a: 2 * a, t)
+    assert type(doubled["poles"]) is Poles
+    assert [name for name, _ in tree.named(doubled)] == ["poles.log_lam", "poles.c"]
+    assert tree.first(t) is t["poles"].log_lam
