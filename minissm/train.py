@@ -166,21 +166,17 @@ class Plan:
         if now.stopped:
             return now
         scores = evaluate(self.net, now.params, self.task, eval_rng, 200, self.mode)
-        row = {"step": now.done, "training_loss": sum(now.losses) / len(now.losses), **scores}
+        row = {"step": now.done, "training_loss": sum(_floats(now.losses)) / len(now.losses), **scores}
         now = now._replace(eval_rng=eval_rng.bit_generator.state, rows=(*now.rows, row), losses=())
         if math.isfinite(scores["loss"]):
             return now
-        stopped = f"the loss was {scores['loss']} after step {now.done} of {self.steps}"
-        return self._stop(now, stopped)
+        return self._stop(now, f"the loss was {scores['loss']} after step {now.done} of {self.steps}")
 
     def read(self, now: TrainState) -> TrainState:
-        """The state with its losses as floats, and stopped if one of them was not finite. Waits for a device."""
-        if now.stopped:
+        """The state, stopped if one of its losses was not finite. Waits for a device."""
+        if now.stopped or to(now.alive, "numpy"):
             return now
-        now = now._replace(losses=_floats(now.losses))
-        if bool(to(now.alive, "numpy")):
-            return now
-        done, broken = int(to(now.accepted, "numpy")), next(loss for loss in now.losses if not math.isfinite(loss))
+        done, broken = int(to(now.accepted, "numpy")), next(x for x in _floats(now.losses) if not math.isfinite(x))
         now = now._replace(done=done, losses=())
         return self._stop(now, f"the loss was {broken} at step {done + 1} of {self.steps}")
 
@@ -193,14 +189,9 @@ class Plan:
         return vars(self) | {"net": repr(self.net), "task": self.task.identity}
 
 
-def _floats(found: tuple) -> tuple:
-    """Losses on the host, those of a device in one copy."""
-    waiting = [loss for loss in found if type(loss) is not float]
-    if not waiting:
-        return found
-    xp = namespace(*waiting)
-    read = iter([float(a) for a in (waiting if is_numpy(xp) else to(xp.stack(waiting), "numpy"))])
-    return tuple(loss if type(loss) is float else next(read) for loss in found)
+def _floats(found: tuple) -> list[float]:
+    """Losses on the host, in one copy."""
+    return to(namespace(*found).stack(found), "numpy").tolist()
 
 
 def eval_steps(steps: int, evals: int = EVALS) -> list[int]:
@@ -274,7 +265,7 @@ def fit(
                 due = checkpoint is not None and time.monotonic() - written > every
                 if due or now.done % stride == 0 or now.done == steps:
                     now = plan.read(now)
-                    bar.update(now.done - bar.done, f"loss {now.losses[-1]:.3f}" if now.losses else "")
+                    bar.update(now.done - bar.done, f"loss {_floats(now.losses[-1:])[0]:.3f}" if now.losses else "")
                 if now.stopped:
                     break
                 if on_step is not None:
@@ -329,23 +320,14 @@ def check_task(who: str, net: Model, task: Any) -> None:
 
 def digest(now: TrainState) -> dict[str, str]:
     """SHA-256 of the parameters and of the state of the generator."""
-    text = repr(sorted(_flat_items(now.rng)))
-    return {
-        "params": hashlib.sha256(np.ascontiguousarray(to(now.flat, "numpy")).tobytes()).hexdigest(),
-        "rng": hashlib.sha256(text.encode()).hexdigest(),
-    }
-
-
-def _flat_items(state: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(name, value) of a generator's state, a tree of texts, numbers and arrays."""
-    for name, leaf in tree.named(state, prefix):
-        yield name, str(np.asarray(leaf).tolist())
+    generator = sorted((name, str(np.asarray(leaf).tolist())) for name, leaf in tree.named(now.rng))
+    found = {"params": to(now.flat, "numpy").tobytes(), "rng": repr(generator).encode()}
+    return {name: hashlib.sha256(text).hexdigest() for name, text in found.items()}
 
 
 def write_checkpoint(path: str | os.PathLike, plan: Plan, began: dict, now: TrainState) -> None:
     """The settings, where the training began, and the state, the parameters as flat vectors."""
-    state = now._asdict() | {"adamw": now.adamw._asdict()}
-    del state["params"]
+    state = now._asdict() | {"adamw": now.adamw._asdict(), "params": None}  # they are in flat
     save_tree(path, {"plan": plan.settings(), "began": began, "state": state})
 
 
@@ -358,11 +340,10 @@ def read_checkpoint(path: str | os.PathLike, plan: Plan, given: TrainState) -> t
         if (stored := found["plan"].get(setting)) != value:
             was = f"{name} holds a training with {setting}={stored}; {setting}={value} was given"
             raise ValueError(f"fit: {was}; give what was given then, or another checkpoint")
-    state = found["state"]
-    here = {k: like(state[k], given.flat) for k in ("flat", "finite", "alive", "accepted")}
-    adamw = {k: v if k == "n" else like(v, given.flat) for k, v in state["adamw"].items()}
-    state |= here | {"adamw": optim.AdamWState(**adamw), "rows": tuple(state["rows"]), "losses": tuple(state["losses"])}
-    now = TrainState(params=tree.unflatten(given.params, here["flat"]), **state)
+    state = tree.map(lambda a: like(a, given.flat) if isinstance(a, np.ndarray) else a, found["state"])
+    state |= {"adamw": optim.AdamWState(**state["adamw"]), "params": tree.unflatten(given.params, state["flat"])}
+    state |= {name: found["state"][name] for name in ("rng", "eval_rng")}
+    now = TrainState(**state | {"rows": tuple(state["rows"]), "losses": tuple(state["losses"])})
     left, start = digest(now), digest(given)
     for part, what in (("params", "other parameters"), ("rng", "another seed")):
         if start[part] not in (found["began"][part], left[part]):

@@ -469,7 +469,7 @@ def test_a_checkpoint_between_two_reads_reads(tmp_path, monkeypatch):
         trained(path, on_step=killed, every=0)
     assert set(done) == set(range(1, 14))
     stored = load_tree(path)["state"]
-    assert (stored["done"], [type(loss) for loss in stored["losses"]]) == (12, [float] * 4)
+    assert (stored["done"], len(stored["losses"])) == (12, 4)
     same(trained(path), whole)
 
 
