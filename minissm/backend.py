@@ -115,7 +115,16 @@ def check_state(who: str, state: Any, keys: tuple[str, ...]) -> None:
         raise ValueError(f"{who}: state is {given}; expected {', '.join(keys)}, as start, run and step return them")
 
 
+def check_like(who: str, name: str, a: Any, expected: Any) -> None:
+    """ValueError unless a has the shape and the dtype of `expected`."""
+    given = getattr(a, "dtype", type(a).__name__), tuple(getattr(a, "shape", ()))
+    if given != (expected.dtype, tuple(expected.shape)):
+        raise ValueError(f"{who}: {name} is {given[0]} {given[1]}; expected {expected.dtype} {tuple(expected.shape)}")
+
+
 def cotangents(who: str, *given: tuple[str, Any, Any]) -> list:
     """Argument checks of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
-    check_shapes(who, *((name, d, y.shape) for name, d, y in given))
-    return [namespace(y, d).zeros_like(y) if d is None else d for _, d, y in given]
+    for name, d, y in given:
+        if d is not None:
+            check_like(who, name, d, y)
+    return [namespace(y).zeros_like(y) if d is None else d for _, d, y in given]

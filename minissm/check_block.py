@@ -45,7 +45,11 @@ def check_block(block: Any, width: int = 6) -> None:
         tail, _, _ = net.run(params, x[:, cut:], state)
         off = _distance(np.concatenate([head, tail], axis=1), y)
         _expect(off < 1e-9, f"{who}: cut after {cut} of {L} tokens, the pieces differ from the whole by {off:.1e}")
-    _check_steps(who, net, params, x, y)
+    state, step = net.start(params, B), net.stepper(params)
+    for t in range(L):
+        y_t, state = step(state, x[:, t])
+        off = _distance(y_t, y[:, t])
+        _expect(off < 1e-9, f"{who}: step {t + 1} of {L} differs from run by {off:.1e}")
     mask = rng.random((B, L)) < 0.5
     mask[0, 0] = True
     off = _distance(net(params, x, where=mask)[0], y[mask])
@@ -67,14 +71,6 @@ def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarra
         off = _distance(other[:, t + 1 :], y[:, t + 1 :])
         alone = blocks.has_memory(net.blocks[0]) or off < 1e-9
         _expect(alone, f"{who}: apply lets one token change another's output by {off:.1e}; {remedy}")
-
-
-def _check_steps(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarray) -> None:
-    state, step = net.start(params, B), net.stepper(params)
-    for t in range(L):
-        y_t, state = step(state, x[:, t])
-        off = _distance(y_t, y[:, t])
-        _expect(off < 1e-9, f"{who}: step {t + 1} of {L} differs from run by {off:.1e}")
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

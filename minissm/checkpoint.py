@@ -27,7 +27,7 @@ LAYOUT, DIGEST = "layout", "digest"
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
     net.spec  # noqa: B018  (a block without a name can't be read back, and says so here)
-    _template(f"save: {os.fspath(path)}", net, params)
+    _check(f"save: {os.fspath(path)}", net, params)
     save_tree(path, {"model": repr(net), "params": params})
 
 
@@ -42,9 +42,8 @@ def load(path: str | os.PathLike) -> tuple[Model, dict]:
         raise ValueError(f"{who} uses the block {error.name}; call ms.register({error.name!r}, ...) first") from None
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"{who} holds no model of this minissm ({error}); save it again") from None
-    template, named = _template(who, net, found["params"]), dict(tree.named(found["params"]))
-    leaves = (named[name] for name, _ in tree.named(template))
-    return net, tree.map(lambda _: next(leaves), template)
+    _check(who, net, found["params"])
+    return net, found["params"]
 
 
 def save_state(path: str | os.PathLike, state: Tree) -> None:
@@ -120,22 +119,18 @@ def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return arrays | {DIGEST: np.array(digest.hexdigest().encode())}
 
 
-def _template(who: str, net: Model, params: Tree) -> dict:
-    """Parameters of net, drawn anew; ValueError where those given have other names, shapes or dtypes."""
+def _check(who: str, net: Model, params: Tree) -> None:
+    """ValueError where these are not net's parameters, by name, shape and dtype."""
     given = {f"params.{name}": leaf for name, leaf in tree.named(params)}
-    held = sum(getattr(leaf, "size", 0) for leaf in given.values())
-    if net.size > 2 * held:  # before a model that is much too large for its file is drawn
-        raise ValueError(f"{who}: {net!r} has {net.size} parameters, {held} given; save a model with its own")
-    template = net.init(np.random.default_rng(0))
-    expected = {f"params.{name}": leaf for name, leaf in tree.named(template)}
+    numbers = sum(getattr(leaf, "size", 0) for leaf in given.values())
+    if net.size > 2 * numbers:  # a model that is much too large for its file is not even drawn
+        raise ValueError(f"{who}: {net!r} has {net.size} parameters, {numbers} given; save a model with its own")
+    expected = {f"params.{name}": shape for name, shape in net.shapes.items()}
     for name in sorted(expected.keys() ^ given.keys()):
         state = "missing" if name in expected else "one too many"
         raise ValueError(f"{who}: the array {name} is {state} for {net!r}; save a model with its own parameters")
-    for name, leaf in expected.items():
-        shape, dtype = getattr(given[name], "shape", ()), getattr(given[name], "dtype", type(given[name]).__name__)
-        if (shape, str(dtype).split(".")[-1]) != (leaf.shape, str(leaf.dtype)):  # array_api_strict.float32
-            raise ValueError(
-                f"{who}: the array {name} is {dtype} {shape}; "
-                f"{net!r} needs {leaf.dtype} {leaf.shape}; save a model with its own"
-            )
-    return template
+    for name, leaf in given.items():
+        shape, dtype = getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf).__name__)
+        if (shape, str(dtype).split(".")[-1]) != (expected[name], net.dtype):  # array_api_strict.float32
+            needs = f"{net!r} needs {net.dtype} {expected[name]}; save a model with its own"
+            raise ValueError(f"{who}: the array {name} is {dtype} {shape}; {needs}")

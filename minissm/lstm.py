@@ -61,16 +61,11 @@ def _gates(z: Array) -> tuple:
 def _state(p: dict, B: int, state: dict | None) -> dict:
     """The state, or the cotangent of one: zeros for None. One state for a whole batch would broadcast in silence."""
     w = p["w_h"]
-    xp, shape = namespace(w), (B, w.shape[0])
-    state = {"h": None, "c": None} if state is None else state
+    zero = namespace(w).zeros((B, w.shape[0]), dtype=w.dtype, device=device(w))
+    if state is None:
+        return {"h": zero, "c": zero}
     check_state("lstm", state, ("h", "c"))
-    for name in ("h", "c"):
-        given = state[name]
-        if given is not None and (given.shape != shape or given.dtype != w.dtype):
-            got = f"state {name} is {given.dtype} of shape {tuple(given.shape)}"
-            raise ValueError(f"lstm: {got}; expected {w.dtype}, (B, H) = {shape}")
-    zero = xp.zeros(shape, dtype=w.dtype, device=device(w))
-    return {name: zero if state[name] is None else state[name] for name in ("h", "c")}
+    return dict(zip(state, cotangents("lstm", *((f"state {n}", a, zero) for n, a in state.items())), strict=True))
 
 
 @dataclass(frozen=True)

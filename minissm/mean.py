@@ -10,11 +10,12 @@ from .backend import check_shapes, check_state, cotangents, device, namespace
 Array = Any
 
 
-def mean(x: Array, state: dict | None = None) -> tuple:
+def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
     """y_t = (x_1 + ... + x_t) / t, counted from the first token of the sequence.
 
-    x, y (B, L, D); state: {"sum": (B, D) in double precision, "count": tokens so far} (None: no token yet).
-    `y, state, backward`, and `dx, dstate = backward(dy, dstate=None)`. ValueError where shapes differ.
+    p: {}, it has no parameters; x, y (B, L, D).
+    state: {"sum": (B, D) in double precision, "count": tokens so far} (None: no token yet).
+    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where shapes differ.
 
     The sum is kept in double precision: in single precision a long sequence would lose its last tokens.
     """
@@ -38,7 +39,7 @@ def mean(x: Array, state: dict | None = None) -> tuple:
         dx = xp.flip(xp.cumulative_sum(xp.flip(dsums, axis=1), axis=1), axis=1)
         if dstate is not None and dstate["sum"] is not None:
             dx = dx + dstate["sum"][:, None, :]
-        return xp.astype(dx, x.dtype), None if state is None else {"sum": dx[:, 0, :], "count": None}
+        return {}, xp.astype(dx, x.dtype), None if state is None else {"sum": dx[:, 0, :], "count": None}
 
     return y, {"sum": sums[:, -1, :], "count": count + L}, backward
 
@@ -61,9 +62,4 @@ class Mean:
         return {"sum": xp.zeros(like.shape, dtype=xp.float64, device=device(like)), "count": 0}
 
     def run(self, p: dict, x: Array, state: dict | None, mode: str) -> tuple:
-        y, state, back = mean(x, state)
-
-        def backward(dy: Array, dstate: dict | None = None) -> tuple:
-            return {}, *back(dy, dstate)
-
-        return y, state, backward
+        return mean(p, x, state)

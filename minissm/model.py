@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import blocks, calls, layers, tree
-from .backend import device, is_numpy, namespace, to
+from .backend import cotangents, device, is_numpy, namespace, to
 from .backend import like as put_like
 from .checks import check_integer, choice, flag, integer
 from .scan import check_mode
@@ -195,9 +195,9 @@ class Model:
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
             passed = list(zip(self.blocks, tape, blocks.states_of(dstate, self.blocks), strict=True))
-            dhead, dn = back_head(_cotangent(dout, out))
+            dhead, dn = back_head(*cotangents("Model", ("dy", dout, out)))
             dnorm, dy = back_last_norm(dn)
-            dblocks, dnorms, dbefore = [], [dnorm], []
+            dblocks, dnorms, dbefore = [], [dnorm], list[Any]()
             for block, (back_norm, back_block, back_rows), dstate_i in reversed(passed):
                 dy = back_rows(dy) if back_rows else dy
                 dp, dn, *dstate_i = back_block(dy, dstate_i) if blocks.has_memory(block) else back_block(dy)
@@ -336,13 +336,3 @@ def _rows(where: Array, x: Array) -> Array:
         given = f"where is {dtype} {shape}" + (", nowhere True" if shape is not None and not mask.any() else "")
         raise ValueError(f"Model: {given}; expected a mask {tuple(x.shape[:2])}, True somewhere, like weights > 0")
     return put_like(np.flatnonzero(mask), x)
-
-
-def _cotangent(dout: Array, out: Array) -> Array:
-    """dy as it is given, zeros for None; ValueError where it is not like y."""
-    if dout is None:
-        return namespace(out).zeros_like(out)
-    if dout.shape != out.shape or dout.dtype != out.dtype:
-        given = f"dy has shape {tuple(dout.shape)} and dtype {dout.dtype}"
-        raise ValueError(f"Model: {given}; expected those of y, {tuple(out.shape)} and {out.dtype}")
-    return dout

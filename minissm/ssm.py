@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import scan
-from .backend import namespace
+from .backend import check_like, namespace
 from .checks import integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
@@ -32,7 +32,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u += p["b_in"][:, None]
     coefficients, back_filter = filter(p["filter"])
     if state is not None:
-        scan.check_state("ssm", state, coefficients, B, u.dtype)
+        check_like("ssm", "state", state, scan.start(coefficients, B, u.dtype))
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
     v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)

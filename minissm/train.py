@@ -141,10 +141,6 @@ class Plan:
     mode: str
     evals: int
 
-    @property
-    def eval_steps(self) -> list[int]:
-        return eval_steps(self.steps, self.evals)
-
     def train_states(
         self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
     ) -> Iterator[TrainState]:
@@ -156,7 +152,7 @@ class Plan:
             gradient, _ = optim.clip(gradient, self.clip)
             flat, adamw = optim.adamw_vector(now.flat, gradient, now.adamw, lr=lr)
             now = now.after(loss, flat, adamw, rng)
-            if now.done in self.eval_steps:
+            if now.done in eval_steps(self.steps, self.evals):
                 now = self.evaluate(now, eval_rng)
             yield now
 
@@ -305,14 +301,10 @@ def check_task(who: str, net: Model, task: Any) -> None:
     """The model reads the task's inputs and has the outputs of its answers."""
     if not isinstance(task, Task):
         raise TypeError(f"{who}: task is {type(task).__name__}; expected a TokenTask or RealTask, like tasks.Recall()")
-    vocab = getattr(task, "vocab", None)
-    if vocab is not None:
-        fits, expected = net.vocab == vocab and (net.outputs or 0) >= vocab, f"vocab={vocab} and as many outputs"
-    else:
-        shape = getattr(task, "inputs", None), getattr(task, "outputs", None)
-        fits, expected = (net.inputs, net.outputs) == shape, "inputs={}, outputs={}".format(*shape)
-    if not fits:
-        raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}")
+    sizes = task.sizes
+    if any(getattr(net, name) != size for name, size in sizes.items()) or (net.outputs or 0) < sizes.get("vocab", 0):
+        expected = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}, and outputs for all answers")
 
 
 # ---- checkpoints

@@ -169,7 +169,7 @@ def test_diagonal_sums_are_the_adjoint_of_toeplitz(Q, rng):
 
 
 def test_single_precision_is_exact_over_a_long_memory(rng, monkeypatch):
-    """Phases in single precision would be off by 2e-4 here, in the reference bodies too; test_scan.py may not see those."""
+    """Phases in single precision would be off by 2e-4 here, in the reference bodies too."""
     log_lam = (-1e-4 + 1.2345j) * np.ones((1, 1))
     c, u = np.ones((1, 1), complex), rng.normal(size=(1, 4096, 1))
     expected = scan.recurrent(log_lam, c, u)[0]

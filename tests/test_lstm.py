@@ -208,10 +208,10 @@ def test_the_trace_shows_states_and_gates(rng):
 
 def test_a_state_of_another_shape_or_precision_is_refused_in_one_sentence(rng):
     p, x, state = parameters(rng), draw(rng, B, L, D), a_state(rng)
-    with pytest.raises(ValueError, match=r"lstm: state h is float64 of shape \(1, 3\); expected float64, .* \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"lstm: state h is float64 \(1, 3\); expected float64 \(2, 3\)"):
         lstm(p, x, tree.map(lambda a: a[:1], state))
-    with pytest.raises(ValueError, match=r"lstm: state h is float32 of shape \(2, 3\); expected float64"):
+    with pytest.raises(ValueError, match=r"lstm: state h is float32 \(2, 3\); expected float64"):
         lstm(p, x, tree.map(np.float32, state))
     _, _, backward = lstm(p, x, state)
-    with pytest.raises(ValueError, match=r"lstm: state h is float64 of shape \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"lstm: state h is float64 \(1, 3\)"):
         backward(None, tree.map(lambda a: a[:1], state))

@@ -212,7 +212,9 @@ def test_wrong_requests_are_refused_in_one_sentence():
     with pytest.raises(ValueError, match="evaluate: n=0; expected an integer"):
         evaluate(net, params, TASK, rng, 0)
     other = Model("ssm", vocab=TASK.vocab, outputs=2, width=4)
-    with pytest.raises(ValueError, match=r"fit: .* for the task recall\(.*\); expected vocab=6 and as many outputs"):
+    with pytest.raises(
+        ValueError, match=r"fit: .* for the task recall\(.*\); expected vocab=6, and outputs for all answers"
+    ):
         fit(other, other.init(rng), TASK, 3, rng)
 
 

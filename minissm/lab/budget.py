@@ -20,8 +20,7 @@ def model_for(spec: str, task: Any, width: int, dtype: str = "float32", hidden: 
         if isinstance(block, Fnn) and block.depth and block.width is None and hidden is not None:
             block = replace(block, width=hidden)
         blocks.append(block)
-    shape = {name: getattr(task, name) for name in ("vocab", "inputs", "outputs") if hasattr(task, name)}
-    return Model(tuple(blocks), **shape, width=width, dtype=dtype)
+    return Model(tuple(blocks), **task.sizes, width=width, dtype=dtype)
 
 
 def at_budget(spec: str, task: Any, budget: int, dtype: str = "float32") -> Model:

@@ -51,27 +51,11 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
 
 def start(coefficients: Poles | Taps, batch: int, dtype: Any) -> Any:
     """The state before the first input: zeros, h (B, D, N) complex or past (B, U, D), for inputs of this dtype."""
-    shape, dtype = _state_kind(coefficients, batch, dtype)
-    return namespace(*coefficients).zeros(shape, dtype=dtype, device=device(coefficients[0]))
-
-
-def check_state(who: str, state: Any, coefficients: Poles | Taps, batch: int, dtype: Any) -> None:
-    """ValueError unless the state has the shape and dtype of `start`."""
-    expected = _state_kind(coefficients, batch, dtype)
-    given = getattr(state, "shape", None), getattr(state, "dtype", type(state).__name__)
-    if given != expected:
-        (shape, kind), (right_shape, right_kind) = given, expected
-        remedy = "give what start, run or step of this layer returned"
-        raise ValueError(f"{who}: state is {kind} {shape}; expected {right_kind} {right_shape}; {remedy}")
-
-
-def _state_kind(coefficients: Poles | Taps, batch: int, dtype: Any) -> tuple[tuple, Any]:
-    """Shape and dtype of the state for inputs of this dtype."""
-    xp, (D, size) = namespace(*coefficients), coefficients[0].shape
-    dtype = xp.zeros((), dtype=dtype).dtype  # of a name like "float32"
+    xp, place = namespace(*coefficients), device(coefficients[0])
+    D, size = coefficients[0].shape
     if family(coefficients) is taps:
-        return (batch, size - 1, D), dtype
-    return (batch, D, size), xp.zeros((), dtype=complex_dtype(xp, dtype)).dtype
+        return xp.zeros((batch, size - 1, D), dtype=dtype, device=place)
+    return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=place)
 
 
 def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:

@@ -55,6 +55,11 @@ class Task:
         return calls.spell(_names.get(cls, cls.__name__), calls.differing(self))
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """What a model of this task has: vocab, or inputs and outputs."""
+        return {name: getattr(self, name) for name in ("vocab", "inputs", "outputs") if hasattr(self, name)}
+
+    @property
     def identity(self) -> str:
         """The spec, and a SHA-256 of each array that the task holds: two tasks with one identity draw the same."""
         digests = []
