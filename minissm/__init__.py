@@ -24,7 +24,7 @@ from .train import Log, evaluate, fit
 # attention, check_block, gradcheck, lstm, mean, selective and ssm are functions; `from minissm.ssm import ...` reaches
 # the rest of their files
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 __all__ = [
     "S6",
     "Attn",
