@@ -22,20 +22,23 @@ from .spec import UnknownBlockError
 
 Tree = Any  # dict[str, Tree] | list[Tree] | None | bool | int | float | str | array
 LAYOUT, DIGEST = "layout", "digest"
+FORMAT = 5  # of a model's file; it changes when a spec comes to mean another model
 
 
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
     net.spec  # noqa: B018  (a block without a name can't be read back, and says so here)
     _check(f"save: {os.fspath(path)}", net, params)
-    save_tree(path, {"model": repr(net), "params": params})
+    save_tree(path, {"format": FORMAT, "model": repr(net), "params": params})
 
 
 def load(path: str | os.PathLike) -> tuple[Model, dict]:
     """-> net, params (on NumPy). ValueError in one sentence for any file that `save` did not write whole."""
     who, found = f"load: {os.fspath(path)}", load_tree(path)
-    if not (isinstance(found, dict) and found.keys() == {"model", "params"} and isinstance(found["model"], str)):
+    if not (isinstance(found, dict) and found.keys() >= {"model", "params"} and isinstance(found["model"], str)):
         raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
+    if found.get("format") != FORMAT:
+        raise ValueError(f"{who} was written by another version, in which specs mean other models; save it again")
     try:
         net = Model.read(found["model"])
     except UnknownBlockError as error:

@@ -405,3 +405,9 @@ def test_a_file_of_one_kind_is_not_read_as_another(saved, tmp_path):
 def test_a_layout_that_cannot_be_read_is_refused(tmp_path, layout):
     np.savez(tmp_path / "net.npz", **sealed({"layout": np.array(layout.encode("latin-1"))}))
     refused(tmp_path / "net.npz", "has no layout that can be read")
+
+
+def test_a_model_of_an_older_format_is_refused(tmp_path, rng):
+    """`trig` without a window meant another model then, of the same size."""
+    save_tree(tmp_path / "net.npz", {"model": repr(NET), "params": NET.init(rng)})
+    refused(tmp_path / "net.npz", "was written by another version, in which specs mean other models; save it again")
