@@ -5,7 +5,6 @@ import re
 import statistics
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -16,31 +15,6 @@ from minissm.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("**/*.md")])
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    plt.switch_backend("Agg")  # no window, whatever the machine has
-    names: dict = {}
-    for block in blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), names)
-    plt.close("all")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_links_and_files_named_exist(page):
-    text = page.read_text()
-    for target in re.findall(r"\]\(([^)#]+)", text):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
-    for name in re.findall(r"`((?:minissm|tests|docs|tutorials)/[\w./-]+)`", text):
-        assert (ROOT / name).exists(), f"{page.name} names {name}"
 
 
 def test_the_commands_of_readme_are_those_that_ci_runs():
@@ -121,31 +95,6 @@ def test_the_recipe_is_the_one_that_docs_describe():
     params = minissm.Model("ssm + fnn1", vocab=300, width=100).init(np.random.default_rng(0))
     assert params["embed"]["w"].std() == pytest.approx(1, rel=0.02)
     assert params["blocks"][1][0]["w"].shape == (100, 400)
-
-
-def of_page(name: str) -> dict:
-    """What the python blocks of a page in docs/howto/ have made, by name."""
-    names: dict = {}
-    for block in blocks(ROOT / "docs" / "howto" / f"{name}.md", "python"):
-        exec(block, names)
-    return names
-
-
-def test_the_filter_the_layers_and_the_task_of_the_pages_train():
-    leak, layers, task = of_page("add-a-filter")["Leak"](), of_page("add-a-layer"), of_page("add-a-task")["task"]
-    recall = minissm.tasks.associative_recall()
-    for mine, on in (
-        ((minissm.Ssm(leak),), recall),
-        ((minissm.Ssm(), layers["Gate"]()), recall),
-        ((layers["Shift"](), minissm.Fnn(1)), recall),
-        ((minissm.Ssm(), minissm.Fnn(1)), task),
-    ):
-        net = minissm.Model(mine, vocab=on.vocab, width=4)
-        params, log = minissm.fit(
-            net, net.init(np.random.default_rng(0)), on, 3, np.random.default_rng(0), progress=False
-        )
-        assert log.stopped == ""
-        assert {a.dtype for a in minissm.tree.leaves(params)} == {np.dtype("float32")}
 
 
 def test_the_longer_run_of_one_layer_is_told_as_it_was():

@@ -4,7 +4,7 @@
 # A state space layer remembers with a linear recurrence. This tutorial takes one apart: one input channel and one
 # number of memory, first real, then complex. At the end the same recurrence is found again inside a whole model.
 #
-# The letters are those of the library: `u` input, `h` state, `y` output, `lam` (lambda) pole, `c` output weight,
+# The symbols are those of the library: `u` input, `h` state, `y` output, `lam` (lambda) pole, `c` output weight,
 # `k` kernel, `dt` step, `a` the pole in continuous time. Every claim below that can be computed is followed by a
 # cell with an `assert`: if a claim were wrong, the cell would stop.
 
@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minissm as ms
-from minissm.lab.plots import COLOURS, DASHES, MARKS  # told apart by every reader, and in grey print
+from minissm.lab.plots import COLOURS, DASHES, MARKS  # distinct for every reader, also in grey print
 
 rng = np.random.default_rng(0)
 
@@ -51,9 +51,9 @@ assert np.allclose(y, 0.8 ** np.arange(30))
 
 # %% [markdown]
 # The library's function for this is `ms.scan.recurrent`. It runs many recurrences together, so its arrays have more
-# axes: u is (B, L, D) for B sequences of length L with D channels, and log_lam and c are (D, N) for N poles per
-# channel. It is given log(lam), and it returns y, the last state, and a function for the gradients (tutorial 4).
-# With B = D = N = 1 it must give our numbers.
+# axes. u is (B, L, D): B sequences of length L with D channels. log_lam and c are (D, N): N poles per channel. The
+# function takes log(lam), and it returns y, the last state, and a function for the gradients (tutorial 4). With
+# B = D = N = 1 it must give our numbers.
 
 
 # %%
@@ -84,13 +84,12 @@ assert np.isclose(states[-1], 5)
 # %% [markdown]
 # ## A complex pole: the state forgets and turns
 #
-# A real pole keeps one weighted sum of the past, in which a token of two steps ago and one of three steps ago look
-# alike except for their size. A complex pole lam = r exp(i theta) shrinks the state by r and also turns it by the
-# angle theta, so that the angle tells how long ago a token came. We take r = 0.95 and theta = 30 degrees: one full
-# turn in 12 tokens.
+# A real pole keeps one weighted sum of the past. In it, tokens of two and of three steps ago differ only in size. A
+# complex pole lam = r exp(i theta) shrinks the state by r and also turns it by the angle theta. The angle then shows
+# how long ago a token came. We take r = 0.95 and theta = 30 degrees: one full turn in 12 tokens.
 #
-# Expected: the state is a spiral, and with c = 1 the output is its shadow on the real axis, r^j cos(theta j), which
-# crosses zero at j = 3 (90 degrees) and is back at the top at j = 12.
+# Expected: the state is a spiral. With c = 1 the output is its shadow on the real axis, r^j cos(theta j). It crosses
+# zero at j = 3 (90 degrees) and is back at the top at j = 12.
 
 # %%
 r, theta = 0.95, np.pi / 6
@@ -103,8 +102,8 @@ assert np.isclose(y[12], r**12)
 assert np.allclose(library(lam, 1.0, impulse)[0], y)
 
 # %% [markdown]
-# The weight c is complex as well. Its size scales the output, and its angle says at which angle of the state the
-# output is largest: with c = -i the cosine becomes a sine, which is 0 at once and largest three tokens later. So this
+# The weight c is complex as well. Its size scales the output, and its angle decides at which angle of the state the
+# output is largest. With c = -i the cosine becomes a sine, which is 0 at once and largest three tokens later. So this
 # output answers "what came three tokens ago?" a little, and the recurrence has begun to select by position.
 
 # %%
@@ -114,8 +113,7 @@ assert y_sine[0] == 0
 assert y_sine.argmax() == 3
 
 # %% [markdown]
-# A complex state is two real ones, turned by a 2 x 2 matrix. Complex
-# arithmetic is the short spelling of that.
+# A complex state is two real ones, turned by a 2 x 2 matrix. Complex arithmetic is the short spelling of this.
 
 # %%
 turn = r * np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
@@ -154,7 +152,7 @@ plt.show()
 # %% [markdown]
 # ## The kernel: the same output as a convolution
 #
-# Nothing above is special to an impulse. The recurrence is linear, so every token sends its own copy of the impulse
+# Nothing above is special to an impulse. The recurrence is linear. So every token sends its own copy of the impulse
 # response into the future, and the output is the sum of these copies. With several poles in one channel the responses
 # add up too. The impulse response is therefore called the **kernel**:
 #
@@ -177,7 +175,7 @@ print("largest difference:", abs(y_recurrence - y_convolution).max())
 assert np.allclose(y_recurrence, y_convolution)
 
 # %% [markdown]
-# So the layer can be computed in two ways: token by token with a small state, or for all tokens at once with a long
+# So there are two ways to compute the layer: token by token with a small state, or all tokens at once with a long
 # kernel. Tutorial 3 is about this choice.
 #
 # ## What dt means
@@ -188,8 +186,8 @@ assert np.allclose(y_recurrence, y_convolution)
 # * decay: |lam| = exp(-dt / 2). The state falls to 1/e = 37 % in 2 / dt tokens.
 # * rotation: the angle of lam is pi n dt. The state makes one turn in 2 / (n dt) tokens.
 #
-# So dt sets how long everything in a channel takes: a small dt is a long memory that turns slowly, a large dt a short
-# memory that turns fast. The layer can change dt by training.
+# So dt sets how long everything in a channel takes. A small dt is a long memory that turns slowly, a large dt a short
+# memory that turns fast. Training can change dt.
 
 # %%
 a = -0.5 + 1j * np.pi  # n = 1
@@ -203,8 +201,8 @@ for dt in steps:
     assert np.isclose(turn, 2 / dt)
 
 # %% [markdown]
-# Half the step and twice the tokens is the same curve with twice as many points: what the channel remembers in
-# continuous time does not depend on dt, only how many tokens it spreads over.
+# Half the step and twice the tokens give the same curve with twice as many points. The memory in continuous time does
+# not depend on dt. Only the number of tokens over which it spreads does.
 
 # %%
 one = np.ones((1, 1), complex)
@@ -213,9 +211,9 @@ fine, _ = ms.scan.kernel(0.05 * a * one, one, length=100)
 assert np.allclose(coarse[0], fine[0, ::2])
 
 # %% [markdown]
-# There is a limit. A pole that turns by more than 180 degrees per token looks like one that turns the other way, as
-# wagon wheels do in films. With dt = 0.5 the pole n = 3 (270 degrees per token) is the mirror image of
-# n = 1 (90 degrees), and the real part of both is the same: a kernel can't have a period below two tokens.
+# There is a limit. A pole that turns by more than 180 degrees per token seems to turn the other way, as wagon wheels
+# do in films. With dt = 0.5 the pole n = 3 (270 degrees per token) is the mirror image of n = 1 (90 degrees). The
+# real part of both is the same: a kernel can't have a period below two tokens.
 
 # %%
 third, _ = ms.scan.kernel(0.5 * (-0.5 + 3j * np.pi) * one, one, length=50)
@@ -247,9 +245,9 @@ plt.show()
 # %% [markdown]
 # ## Token by token
 #
-# The state is all that the recurrence keeps. So a sequence can be fed in pieces, even one token at a time, if the last
-# state of each piece is handed to the next; the outputs are those of the whole sequence at once. The memory that this
-# takes does not grow with the length: here three complex numbers, for 100 tokens or for a million.
+# The state is all that the recurrence keeps. So a sequence can be fed in pieces, even one token at a time: each piece
+# begins with the last state of the piece before it. The outputs are those of the whole sequence at once. The memory
+# does not grow with the length: here it is three complex numbers, after 100 tokens as after a million.
 
 # %%
 log_lam, c = np.log(lams)[None], cs[None]
@@ -267,9 +265,9 @@ print("state:", h.shape, "= (B, D, N)")
 # %% [markdown]
 # ## Where it sits in a model
 #
-# A block `ssm` is a linear map from the D numbers of a token to E = 2 D channels, one such recurrence with N poles in
-# every channel, plus a direct path (`skip`), and a linear map back. There is nothing nonlinear in it: that is the work
-# of the `fnn` blocks between. `net.trace` runs a model and returns what happens inside, by name.
+# A block `ssm` has three parts. A linear map takes the D numbers of a token to E = 2 D channels. Every channel has one
+# such recurrence with N poles, plus a direct path (`skip`). A linear map leads back. Nothing in the block is nonlinear:
+# the `fnn` blocks between do that. `net.trace` runs a model and returns what happens inside, by name.
 
 # %%
 net = ms.Model("ssm + fnn1 + ssm + fnn1", vocab=8, width=8)
@@ -281,12 +279,12 @@ for name, array in inside.items():
 
 # %% [markdown]
 # `blocks.0.kernel` is the impulse response of each of the 16 channels of the first block, and `blocks.0.states` holds
-# the states after every token. They are what we computed above: the filter turns the parameters into poles and weights,
-# their kernel is Re sum c lam^j, and the direct path adds `skip` at j = 0.
+# the states after every token. We computed both above. The filter turns the parameters into `Poles(log_lam, c)`, their
+# kernel is Re sum c lam^j, and the direct path adds `skip` at j = 0.
 
 # %%
 p = params["blocks"][0]
-log_lam, c, _ = net.blocks[0].filter(p["filter"])
+(log_lam, c), _ = net.blocks[0].filter(p["filter"])
 k, _ = ms.scan.kernel(log_lam, c, length=400)
 k[:, 0] += p["skip"]
 print("channels and poles per channel:", log_lam.shape)
@@ -299,7 +297,7 @@ formula[:, 0] += p["skip"][n]
 assert np.allclose(formula, k[n])
 
 # %% [markdown]
-# The layer, too, can be fed token by token. `ms.ssm` is the function behind the block; its state is the h of every
+# The layer, too, can be fed token by token. `ms.ssm` is the function that the block calls. Its state is the h of every
 # channel and pole.
 
 # %%
@@ -314,10 +312,10 @@ assert np.allclose(h, h_whole, atol=1e-5)
 assert np.allclose(h, inside["blocks.0.states"][:, -1], atol=1e-5)
 
 # %% [markdown]
-# A model starts with short memories in its first ssm block and long ones in its last (`timescales="graded"`): dt is drawn
-# from `ms.filters.SHORT` and `ms.filters.LONG`. To see it in the kernels, we measure the **reach** of a channel: how
-# many tokens back one must go to have 90 % of the sum of |k| (without j = 0, where the direct path is, and within the
-# 400 tokens here). Expected: the steps differ by a factor of 10, and so do the reaches, roughly.
+# A model starts with short memories in its first ssm block and long ones in its last (`timescales="graded"`). It draws
+# dt from `ms.filters.SHORT` in the first and from `ms.filters.LONG` in the last. To see it in the kernels, we measure
+# the **reach** of a channel: the number of tokens back that hold 90 % of the sum of |k|. (We leave out j = 0, where the
+# direct path is, and stop at 400 tokens.) Expected: the steps differ by a factor of 10, and so do the reaches, roughly.
 
 # %%
 print("dt from", ms.filters.SHORT, "in the first block, from", ms.filters.LONG, "in the last")
@@ -340,10 +338,9 @@ figure, axes = plt.subplots(2, 1, figsize=(9, 5), layout="constrained", sharex=T
 for axis, (name, k) in zip(axes, kernels.items(), strict=True):
     order = np.argsort(reaches[name])
     axis.axhline(0, color="0.6", linewidth=0.8)
-    for i, place in enumerate((0, 8, 15)):  # the shortest of the 16 channels, one in the middle, the longest
-        e = order[place]
-        rank = ("shortest", "middle", "longest")[i]
-        label = f"{rank}: reach {reaches[name][e]}"
+    for i, rank in enumerate((0, 8, 15)):  # the shortest of the 16 channels, one in the middle, the longest
+        e = order[rank]
+        label = f"{('shortest', 'middle', 'longest')[i]}: reach {reaches[name][e]}"
         axis.plot(lag[1:], k[e, 1:], linestyle=DASHES[i], color=COLOURS[i], linewidth=1.4, label=label)
     axis.set(ylabel="kernel", xscale="log", xlim=(0.9, 400))
     axis.set_title(f"Kernels of the {name}, before training", fontsize=10.5)

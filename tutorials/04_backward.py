@@ -2,8 +2,8 @@
 # # 4. The backward by hand
 #
 # Training needs the derivative of one number, the loss L, with respect to every parameter. This library has no
-# automatic differentiation: every function returns, beside its result, a function `backward` that was derived by
-# hand. This tutorial derives the one of the recurrence, checks it, breaks it, and shows how to look inside.
+# automatic differentiation: every function returns, after its result, a function `backward` that was derived by
+# hand. This tutorial derives the backward of the recurrence, checks it, breaks it, and shows how to look inside.
 #
 # A name with a d in front is a derivative of L: du is dL/du, and has the shape of u.
 
@@ -17,12 +17,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minissm as ms
-from minissm.lab.plots import COLOURS, DASHES, MARKS  # told apart by every reader, and in grey print
+from minissm.lab.plots import COLOURS, DASHES, MARKS  # distinct for every reader, also in grey print
 
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# ## The derivative by a complex number
+# ## The derivative with respect to a complex number
 #
 # The loss is real, but poles and states are complex: z = x + i y. Moving z means moving x and y, so we need both
 # derivatives, and we keep them together in one complex number:
@@ -36,8 +36,8 @@ rng = np.random.default_rng(0)
 #    dz = \bar a\, dw. $$
 #
 # **Where the forward multiplies by a number, the backward multiplies by its conjugate.** Two more rules follow in the
-# same way: if only the real part of w is used, then dw is real; and if z is real, then dz is the real part of what the
-# rule gives.
+# same way. If only the real part of w is used, then dw is real. If z is real, then dz is the real part of the rule's
+# result.
 #
 # An example with numbers: L = Re(g w) with w = a z. Then dw = conj(g), and dz = conj(a) dw. We compare with the
 # differences that define dz.
@@ -74,8 +74,8 @@ assert not np.isclose(by_x + 1j * by_y, a * np.conj(g))  # without the conjugate
 # $$ dh_t = \bar c\, dy_t + \bar\lambda\, dh_{t+1}, \qquad dh_L = \bar c\, dy_L + dh_\mathrm{last}. $$
 #
 # This is the **adjoint recursion**. It is the forward recurrence with conj(lam), and it runs from the last token to
-# the first: the state carries what the past means for the future, its derivative carries what the future says about
-# the past. All other derivatives can be read off it:
+# the first. The state carries the past to the future. Its derivative carries the future back to the past. All other
+# derivatives can be read off it:
 #
 # | used | so |
 # |---|---|
@@ -109,7 +109,7 @@ dc = (dy * np.conj(h[1:])).sum()
 dlog_lam = np.conj(lam) * dlam
 
 # %% [markdown]
-# The library's function returns `backward` as its last result. It is given one derivative for each output, and
+# The library's function returns `backward` as its last result. `backward` takes one derivative for each output, and
 # returns one for each input: `dlog_lam, dc, du, dh0 = backward(dy, dh_last)`. With B = D = N = 1 it must agree with
 # our loop.
 
@@ -126,8 +126,8 @@ for name, ours, theirs in zip(("dlog_lam", "dc", "du", "dh0"), (dlog_lam, dc, du
 # many channels and poles at once.
 #
 # The adjoint recursion is a recurrence, so everything from tutorial 3 holds for it too. Unrolled it is a convolution
-# that runs backward in time, and its kernel Re(conj(c) conj(lam)^j) is the forward kernel, because the real part does
-# not see the conjugate. So du is the output of the *same* channel for the input dy, with time turned around:
+# that runs backward in time. Its kernel Re(conj(c) conj(lam)^j) is the forward kernel: the real part does not see the
+# conjugate. So du is the output of the *same* channel for the input dy, with time turned around:
 
 # %%
 backward_in_time, _, _ = ms.scan.recurrent(np.log(lam) * one, c * one, dy[None, ::-1, None])
@@ -141,7 +141,7 @@ assert np.allclose(backward_in_time[:, ::-1], du)
 # %%
 B, L, D, N = 2, 50, 4, 3
 filter_ = ms.S4d(poles=N)
-log_lam, c, _ = filter_(filter_.init(rng, D))
+(log_lam, c), _ = filter_(filter_.init(rng, D))
 u, dy = rng.normal(size=(B, L, D)), rng.normal(size=(B, L, D))
 _, _, backward = ms.scan.recurrent(log_lam, c, u)
 exact = backward(dy)
@@ -171,9 +171,9 @@ print(report)
 assert report.ok
 
 # %% [markdown]
-# Why not a much smaller h, for a better difference? Two errors work against each other. The central difference is
-# wrong by about h^2 (the next term of the Taylor series), and by about eps / h, because L is rounded to a relative eps
-# (2e-16 in double, 1e-7 in single precision) and the rounding is divided by h. The two are equal near h = eps^(1/3),
+# Why not take a much smaller h? Two errors work against each other. The central difference is wrong by about h^2 (the
+# next term of the Taylor series). And L is rounded to a relative eps (2e-16 in double, 1e-7 in single precision). The
+# rounding is divided by h: that is an error of about eps / h. The two are equal near h = eps^(1/3),
 # which is 6e-6 in double precision, and that is the h of `gradcheck`. (For strongly curved functions the best h is
 # smaller.) In single precision eps^(1/3) is 5e-3, and the error left is 1e-4 or more: enough to find a wrong formula,
 # useless to find a small mistake.
@@ -231,9 +231,9 @@ plt.show()
 # %% [markdown]
 # ## What a forgotten conjugate does
 #
-# The most common mistake in this backward is lam where conj(lam) is meant. We make it without touching the library: in
-# a backward with no conjugates at all, every complex number is the conjugate of the right one, so it is enough to undo
-# the conjugate of what the right backward returns. (The real du = Re dh does not change.)
+# The most common mistake in this backward is lam where conj(lam) is meant. We make it without touching the library. In
+# a backward with no conjugates at all, every complex number is the conjugate of the right one. So it is enough to
+# conjugate the results of the right backward. (The real du = Re dh does not change.)
 
 
 # %%
@@ -249,20 +249,21 @@ def without_conjugates(log_lam, c, u, h0=None):
 
 
 # %% [markdown]
-# The scan never stands alone: its poles come from real parameters, log_dt, log_re, im and c. This function puts the
-# two together, and has the library's contract itself: `y, backward = f(p, u)`. The backward calls the two backwards in
+# The scan never stands alone: its poles come from real parameters, log_dt, log_re, im and c. The filter turns them into
+# `Poles(log_lam, c)`, and its backward takes the gradient in the same form. This function puts filter and scan
+# together, and has the library's contract itself: `y, backward = f(p, u)`. The backward calls the two backwards in
 # reverse order.
 
 
 # %%
 def channels(p, u, scan):
     """u -> y, with poles and weights from the parameters p of the filter S4D."""
-    log_lam, c, back_filter = ms.filters.s4d(p)
-    y, _, back_scan = scan(log_lam, c, u)
+    poles, back_filter = ms.filters.s4d(p)
+    y, _, back_scan = scan(*poles, u)
 
     def backward(dy):
         dlog_lam, dc, du, _ = back_scan(dy)
-        return back_filter(dlog_lam, dc), du
+        return back_filter(ms.Poles(dlog_lam, dc)), du
 
     return y, backward
 
@@ -281,8 +282,8 @@ for p in (real, turning):
     ms.gradcheck(right_channels, p, u)
 
 # %% [markdown]
-# Now the wrong one. With real poles it passes: a real number is its own conjugate. Whoever tests with real poles only
-# will never find this mistake.
+# Now the wrong one. With real poles it passes: a real number is its own conjugate. A test with real poles alone never
+# finds this mistake.
 
 # %%
 report = ms.gradcheck(wrong_channels, real, u, names=("p", "u"))
@@ -296,7 +297,7 @@ assert report.ok
 #   training would turn the poles away from where they should go.
 # * `log_re`, the decay, needs the real part alone, which is right.
 # * `c` has a right half (real part) and a half of the wrong sign, `log_dt` mixes both.
-# * `u` is right! A test that only looks at the gradient of the input would find nothing.
+# * `u` is right! A test of the gradient of the input alone would find nothing.
 
 # %%
 try:
@@ -325,12 +326,12 @@ assert off["u"] < 1e-12
 assert off["c"] > 0.5
 
 # %% [markdown]
-# Forgetting every conjugate is one way to go wrong; forgetting only that of lam in the adjoint recursion,
-# dh_t = conj(c) dy_t + lam dh_{t+1}, is another, and then du is wrong as well. The library's backward at conj(lam)
-# computes this recursion, so we can look at its du without writing a new one.
+# There is another way to go wrong: forget only the conjugate of lam in the adjoint recursion,
+# dh_t = conj(c) dy_t + lam dh_{t+1}. Then du is wrong as well. The library's backward at conj(lam) computes this
+# recursion, so we can look at its du without writing a new one.
 
 # %%
-log_lam, c, _ = ms.filters.s4d(turning)
+(log_lam, c), _ = ms.filters.s4d(turning)
 _, _, backward_at_conjugate = ms.scan.recurrent(np.conj(log_lam), c, u)
 du_half_wrong = backward_at_conjugate(dy)[2]
 off_half = np.linalg.norm(du_half_wrong - du) / np.linalg.norm(du)
@@ -348,9 +349,9 @@ figure, axis = plt.subplots(figsize=(7.5, 4), layout="constrained")
 names = ("log_dt", "log_re", "im", "c", "u")
 series = {"complex poles": off, "real poles (exact; they have no im)": off_real}
 for i, (label, values) in enumerate(series.items()):
-    places = [x + (i - 0.5) * 0.36 for x, name in enumerate(names) if name in values]
+    positions = [x + (i - 0.5) * 0.36 for x, name in enumerate(names) if name in values]
     heights = [100 * values[name] for name in names if name in values]
-    bars = axis.bar(places, heights, 0.34, label=label, color=COLOURS[i], hatch=("", "//")[i], edgecolor="black")
+    bars = axis.bar(positions, heights, 0.34, label=label, color=COLOURS[i], hatch=("", "//")[i], edgecolor="black")
     axis.bar_label(bars, fmt="%.0f %%", fontsize=9)
 axis.set_xticks(range(len(names)), names)
 axis.set(ylabel="error of the gradient, in % of its size", ylim=(0, 240), xlabel="leaf")
@@ -361,9 +362,9 @@ plt.show()
 # %% [markdown]
 # ## A whole model in one line
 #
-# A model has the same contract, `y, backward = net(params, x)`, so the same function checks it: all blocks, the
+# A model has the same contract, `y, backward = net(params, x)`. So the same function checks it: all blocks, the
 # embedding, the readout, and the gradient with respect to the input. For the latter the tokens must be one-hot vectors
-# (there is no derivative by an integer). Differences need `dtype="float64"`.
+# (there is no derivative with respect to an integer). Differences need `dtype="float64"`.
 
 # %%
 net = ms.Model("ssm + fnn1 + ssm + fnn1", vocab=5, width=4, dtype="float64")
@@ -390,33 +391,40 @@ for mode in ("recurrent", "chunked", "fft"):
 # ## Looking inside a backward
 #
 # A backward is an inner function, and remembers those variables of its forward that it uses. From outside,
-# `inspect.getclosurevars` shows them. Here one sees what training has to keep in memory: all L + 1 states. (So let go
-# of a backward that you don't need: `y, h_last, _ = ...`.)
+# `inspect.getclosurevars` shows them. They are the memory that training needs: all L + 1 states. (So let go of a
+# backward that you don't need: `y, h_last, _ = ...`.)
 
 # %%
 y, _, backward = ms.scan.recurrent(log_lam, c, u)
-held = inspect.getclosurevars(backward).nonlocals
-for name, value in held.items():
-    told = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-    print(f"{name:8s} {told}")
-assert len(held["states"]) == L + 1
-assert "u" not in held  # the backward of the recurrence does not need the input
+kept = inspect.getclosurevars(backward).nonlocals
+for name, value in kept.items():
+    print(f"{name:8s}", f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__)
+assert len(kept["states"]) == L + 1
+assert "u" not in kept  # the backward of the recurrence does not need the input
 
 # %% [markdown]
 # To walk through it line by line, start it under the debugger:
 #
 #     pdb.runcall(backward, dy)
 #
-# and type: `n` (next line), `p dh.shape` or `p t` (print), `unt` (run until the loop is over), `l` (list the code),
-# `a` (arguments), `w` (where am I), `c` (continue), `q` (quit). `breakpoint()` in your own code stops there, and `s`
-# (step) then goes into the next call, for example into `backward(dy)`. Use `mode="recurrent"`, or set MINISSM_REFERENCE=1
-# in the environment, so that you meet the code that you read.
+# and type its commands:
+#
+# | command | meaning |
+# |---|---|
+# | `n`, `s` | next line; step into a call |
+# | `p dh.shape` | print |
+# | `unt` | run until the loop is over |
+# | `l`, `a`, `w` | list the code, the arguments, the calls that lead here |
+# | `c`, `q` | continue, quit |
+#
+# `breakpoint()` in your own code stops there, and `s` then goes into the next call, for example into `backward(dy)`.
+# Use `mode="recurrent"`, or `with ms.reference():`, to meet the code that you read.
 #
 # Here the commands are written beforehand, so that this runs in the tests. The debugger stops at the first line, goes
-# on for six lines, and looks at t, dy_t and dh. `u` is not known there, because the backward does not use it.
+# on for seven lines, and prints t, dy_t and dh. `u` is not known there, because the backward does not use it.
 
 # %%
-commands = ["n"] * 6 + ["p t", "p dy_t.shape", "p abs(dh).max()", "p u", "c"]
+commands = ["n"] * 7 + ["p t", "p dy_t.shape", "p abs(dh).max()", "p u", "c"]
 screen = io.StringIO()
 debugger = pdb.Pdb(stdin=io.StringIO("\n".join(commands) + "\n"), stdout=screen, nosigint=True, readrc=False)
 if sys.gettrace() is None:  # not while you step through this file with a debugger: only one can work at a time

@@ -2,13 +2,12 @@
 # # 7. The price of attention
 #
 # Attention compares every token with every token before it. A state space model carries a state of fixed size from
-# token to token. The first costs more the longer the sequence is; the second doesn't. This tutorial counts what each
-# must do, measures what each does on this machine, in training and in generation, and finds the lengths at which the
-# curves cross.
+# token to token. The cost of the first grows with the square of the length, the cost of the second with the length.
+# This tutorial counts the work of both. It measures both on this machine, in training and in generation, and finds the
+# lengths at which the curves cross.
 #
-# Counts and memory are the same on every machine, and are checked below. Times are this machine's, of this run: read
-# them, but don't expect those of the next machine. (`minissm bench` measures with more care, and beside other
-# libraries.)
+# Counts and memory are the same on every machine, and are checked below. Times belong to this machine and this run:
+# read them, but don't expect them on the next machine. None is asserted.
 
 # %%
 import statistics
@@ -17,30 +16,28 @@ import tracemalloc
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import minissm as ms
-from minissm.attention import attention, attention_weights
-from minissm.backend import PLAIN  # True where MINISSM_REFERENCE=1 switches the fast versions off
-from minissm.fast.parallel import threads
+from minissm.backend import REFERENCE  # True where MINISSM_REFERENCE=1 turns the fast paths off
 from minissm.lab import machine
-from minissm.lab.plots import COLOURS, DASHES, MARKS  # told apart by every reader, and in grey print
+from minissm.lab.plots import COLOURS, DASHES, MARKS  # distinct for every reader, also in grey print
 
-one_core = threads(1)  # the counts below know of no second one
-one_core.__enter__()
+threadpool_limits(1)  # one core, as in the counts below
 rng = np.random.default_rng(0)
 print(machine.processor(), "·", machine.blas())
 
 # %% [markdown]
-# ## What must be computed
+# ## The count
 #
-# Take a model of width D. Both mixers first multiply each token by matrices and last multiply it by another: attention
-# makes queries, keys and values, an ssm goes to E = 2D channels and back. Both need 4 D^2 multiplications a token for
-# that. Between the matrices they differ:
+# Take a model of width D. Both mixers begin and end with products of each token and a matrix. Attention makes queries,
+# keys and values. An ssm goes to E = 2D channels and back. Both need 4 D^2 multiplications a token. Between the
+# matrices they differ:
 #
 # - **attention**, causal: token t is compared with t keys and adds up t values, D multiplications each. Over L tokens
-#   that is L^2 D (and an exponential for each pair, which we leave out).
-# - **ssm**, chunked: within chunks of Q tokens a product with a Q by Q matrix, and for each of N modes a complex state
-#   that each token enters and leaves: E (Q + 4N) multiplications a token, whatever L is.
+#   that is L^2 D. (We leave out an exponential for each pair.)
+# - **ssm**, chunked: a token takes part in a product with a Q by Q matrix, and it enters and leaves N complex states.
+#   That is E (Q + 4N) multiplications a token, at any L.
 
 # %%
 D, N, Q = 32, 8, 32
@@ -60,8 +57,8 @@ for L in (32, 128, 512, 2048, 8192, 65536):
     print(f"{L:>6} {attention_count(L):>14,} {ssm_count(L):>14,} {attention_count(L) / ssm_count(L):>7.2f}")
 
 # %% [markdown]
-# They are equal where L D = E (Q + 4N), at L = 2 (Q + 4N). A long way up from there the count of attention grows
-# fourfold when L doubles, that of the ssm twofold.
+# They are equal where L D = E (Q + 4N), that is at L = 2 (Q + 4N). Far above this length the count of attention grows
+# fourfold when L doubles, the count of the ssm twofold.
 
 # %%
 equal = 2 * (Q + 4 * N)
@@ -71,10 +68,10 @@ assert attention_count(2**17) / attention_count(2**16) > 3.9
 assert ssm_count(2**17) / ssm_count(2**16) == 2
 
 # %% [markdown]
-# ## What training costs
+# ## Time in training
 #
-# Now the real thing: forward and backward of a model of two layers, one sequence at a time. We take the median of
-# some repetitions, after one that doesn't count (it loads code and makes room).
+# Now the measurement: forward and backward of a model with two mixers, one sequence at a time. We take the median of
+# three calls. A call before them doesn't count: it loads code and allocates memory.
 
 # %%
 MODELS = {
@@ -82,9 +79,7 @@ MODELS = {
     "attention": ms.Model("attn(positions='none') + fnn1 + attn(positions='none') + fnn1", vocab=16, width=D),
 }
 PARAMS = {name: net.init(rng) for name, net in MODELS.items()}
-LENGTHS = 2 ** np.arange(5, 11 if PLAIN else 13)
-if PLAIN:
-    print("reference bodies only, so shorter lengths: compare with the first lines of a run without MINISSM_REFERENCE")
+LENGTHS = 2 ** np.arange(5, 11 if REFERENCE else 12)
 
 
 def forward_backward(name, tokens):
@@ -92,14 +87,14 @@ def forward_backward(name, tokens):
     backward(y)
 
 
-def seconds(work, repeats=5):
+def seconds(work, repeats=3):
     work()
-    taken = []
+    found = []
     for _ in range(repeats):
         start = time.perf_counter()
         work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+        found.append(time.perf_counter() - start)
+    return statistics.median(found)
 
 
 sequences = {L: rng.integers(0, 16, (1, L)) for L in LENGTHS}
@@ -112,9 +107,9 @@ for L, s, a in zip(LENGTHS, times["ssm"], times["attention"], strict=True):
     print(f"{L:>6} {1e3 * s:>10.2f} {1e3 * a:>14.2f} {a / s:>7.2f}")
 
 # %% [markdown]
-# The slope of a curve on logarithmic axes is its exponent: 1 where twice the length takes twice the time, 2 where it
-# takes four times as long. We fit it to the upper half of the lengths. At small L neither slope is what the counts say:
-# there, the time goes into calling functions, not into arithmetic.
+# The slope of a curve on logarithmic axes is its exponent. It is 1 where twice the length takes twice the time, and 2
+# where it takes four times as long. We fit it to the upper half of the lengths. At small L neither slope is the slope
+# of the count: there the time goes into calls of functions, not into arithmetic.
 
 
 # %%
@@ -124,7 +119,7 @@ def exponent(lengths, values):
 
 
 def crossing(lengths, low, high):
-    """The length from which on `high` is above `low` for good, between two measured ones; None if it never is."""
+    """The length from which `high` stays above `low`, interpolated; None if it never does."""
     gap = np.log(high) - np.log(low)
     below = np.flatnonzero(gap <= 0)
     if len(below) == 0:
@@ -136,25 +131,25 @@ def crossing(lengths, low, high):
     return float(np.exp((1 - f) * np.log(lengths[i]) + f * np.log(lengths[i + 1])))
 
 
-where = crossing(LENGTHS, times["ssm"], times["attention"])
+cross = crossing(LENGTHS, times["ssm"], times["attention"])
 for name, t in times.items():
     print(f"time of {name}: L to the power of {exponent(LENGTHS, t):.2f}")
-print("in training, attention costs more from L =", "beyond the longest" if where is None else f"{where:.0f}", "on")
+print("in training, attention costs more from L =", "beyond the longest" if cross is None else f"{cross:.0f}", "on")
 
 # %% [markdown]
-# ## What training remembers
+# ## Memory in training
 #
-# A backward needs what the forward has seen. Written down directly, attention keeps the weight of every pair, L^2
-# numbers a head. It need not: from the queries, the keys and one number a token (the logarithm of the sum in its
-# softmax) any block of the weights can be computed again when the backward wants it. `minissm.fast.attention` does
-# that: the time still grows with L^2, the memory with L.
+# A backward needs values of its forward. Written down directly, attention keeps the weight of every pair, L^2 numbers a
+# head. It can do without. From queries, keys and one number a token (the logarithm of the sum in its softmax) the
+# backward can compute any block of the weights again. `minissm/fast/attention.py` does that. Its time still grows with
+# L^2, its memory with L.
 
 # %%
 heads, P = 2, D // 2
 
 
 def peak(work):
-    """Bytes that `work` needs beyond what was there before."""
+    """Bytes that `work` allocates at its peak."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     work()
@@ -165,20 +160,21 @@ def peak(work):
 
 def attention_alone(L):
     q, k, v = (rng.normal(size=(1, heads, L, P)).astype("float32") for _ in range(3))
-    o, backward = attention(q, k, v)
+    o, backward = ms.attention(q, k, v)
     backward(o)
 
 
 def weights_alone(L):
     q, k = (rng.normal(size=(1, heads, L, P)).astype("float32") for _ in range(2))
-    attention_weights(q, k)
+    ms.attention_weights(q, k)
 
 
-log_lam, c, _ = ms.filters.S4d(poles=N)(ms.filters.S4d(poles=N).init(rng, E))
+filter_ = ms.S4d(poles=N)
+poles, _ = filter_(filter_.init(rng, E))
 
 
 def scan_alone(L):
-    y, _, backward = ms.scan.chunked(log_lam, c, rng.normal(size=(1, L, E)).astype("float32"))
+    y, _, backward = ms.scan.chunked(*poles, rng.normal(size=(1, L, E)).astype("float32"))
     backward(y)
 
 
@@ -187,18 +183,17 @@ memory = {
     "attention": np.array([peak(lambda L=L: attention_alone(L)) for L in LENGTHS]),
     "attention, all weights": np.array([peak(lambda L=L: weights_alone(L)) for L in LENGTHS]),
 }
-for name, bytes_ in memory.items():
-    print(f"memory of {name}: {bytes_[-1] / 1e6:.1f} MB at L = {LENGTHS[-1]}, L^{exponent(LENGTHS, bytes_):.2f}")
+for name, size in memory.items():
+    print(f"memory of {name}: {size[-1] / 1e6:.1f} MB at L = {LENGTHS[-1]}, L^{exponent(LENGTHS, size):.2f}")
 assert exponent(LENGTHS, memory["attention, all weights"]) > 1.8
-assert PLAIN or exponent(LENGTHS, memory["attention"]) < 1.2
-assert PLAIN or exponent(LENGTHS, memory["ssm"]) < 1.2
+assert REFERENCE or exponent(LENGTHS, memory["attention"]) < 1.2
+assert REFERENCE or exponent(LENGTHS, memory["ssm"]) < 1.2
 
 # %% [markdown]
-# ## What generation costs
+# ## Time and memory in generation
 #
-# One token at a time, `step` needs what the past has left behind. For an ssm that is its state, of the same size after
-# every token. For attention it is the keys and values of all tokens so far: the "KV cache". `net.state_size` counts
-# both in real numbers.
+# One token at a time, a step needs a memory of the past. An ssm has its state, of the same size after every token.
+# Attention has the keys and values of all tokens so far: the "KV cache". `net.state_size` counts both in real numbers.
 
 # %%
 for t in (1, 16, 256, 4096):
@@ -207,31 +202,29 @@ assert MODELS["ssm"].state_size(1) == MODELS["ssm"].state_size(4096) == 2 * E * 
 assert MODELS["attention"].state_size(4096) == 2 * 4096 * 2 * D  # 2 layers, keys and values
 
 # %% [markdown]
-# So the cache outgrows the state after E N / D = 16 tokens. A token then costs the reading of all that is remembered:
-# attention's step takes longer the more tokens there were. We generate, and time blocks of steps.
+# So the cache outgrows the state after E N / D = 16 tokens. Each token then costs the reading of the whole memory:
+# attention's step takes longer the more tokens there were. To see it we `run` a model over a text of some length, and
+# go on from its state token by token. We take the fastest of 30 steps: others wait for other programs.
 
 # %%
-TOKENS, BLOCK = (256, 32) if PLAIN else (4096, 256)
+READ = (16, 256, 1024) if REFERENCE else (16, 256, 1024, 2048, 4096)
 
 
-def generate(name):
-    """Milliseconds a token, block by block, feeding back the likeliest token."""
-    net, taken = MODELS[name], []
-    step, state = net.stepper(PARAMS[name]), net.start(PARAMS[name], batch=1, length=TOKENS)
-    token = np.array([1])
-    for _ in range(TOKENS // BLOCK):
-        start = time.perf_counter()
-        for _ in range(BLOCK):
-            y, state = step(state, token)
-            token = y.argmax(axis=-1)
-        taken.append(1e3 * (time.perf_counter() - start) / BLOCK)
-    return np.array(taken)
+def generate(name, length):
+    """Milliseconds a token after `length` tokens, feeding back the likeliest token."""
+    net, found = MODELS[name], [time.perf_counter()]
+    y, state, _ = net.run(PARAMS[name], rng.integers(0, 16, (1, length)))
+    step, token = net.stepper(PARAMS[name]), y[:, -1].argmax(axis=-1)
+    for _ in range(30):
+        y, state = step(state, token)
+        token = y.argmax(axis=-1)
+        found.append(time.perf_counter())
+    return 1e3 * np.diff(found).min()
 
 
-steps = {name: generate(name) for name in MODELS}
-places = BLOCK * np.arange(1, TOKENS // BLOCK + 1)
+steps = {name: [generate(name, length) for length in READ] for name in MODELS}
 for name, t in steps.items():
-    print(f"{name}: {t[0]:.3f} ms a token in the first block, {t[-1]:.3f} ms in the last, behind {TOKENS} tokens")
+    print(f"{name}: {t[0]:.3f} ms a token after {READ[0]} tokens, {t[-1]:.3f} ms after {READ[-1]}")
 
 # %% [markdown]
 # ## All of it at one glance
@@ -244,32 +237,35 @@ STYLES = {
 }
 for name, t in times.items():
     left.loglog(LENGTHS, 1e3 * t, label=name, **STYLES[name])
-left.set(xlabel="length L", ylabel="ms, forward and backward", title="Training: time")
-for name, bytes_ in memory.items():
-    middle.loglog(LENGTHS, bytes_ / 1e6, label=name, **STYLES[name])
+left.set(xlabel="length L", ylabel="ms, forward and backward", title="Training: time (one core, this machine)")
+for name, size in memory.items():
+    middle.loglog(LENGTHS, size / 1e6, label=name, **STYLES[name])
 middle.set(xlabel="length L", ylabel="MB at the peak, one mixer", title="Training: memory")
 for name, t in steps.items():
-    right.plot(places, t, label=name, **STYLES[name])
+    right.plot(READ, t, label=name, **STYLES[name])
 right.set(xlabel="tokens so far", ylabel="ms a token", title="Generation: time", ylim=(0, None))
-for axes in (left, middle, right):
-    axes.legend()
-    axes.grid(alpha=0.3)
+for axis in (left, middle, right):
+    axis.legend(frameon=False)
+    axis.grid(alpha=0.25)
 plt.show()
 
 # %% [markdown]
 # ## Why they cross where they do
 #
-# By the count, attention should cost more from L = 128 on. The measured crossing is elsewhere, because a
-# multiplication isn't always worth the same. Products of large matrices run near the processor's peak; short sums,
-# exponentials and copies don't, and below some length both models mostly wait for Python. The slopes come nearer to the
-# counts' 1 and 2 the longer the sequences are (those printed above are still below: fixed costs weigh), and the slopes
-# win: however cheap a pair of tokens is, there are L^2 / 2 of them.
+# By the count, attention should cost more from L = 128 on. The measured crossing is elsewhere, because a multiplication
+# isn't always worth the same. Products of large matrices run near the processor's peak. Short sums, exponentials and
+# copies don't, and at small L both models mostly wait for Python. The longer the sequences, the nearer the slopes come
+# to the counts' 1 and 2. (The slopes printed above are still below: fixed costs weigh.) In the end the slopes win:
+# however cheap a pair of tokens is, there are L^2 / 2 of them.
 #
-# What is the price paid for? Attention can look back at any single token, exactly, whenever it turns out to matter. An
-# ssm must decide what to keep while it reads. The paper behind this library shows that nonlinear layers between the
-# ssm layers let it choose by content what to keep, for functions in which few tokens matter; `minissm run recall`
-# trains both on a task where that is all that counts.
+# What does attention buy for this price? It can look back at any single token, exactly, whenever it turns out to
+# matter. An ssm must decide what to keep while it reads. The paper behind this library shows that nonlinear layers
+# between the ssm layers let it choose by content, for functions in which few tokens matter. `minissm run recall` trains
+# both on a task that needs nothing else.
 #
-# **Try it:** (1) give the ssm 64 modes: where should the curves cross by the count, and where do they? (2) Time a batch
-# of 16 sequences instead of one. Which model gains more, and why at small L? (3) Set `MINISSM_REFERENCE=1` and run this
-# again, up to the generation: at equal lengths, which of the curves have another slope, and which only lie higher?
+# ## To try
+#
+# * Give the ssm 64 poles. Where should the curves cross by the count, and where do they?
+# * Time a batch of 16 sequences instead of one. Which model gains more, and why at small L?
+# * Set `MINISSM_REFERENCE=1` and run this again, up to the generation. At equal lengths, which of the curves have
+#   another slope, and which only lie higher?

@@ -1,36 +1,30 @@
 # %% [markdown]
 # # 8. Swap the backend
 #
-# The library has no switch for the GPU: the arrays that a function is given decide where it computes. This tutorial
-# gives the same functions NumPy's arrays and CuPy's, shows what moving between them costs and how to time what runs on
-# a GPU, and measures from which length on a GPU pays.
+# The library has no switch for the GPU: the arrays that a function gets decide where it computes. This tutorial calls
+# the same functions with NumPy's arrays and with CuPy's. It shows the cost of moving between them, how to time work on
+# a GPU, and from which length on a GPU pays.
 #
 # It runs with and without a GPU. Without one it says so, shows on a third library that the code does not depend on
-# NumPy, and measures this machine's processor alone. **No number of a GPU is printed that was not measured on one.**
+# NumPy, and measures this machine's processor alone. **Every number of a GPU that it prints was measured on one.**
 #
-# As a notebook: `jupytext --to ipynb tutorials/08_swap_the_backend.py`. On Colab, where the library isn't there yet,
-# upload the clone as a zip file too. In cells above this one, run `!unzip -q CLONE.zip`, `%cd CLONE` and
-# `%pip install -e '.[test]'`, and restart. The CuPy that Colab has is used; don't install a second one (docs/gpu.md).
+# As a notebook: `jupytext --to ipynb tutorials/08_swap_the_backend.py`. docs/howto/use-in-a-notebook.md shows how to
+# run it on Colab, docs/gpu.md how to install CuPy.
 
 # %%
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import minissm as ms
 from minissm import train
-from minissm.backend import PLAIN, cupy, is_numpy  # PLAIN: True where MINISSM_REFERENCE=1 switches the kernels off
-from minissm.fast.parallel import threads
-from minissm.lab import machine, plots  # plots: styles that every reader can tell apart, and in grey print
-from minissm.lab.bench.workloads import plain
+from minissm.backend import REFERENCE, cupy, is_numpy  # REFERENCE: True where MINISSM_REFERENCE=1 is set
+from minissm.lab import machine
+from minissm.lab.plots import COLOURS, MARKS  # distinct for every reader, also in grey print
 
 try:
     cp = cupy()  # CuPy, after a small kernel has run on the GPU
@@ -39,8 +33,7 @@ except RuntimeError as reason:
     print("no GPU here:", reason)
 BACKENDS = ("numpy",) if cp is None else ("numpy", "cupy")
 
-one_core = threads(1)  # as `fit` does
-one_core.__enter__()
+threadpool_limits(1)  # one core
 rng = np.random.default_rng(0)
 card = "" if cp is None else cp.cuda.runtime.getDeviceProperties(0)["name"].decode()
 print("processor:", machine.processor(), "· GPU:", card or "none")
@@ -49,7 +42,7 @@ print("processor:", machine.processor(), "· GPU:", card or "none")
 # ## The arrays decide
 #
 # A function asks its arrays for their library, and calls that: `xp` is NumPy for NumPy's arrays, CuPy for CuPy's. So it
-# is written once, and its result lives where its input lives. Here is one of our own:
+# is written once, and its result lives where its input lives. Here is a function of our own:
 
 
 # %%
@@ -74,7 +67,7 @@ for backend in BACKENDS:
 
 # %%
 filter_ = ms.S4d(poles=8)
-log_lam, c, _ = filter_(filter_.init(rng, 16))
+(log_lam, c), _ = filter_(filter_.init(rng, 16))
 u = rng.normal(size=(2, 200, 16)).astype(np.float32)
 
 net = ms.Model("ssm + fnn1 + ssm + fnn1", vocab=8, width=16)
@@ -87,12 +80,12 @@ def error(a, b):
     return float(abs(a - b).max() / abs(b).max())
 
 
-def scanned(scan, *inputs):
+def of_scan(scan, *inputs):
     y, h_last, backward = scan(*inputs)
     return [y, abs(h_last), *(abs(g) for g in backward(y)[:3])]
 
 
-def modelled(params, tokens):
+def of_model(params, tokens):
     y, backward = net(params, tokens)
     return {"y": y, "gradient": backward(y)[0]}
 
@@ -100,20 +93,20 @@ def modelled(params, tokens):
 for backend in BACKENDS:
     inputs = ms.to([log_lam, c, u], backend)
     for name, scan in ms.scan.MODES.items():
-        e = error(scanned(scan, *inputs), scanned(ms.scan.recurrent, log_lam, c, u))
+        e = error(of_scan(scan, *inputs), of_scan(ms.scan.recurrent, log_lam, c, u))
         print(f"{backend:6s} scan.{name:10s} differs by {e:.1e} from scan.recurrent on NumPy")
         assert e < 1e-4
-    e = error(modelled(*ms.to([params, tokens], backend)), modelled(params, tokens))
+    e = error(of_model(*ms.to([params, tokens], backend)), of_model(params, tokens))
     print(f"{backend:6s} the model        differs by {e:.1e} from the model on NumPy")
     assert e < 1e-4
 
 # %% [markdown]
 # ## A library that is not NumPy, on every machine
 #
-# That code does not secretly need NumPy can be shown without a GPU. `array_api_strict` is a small library for tests. It
-# has what the array standard has and nothing else, and a second "device" whose arrays no NumPy function may touch. It
-# computes on the processor all the same: **that a model runs there says nothing about CuPy or a GPU**, only about our
-# code. (It comes with `pip install -e '.[test]'`.)
+# Even without a GPU we can show that the code does not secretly need NumPy. `array_api_strict` is a small library for
+# tests. It has the functions of the array standard and nothing else. It also has a second "device", whose arrays no
+# NumPy function may touch. It computes on the processor all the same: **a model that runs there proves nothing about
+# CuPy or a GPU**, only about our code. (It comes with `pip install -e '.[test]'`.)
 
 # %%
 try:
@@ -133,14 +126,14 @@ def fetch(tree):
 
 
 if strict:
-    e = error(fetch(modelled(put(params), put(tokens))), modelled(params, tokens))
+    e = error(fetch(of_model(put(params), put(tokens))), of_model(params, tokens))
     print(f"the model on array_api_strict differs by {e:.1e} from the model on NumPy")
     assert e < 1e-4
 
 # %% [markdown]
-# Now a function with a mistake: it calls `np.sqrt` on what may live elsewhere. (CuPy would forgive this one: it answers
-# NumPy's functions itself. Other libraries don't, and `np.asarray` it refuses as well.) And two arrays of different
-# libraries in one call, which the library refuses with the remedy.
+# Now a function with a mistake: it calls `np.sqrt` on an array that may live elsewhere. (CuPy would forgive this one:
+# it answers NumPy's functions itself. Other libraries don't, and CuPy refuses `np.asarray`.) Then two arrays of
+# different libraries in one call. The library refuses them and names the remedy.
 
 
 # %%
@@ -149,8 +142,8 @@ def careless(x):
     return x / np.sqrt(xp.mean(x * x))  # should be xp.sqrt
 
 
-def refused(work, *args):
-    """What it was refused with."""
+def refusal(work, *args):
+    """The error of work(*args), or ""."""
     try:
         work(*args)
     except (RuntimeError, TypeError) as reason:
@@ -158,36 +151,35 @@ def refused(work, *args):
     return ""
 
 
-assert not refused(careless, x)  # on NumPy nobody would notice
+assert not refusal(careless, x)  # on NumPy the mistake doesn't show
 linear = {"w": np.ones((2, 5), np.float32), "b": np.ones(2, np.float32)}
 elsewhere = [put(linear)] if strict else []
 elsewhere += [ms.to(linear, "cupy")] if cp else []
 for p in elsewhere:
-    told = refused(ms.layers.linear, p, x)
-    print("mixed:", told)
-    assert "move them with minissm.to" in told
+    print("mixed:", refusal(ms.layers.linear, p, x))
+    assert "move them with minissm.to" in refusal(ms.layers.linear, p, x)
 if strict:
-    print("careless:", refused(careless, put(x)))
-    assert refused(careless, put(x))
-    assert not refused(rms_norm, put(x))
+    print("careless:", refusal(careless, put(x)))
+    assert refusal(careless, put(x))
+    assert not refusal(rms_norm, put(x))
 
 # %% [markdown]
 # ## What waits, and why a training step must not
 #
-# Python does not wait for a GPU. A call puts work into the GPU's queue and returns; the work is done later, in order.
-# Whoever asks for a *value* has to wait until the queue is empty and the number has been copied to the host. So these
-# stop Python, and leave the GPU idle until Python has filled the queue again:
+# Python does not wait for a GPU. A call puts work into the GPU's queue and returns. The GPU does the work later, in
+# order. A question for a *value* waits until the queue is empty and the number has been copied to the host. So these
+# lines stop Python, and leave the GPU idle until Python has filled the queue again:
 #
-# | what one writes | on CuPy |
+# | in the code | on CuPy |
 # |---|---|
 # | `float(loss)`, `int(n)`, `a.item()`, `print(a)` | waits for the queue, copies to the host |
 # | `if (a > 0).any():`, `while error > tolerance:` | the same, hidden in the question |
-# | `a[mask]`, `xp.nonzero(a)` | the same: the size of the result is not known before |
+# | `a[mask]`, `xp.nonzero(a)` | the same: the size of the result depends on values |
 # | `ms.to(a, "numpy")` | the same, for all of the array |
 # | `np.asarray(a)` | refused: TypeError |
 #
-# array_api_strict lets `float()` and `if` pass. But it is Python: we can make them raise for the length of a `with`.
-# A training step in which nothing raises asks for no value.
+# array_api_strict lets `float()` and `if` pass. But it is Python: we can make them raise for the length of a `with`. If
+# a training step raises nothing there, it asks for no value.
 
 
 # %%
@@ -196,7 +188,7 @@ def no_questions():
     """Inside, array_api_strict refuses to give a value to Python."""
 
     def refuse(self, *_):
-        raise RuntimeError("a value was asked for: on a GPU Python would wait here")
+        raise RuntimeError("a question for a value: on a GPU Python would wait here")
 
     array = type(strict.zeros(1))
     asks = {name: getattr(array, name) for name in ("__float__", "__int__", "__bool__", "__complex__", "__index__")}
@@ -211,22 +203,22 @@ def no_questions():
 
 def halving(x):
     xp = ms.namespace(x)
-    while xp.max(abs(x)) > 1:  # looks harmless
+    while xp.max(abs(x)) > 1:  # seems harmless
         x = x / 2
     return x
 
 
-task = ms.tasks.copying()
+task = ms.tasks.Copying()
 learner = ms.Model("ssm + fnn1 + ssm + fnn1", vocab=task.vocab, width=16)
 start = learner.init(rng)
-batch = task.batch(rng, 16)
+batch = task.batch(rng, 16)  # NumPy arrays; a step moves them to the device of the parameters
 if strict:
     with no_questions():
         moved, _, loss = train.step(learner, put(start), batch, None, lr=1e-3)  # loss is an array, not yet a number
-        print("halving:", refused(halving, put(x)))
-        assert refused(halving, put(x))
+        print("halving:", refusal(halving, put(x)))
+        assert refusal(halving, put(x))
     _, _, loss_here = train.step(learner, start, batch, None, lr=1e-3)
-    print(f"a training step asked nothing; the losses {float(loss):.5f} and {float(loss_here):.5f} are read after it")
+    print(f"a training step asked nothing; after it, the losses are {float(loss):.5f} and {float(loss_here):.5f}")
     assert abs(float(loss) - float(loss_here)) < 1e-4
     assert all(a.device == strict.Device("device1") for a in ms.tree.leaves(moved))
 
@@ -234,19 +226,18 @@ if strict:
 # So `train.step` returns its loss as an array on the device. Read it when you print it, every hundredth step say, not
 # in each step:
 #
-#     params, state, loss = train.step(net, params, batch, state, lr)
+#     params, adamw, loss = train.step(net, params, batch, adamw, lr)
 #     if step % 100 == 0:
-#         print(float(loss))        # the only place where Python waits
+#         print(float(loss))        # the only line where Python waits
 #
-# And what does moving cost? One batch of tokens is little; all parameters, back and forth in each step, are not. Moved
-# is what must be, once: the parameters before the training (`ms.to(params, "cupy")`), each batch as it comes
-# (`train.placed(batch, params)`; `fit` does it).
+# And the cost of moving? A batch of tokens is small, and a step moves it. The parameters are larger. Move them once,
+# before the training, with `ms.to(params, "cupy")`. From then on they stay on the device.
 
 # %%
 size = sum(a.nbytes for a in ms.tree.leaves(params))
 print(f"a batch of 64 x 4096 tokens: {64 * 4096 * 8 / 1e6:.1f} MB; the parameters here: {size / 1e6:.3f} MB")
-block = rng.normal(size=2**23).astype(np.float32)  # 34 MB
-for _ in range(2):  # the second time counts: the first makes room
+block = rng.random(2**22, dtype=np.float32)  # 17 MB
+for _ in range(2):  # the second copy counts: the first allocates
     begin = time.perf_counter()
     moved = block.copy() if cp is None else cp.asarray(block)
     if cp is not None:
@@ -259,14 +250,14 @@ print("copied within memory:" if cp is None else "to the GPU:", f"{block.nbytes 
 #
 # Three mistakes make most timings of a GPU worthless:
 #
-# 1. **The first call counts.** It compiles kernels, loads libraries, makes room in memory. Call once before measuring.
+# 1. **The first call counts.** It compiles kernels, loads libraries, allocates memory. Call once before measuring.
 # 2. **The clock stops too early.** Python returns while the GPU computes. A clock in Python then measures how long it
-#    takes to fill the queue. *Events* are marks that are put into the same queue; the GPU writes down when it passes
-#    them. If it has to wait for Python between two marks, that time is in there too, as it should be.
+#    takes to fill the queue. *Events* are marks in the same queue. The GPU notes the time when it passes them. If it
+#    has to wait for Python between two marks, the wait counts too, as it should.
 # 3. **One call, one number.** Other programs disturb. Take the median of several.
 #
-# On a processor the second does not arise, for NumPy returns when it is done. `timed` does both: here, too, the arrays
-# decide.
+# On a processor the second mistake can't happen: NumPy returns when it is done. `timed` serves both. Here, too, the
+# arrays decide.
 
 
 # %%
@@ -285,7 +276,7 @@ def by_events(work, arrays):
     return cp.cuda.get_elapsed_time(begin, end) / 1e3  # it counts milliseconds
 
 
-def timed(work, *arrays, enough=0.15, most=25):
+def timed(work, *arrays, enough=0.02, most=15):
     """Seconds of work(*arrays): the median of 3 to `most` calls, `enough` seconds of them, after one to warm up."""
     once = by_clock if is_numpy(ms.namespace(*arrays)) else by_events
     work(*arrays)
@@ -299,45 +290,43 @@ def product(a):
     return a @ a
 
 
-a = ms.to(rng.normal(size=(1000, 1000)).astype(np.float32), BACKENDS[-1])
+a = ms.to(rng.random((500, 500), dtype=np.float32), BACKENDS[-1])
 first = (by_clock if cp is None else by_events)(product, [a])
 seconds = timed(product, a)
 print(f"a product of two matrices on {BACKENDS[-1]}: the first call {1e3 * first:.3f} ms")
-print(f"timed: {1e3 * seconds:.3f} ms, that is {2 * 1000**3 / seconds / 1e9:.0f} thousand million operations a second")
+print(f"timed: {1e3 * seconds:.3f} ms, that is {2 * 500**3 / seconds / 1e9:.0f} thousand million operations a second")
 if cp is None:
-    print("no GPU here, so the wrong timing can't be shown: without events a GPU looks far too fast")
+    print("no GPU here, so the wrong timing can't be shown: without events a GPU seems far too fast")
 else:
     print(f"wrong, by Python's clock that does not wait: {1e3 * by_clock(product, [a]):.3f} ms")
 
 # %% [markdown]
-# With it we can see what a question in each step costs. Twenty steps of training, with the loss read in each and in
+# With it we can measure the cost of a question in each step. Five steps of training, with the loss read in each and in
 # none. On a processor there is nothing to wait for, so both are the same but for chance. On a GPU the difference grows
-# with the share of the time in which it computes and Python could run ahead.
-
+# with the part of the time in which it computes and Python could run ahead.
 
 # %%
 on_device = ms.to(start, BACKENDS[-1])
-placed = train.placed(batch, on_device)  # nothing of the batch is moved in a step
 
 
-def twenty_steps(params, reading):
-    state = None
-    for _ in range(20):
-        params, state, loss = train.step(learner, params, placed, state, lr=1e-3)
+def five_steps(params, reading):
+    adamw = None
+    for _ in range(5):
+        params, adamw, loss = train.step(learner, params, batch, adamw, lr=1e-3)
         if reading:
             float(loss)
 
 
 for reading in (False, True):
-    seconds = timed(lambda _, r=reading: twenty_steps(on_device, r), on_device["embed"]["w"], enough=0.5)
-    print(f"a step on {BACKENDS[-1]}, its loss {'read' if reading else 'left there'}: {1e3 * seconds / 20:.2f} ms")
+    seconds = timed(lambda _, r=reading: five_steps(on_device, r), on_device["embed"]["w"])
+    print(f"a step on {BACKENDS[-1]}, its loss {'read' if reading else 'left there'}: {1e3 * seconds / 5:.2f} ms")
 
 # %% [markdown]
 # ## How many calls?
 #
-# The plain recurrence is a loop of Python. How many array calls does it make a token? We let NumPy count: an array that
-# notes each computing call that is made on it. (Views and slices compute nothing and are not counted, nor are calls
-# that only copy.)
+# The recurrence as it is written is a loop of Python. How many array calls does it make a token? We let NumPy count: an
+# array that notes each computing call on it. (Views and slices compute nothing and are not counted, nor are calls that
+# only copy.)
 
 
 # %%
@@ -356,225 +345,118 @@ class Counted(np.ndarray):
 
 
 def forward_backward(method, log_lam, c, u):
-    """One of four methods. "kernel" is what `recurrent` runs on CuPy's arrays; `plain()` switches that off."""
-    scan = ms.scan.MODES["recurrent" if method in ("plain loop", "kernel") else method]
-    with plain() if method == "plain loop" else nullcontext():
+    """One of four methods. "kernel" is the fast path of `recurrent` on CuPy; `ms.reference()` turns it off."""
+    scan = ms.scan.MODES["recurrent" if method in ("loop", "kernel") else method]
+    with ms.reference() if method == "loop" else nullcontext():
         y, _, backward = scan(log_lam, c, u)
         return backward(y)
 
 
 def calls(method, L, D):
-    """Computing calls of the bodies that one reads, which are those that CuPy runs for chunked and fft."""
+    """Computing calls of the reference bodies. CuPy runs these for chunked and fft."""
     log_lam, c, u = np.zeros((D, 8), complex), np.ones((D, 8), complex), np.ones((1, L, D))
     Counted.calls = 0
-    with plain():
+    with ms.reference():
         forward_backward(method, *(a.view(Counted) for a in (log_lam, c, u)))
     return Counted.calls
 
 
-for method in ("plain loop", "chunked", "fft"):
-    few, more, wide = calls(method, 512, 4), calls(method, 1024, 4), calls(method, 1024, 32)
+for method in ("loop", "chunked", "fft"):
+    few, more, wide = calls(method, 128, 4), calls(method, 256, 4), calls(method, 256, 32)
     assert wide == more
-    print(f"{method:10s} {more:6,} calls for 1024 tokens; {(more - few) / 512:5.2f} for each token more, at any width")
-assert calls("plain loop", 1024, 4) > 20 * calls("chunked", 1024, 4)
+    print(f"{method:10s} {more:6,} calls for 256 tokens; {(more - few) / 128:5.2f} for each token more, at any width")
+assert calls("loop", 256, 4) > 20 * calls("chunked", 256, 4)
 
 # %% [markdown]
-# From this we can predict the plain loop on a GPU. Each call puts a kernel into the queue, and that takes Python some
-# microseconds, whether the kernel adds eight numbers or a million. While the arrays are small the GPU waits for Python,
-# and the time is L times calls a token times microseconds a call, *whatever the width*. A processor pays less for a
-# call, but does the arithmetic itself: there the time grows with the width. (The microseconds are printed below.)
+# From this we can predict the loop on a GPU. Each call puts a kernel into the queue. That takes Python some
+# microseconds, whether the kernel adds eight numbers or a million. While the arrays are small the GPU waits for Python:
+# the time is L times calls a token times microseconds a call, *at any width*. A processor pays less for a call, but
+# does the arithmetic itself: there the time grows with the width. (The microseconds are printed below.)
 #
-# `chunked` makes about as many calls for 32 tokens at once, `fft` a fixed number for all of them. And a kernel written
-# for this recurrence keeps the state in the GPU's registers and runs through all tokens in a few calls (docs/gpu.md
-# says how): Python's part doesn't grow with L at all.
+# `chunked` makes about as many calls for 32 tokens at once, `fft` a fixed number for all of them. A kernel written for
+# this recurrence keeps the state in the GPU's registers and runs through all tokens in a few calls (docs/gpu.md shows
+# how). Python's part then doesn't grow with L at all.
 #
 # ## Where they cross
 #
-# Forward and backward of the scan, one sequence of L tokens, 8 modes a channel, at two widths; on one core of this
+# Forward and backward of the scan, one sequence of L tokens, 8 poles a channel, at two widths: on one core of this
 # machine, and on its GPU if it has one.
 
 # %%
-METHODS = {"numpy": ("plain loop", "chunked", "fft"), "cupy": ("plain loop", "kernel", "chunked", "fft")}
-LENGTHS = [int(L) for L in 2 ** np.arange(5, 11 if PLAIN else 13)]
-WIDTHS, MODES = (16, 256), 8
+METHODS = {"numpy": ("loop", "chunked", "fft"), "cupy": ("loop", "kernel", "chunked", "fft")}
+LENGTHS = [int(L) for L in 2 ** np.arange(5, 11 if cp is None else 13)]
+WIDTHS = (16, 128)
 
-if PLAIN:
-    print("reference bodies only: no kernels, and shorter lengths")
-rows = []  # one a measurement
+curves = {}  # (width, backend, method) -> seconds at each length
 for D in WIDTHS:
-    filter_ = ms.S4d(poles=MODES)
-    log_lam, c, _ = filter_(filter_.init(rng, D))
+    (log_lam, c), _ = filter_(filter_.init(rng, D))
     for L in LENGTHS:
         u = rng.normal(size=(1, L, D)).astype(np.float32)
         for backend in BACKENDS:
             arrays = ms.to([log_lam, c, u], backend)
             for method in METHODS[backend]:
-                if method == "kernel" and PLAIN:
-                    continue
-                seconds = timed(lambda *a, m=method: forward_backward(m, *a), *arrays)
-                row = {"backend": backend, "method": method, "B": 1, "D": D, "N": MODES, "L": L}
-                rows.append(row | {"seconds": {"median": seconds}})
-
-
-def curves(rows):
-    """{(backend, method): (lengths, seconds)}."""
-    found = {}
-    for row in rows:
-        found.setdefault((row["backend"], row["method"]), []).append((row["L"], row["seconds"]["median"]))
-    return {name: np.array(sorted(points)).T for name, points in found.items()}
-
-
-def by_size(rows):
-    """{(B, D, N): its rows}."""
-    found = {}
-    for row in rows:
-        found.setdefault((row["B"], row["D"], row["N"]), []).append(row)
-    return found
-
+                if not (method == "kernel" and REFERENCE):
+                    seconds = timed(lambda *a, m=method: forward_backward(m, *a), *arrays)
+                    curves.setdefault((D, backend, method), []).append(seconds)
 
 # %% [markdown]
-# The slope on logarithmic axes is the exponent p of L^p. We fit it to the upper half of the lengths, for below it what
-# every call costs hides it. By the counts we expect about 1 for the loop on any backend (calls in proportion to L) and
-# for chunked and fft once there is enough to compute. On a GPU that is not yet filled it stays below 1: more tokens
-# only use what lay idle.
+# The slope on logarithmic axes is the exponent p of L^p. We fit it to the upper half of the lengths: below, the fixed
+# cost of every call hides it. By the counts we expect about 1 for the loop on any backend. The same holds for chunked
+# and fft once there is enough to compute. On a GPU that is not yet full it stays below 1: more tokens only use idle
+# units.
 
 # %%
 PLACE = {"numpy": "CPU", "cupy": "GPU"}
-
-
-def exponent(lengths, seconds):
-    if len(lengths) < 2:
-        return np.nan
-    half = min(len(lengths) // 2, len(lengths) - 2)
-    return np.polyfit(np.log(lengths[half:]), np.log(seconds[half:]), 1)[0]
-
-
-def tell(rows):
-    """A line a curve; then from which length on the GPU's best method is faster than the CPU's best, for good."""
-    for (B, D, N), of_size in by_size(rows).items():
-        print(f"B {B}, width {D}, {N} modes")
-        best = {"numpy": {}, "cupy": {}}  # seconds of the fastest method by length
-        for (backend, method), (lengths, seconds) in curves(of_size).items():
-            print(
-                f"  {PLACE[backend]} {method:10s} {1e3 * seconds[0]:9.3f} ms at L = {lengths[0]:.0f}, "
-                f"{1e3 * seconds[-1]:9.3f} ms at {lengths[-1]:.0f}, {1e6 * seconds[-1] / lengths[-1]:7.2f} us a token, "
-                f"L^{exponent(lengths, seconds):.2f}"
-            )
-            for L, s in zip(lengths, seconds, strict=True):
-                best[backend][int(L)] = min(s, best[backend].get(int(L), np.inf))
-        both = sorted(best["numpy"].keys() & best["cupy"].keys())
-        if both:
-            slower = [L for L in both if best["cupy"][L] >= best["numpy"][L]]
-            faster = [L for L in both if not slower or slower[-1] < L]
-            where = f"faster from L = {faster[0]} on" if faster else f"not faster at L = {both[-1]}"
-            print(f"  the GPU's best method is {where}")
-
-
-tell(rows)
-for (_, D, _), of_size in by_size(rows).items():
-    last = {name: seconds[-1] for name, (_, seconds) in curves(of_size).items()}
-    for backend in BACKENDS:
-        if WIDTHS[0] == D:  # where the loop does little in a step, its calls are all that it costs
-            assert last[backend, "plain loop"] > last[backend, "chunked"]
-        us = 1e6 * last[backend, "plain loop"] / calls("plain loop", LENGTHS[-1], 4)
-        print(f"width {D}, plain loop on {PLACE[backend]}: {us:.1f} us a call")
+half = len(LENGTHS) // 2
+for (D, backend, method), found in curves.items():
+    slope = np.polyfit(np.log(LENGTHS[half:]), np.log(found[half:]), 1)[0]
+    ends = f"{1e3 * found[0]:8.3f} ms at L = {LENGTHS[0]}, {1e3 * found[-1]:8.3f} ms at {LENGTHS[-1]}"
+    print(f"width {D:3d}  {PLACE[backend]} {method:8s} {ends}, L^{slope:.2f}")
+per_token = calls("loop", 256, 4) / 256
+for (D, backend, method), found in curves.items():
+    if method == "loop":
+        us = 1e6 * found[-1] / LENGTHS[-1] / per_token
+        print(f"width {D:3d}  {PLACE[backend]} loop: {us:.1f} microseconds a call")
+for D in WIDTHS if cp else ():
+    best = {b: np.min([t for (d, b_, _), t in curves.items() if (d, b_) == (D, b)], axis=0) for b in BACKENDS}
+    slower = np.flatnonzero(best["cupy"] >= best["numpy"])
+    first = 0 if len(slower) == 0 else slower[-1] + 1
+    print(f"width {D:3d}  the GPU is faster from L =", LENGTHS[first] if first < len(LENGTHS) else "beyond the longest")
 
 # %% [markdown]
-# The figure. Colour and mark say the method, a full line and filled marks the processor, a dashed line and open marks
-# the GPU.
-
+# The figure. Colour and mark show the method. A full line with filled marks is the processor, a dashed line with open
+# marks the GPU.
 
 # %%
-def draw(rows, title):
-    sizes = by_size(rows)
-    figure, axes = plt.subplots(
-        1, len(sizes), figsize=(2 + 4.5 * len(sizes), 4.4), layout="constrained", sharey=True, squeeze=False
-    )
-    figure.suptitle(title, fontsize=11)
-    for axis, ((B, D, N), of_size) in zip(axes[0], sizes.items(), strict=True):
-        for (backend, method), (lengths, seconds) in curves(of_size).items():
-            label = f"{PLACE[backend]}: {method}"
-            axis.loglog(lengths, 1e3 * seconds, label=label, **plots.METHOD[method], **plots.PLACE[backend])
-        ticks = sorted({row["L"] for row in of_size})
-        axis.set_xticks(ticks, ticks, fontsize=8, rotation=45 if len(ticks) > 8 else 0)
-        axis.minorticks_off()
-        axis.grid(alpha=0.25)
-        axis.set_title(f"B = {B}, width {D}, {N} modes", fontsize=10.5)
-        axis.set(xlabel="length L")
-    axes[0, 0].set(ylabel="milliseconds, forward and backward")
-    axes[0, -1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=4)
-    return figure
-
-
-mine = machine.processor() + ", one core" + (f"; {card}" if card else "")
-draw(rows, f"The scan, measured in this run on: {mine}")
+NAMES = ("loop", "chunked", "fft", "kernel")
+figure, axes = plt.subplots(1, len(WIDTHS), figsize=(11, 4.4), layout="constrained", sharey=True)
+figure.suptitle(f"The scan on: {machine.processor()}, one core" + (f"; {card}" if card else ""), fontsize=11)
+for (D, backend, method), found in curves.items():
+    i, filled = NAMES.index(method), backend == "numpy"
+    style = {"marker": MARKS[i], "color": COLOURS[i], "linestyle": "-" if filled else "--"}
+    style["fillstyle"] = "full" if filled else "none"
+    axes[WIDTHS.index(D)].loglog(LENGTHS, 1e3 * np.array(found), label=f"{PLACE[backend]}: {method}", **style)
+for axis, D in zip(axes, WIDTHS, strict=True):
+    axis.set_xticks(LENGTHS, LENGTHS)
+    axis.minorticks_off()
+    axis.grid(alpha=0.25)
+    axis.set_title(f"width {D}, 8 poles a channel", fontsize=10.5)
+    axis.set(xlabel="length L")
+axes[0].set(ylabel="milliseconds, forward and backward")
+axes[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=4)
 plt.show()
 
 # %% [markdown]
-# ## Measured on a GPU before
+# `pytest -m gpu` runs the tests that compare CuPy with NumPy: values, gradients, a training, files. Where there is no
+# GPU they are skipped and counted: **skipped tests prove nothing about a GPU.** docs/gpu.md says what has been measured
+# on one.
 #
-# `minissm bench --backend cupy --json FILE` measures the same scan with more care, in other sizes: 8 sequences and 16
-# modes a channel, on all cores of the processor, where the cells above have one sequence, 8 modes and one core. So its
-# times are not to be held against those above. It writes down on which card. Reports that are kept in the library's
-# repository are drawn here, with the card's name and the date.
-
-# %%
-FOLDERS = (Path(ms.__file__).parents[1], Path.cwd(), Path.cwd().parent)  # a clone, seen from script or notebook
-CLONE = next((f for f in FOLDERS if (f / "tests" / "conftest.py").exists() and (f / "tutorials").exists()), None)
-
-
-def reports_of_cards(folder):
-    """The reports in docs/results that were made on a GPU and have the crossover."""
-    paths = sorted((folder / "docs" / "results").glob("bench-*.json")) if folder else []
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return [report for report in found if report.get("device") and report.get("crossover")]
-
-
-reports = reports_of_cards(CLONE)
-for report in reports:
-    name = f"{report['device']['name']} and {report['processor']}, {report['date']}"
-    print("measured on", name)
-    tell(report["crossover"])
-    draw(report["crossover"], f"The scan, measured on: {name}")
-    plt.show()
-if CLONE is None:
-    print("no clone of the library here, so no reports to look for")
-elif not reports:
-    print("not measured on a GPU yet: docs/results has no report of a card")
-
-# %% [markdown]
 # ## To try
 #
-# * Predict, then measure: what happens to each curve if B is 64 instead of 1? If the width is 4096? Which method gains
+# * Predict, then measure: how does each curve change if B is 64 instead of 1? If the width is 4096? Which method gains
 #   most on the processor, which on a GPU? (Change `WIDTHS`, and the 1 in the shape of `u`.)
-# * How wide must a layer be until the plain loop on a processor is as slow as on a GPU, where the calls alone decide?
-#   Compute it from the microseconds a token that were printed, and check it.
+# * How wide must a layer be until the loop on a processor is as slow as on a GPU, where the calls alone decide? Compute
+#   it from the microseconds a call, and check it.
 # * Write a function with a hidden question to the device: an `if` in a clipping of gradients, a `float()` in a learning
 #   rate, `x[x > 0]`. Which of them does `put` find, which `no_questions`, which neither?
-# * Leave out `threads(1)` at the top. Which curves get faster, and from which size on?
-#
-# ## The tests that need a GPU
-#
-# They compare CuPy with NumPy: values, gradients, a training, files. Where there is no GPU they are skipped and
-# counted: **skipped tests say nothing about a GPU.**
-
-
-# %%
-def gpu_tests():
-    """What pytest -m gpu prints, and how it is to be understood."""
-    options = ["-m", "pytest", "-m", "gpu", "--color=no", "-p", "no:cacheprovider"]  # leaves no file
-    if CLONE is None or "PYTEST_CURRENT_TEST" in os.environ:  # there are no tests, or these are they
-        return f"run this in a clone of the library: python {' '.join(options[:4])}"
-    command = [sys.executable, *options]
-    done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    if "No module named pytest" in done.stderr:
-        return "pytest isn't installed: pip install -e '.[test]'"
-    told = [(done.stdout + done.stderr).strip()]
-    if done.returncode:
-        told.append(f"FAILED: pytest ended with {done.returncode}")
-    if cp is None:
-        told.append("no GPU here: this is not a GPU pass")
-    return "\n".join(told)
-
-
-print(gpu_tests())
+# * Leave out `threadpool_limits(1)` at the top. Which curves get faster, and from which size on?
