@@ -65,13 +65,11 @@ def tiles(L: int, P: int, T: int) -> list[Callable]:
     The scores of a tile are taken to be in memory still when its backward comes.
     """
     q, k, v, do, o, dq, dk, dv = np.full((8, L, P), 0.01, np.float32)
-    calls: list[Callable] = []
+    calls: list[tuple] = []
     for i in range(0, L, T):
         for j in range(0, i + 1, T):
             rows, columns = slice(i, min(i + T, L)), slice(j, min(j + T, L))
             z, dz = np.full((2, rows.stop - i, columns.stop - j), 0.01, np.float32)
-            calls += [partial(np.matmul, q[rows], k[columns].T, out=z), partial(np.exp, z, out=z)]
-            calls += [partial(np.matmul, z, v[columns], out=o[rows])]
-            calls += [partial(np.matmul, do[rows], v[columns].T, out=dz), partial(np.matmul, dz, k[columns], out=dq[rows])]
-            calls += [partial(np.matmul, dz.T, q[rows], out=dk[columns]), partial(np.matmul, z.T, do[rows], out=dv[columns])]
-    return calls
+            calls += [(q[rows], k[columns].T, z), (z,), (z, v[columns], o[rows]), (do[rows], v[columns].T, dz)]
+            calls += [(dz, k[columns], dq[rows]), (dz.T, q[rows], dk[columns]), (z.T, do[rows], dv[columns])]
+    return [partial(np.matmul, *a[:2], out=a[2]) if len(a) == 3 else partial(np.exp, *a, out=a[0]) for a in calls]

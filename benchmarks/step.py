@@ -33,10 +33,11 @@ def minissm(data: dict[str, Any]) -> dict[str, Callable]:
     u, xp = data["u"], namespace(data["u"])
     poles = tuple(xp.astype(data[name], xp.complex128) for name in ("log_lam", "c"))
     one, start = scan.stepper(poles, u.dtype), scan.start(poles, u.shape[1], u.dtype)
+    inputs = [u[t, ...] for t in range(u.shape[0])]
 
     def run() -> tuple:
         h = start
-        for u_t in u:
+        for u_t in inputs:
             y, h = one(u_t, h)
         return y, h
 

@@ -1,4 +1,4 @@
-"""A whole training step (forward, loss, gradients, clipping, AdamW) of `ssm + fnn1` twice, and of `attn + fnn1` twice."""
+"""A training step (forward, loss, gradients, clipping, AdamW) of `ssm + fnn1` twice, and of `attn + fnn1` twice."""
 
 from collections.abc import Callable
 from functools import partial

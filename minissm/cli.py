@@ -1,6 +1,6 @@
 """The command line: `minissm run copying`, `bench`, `info`. What a command does lives in lab/; here are its words.
 
-Exit codes: 0 done; 1 some runs broke off, or methods of the bench failed; 2 the request can't be met, with one sentence
+Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence
 why; 130 interrupted, 143 ended by SIGTERM: both have saved, and say how to go on.
 """
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         _say(f"minissm {error}")
     except MemoryError as error:
-        how = "bench: not enough memory ({}); leave parts out with --only" if benching else MEMORY
+        how = "bench: not enough memory ({}); choose a smaller --batch, --length or --width" if benching else MEMORY
         _say(f"minissm {how.format(error)}")
     except BrokenPipeError:  # `minissm run copying | head`: what is still in the buffer has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,6 +65,7 @@ def _one_line(text: str) -> str:
 
 
 def _parser() -> Parser:
+    from .lab import bench
     from .lab.compare import BUDGET, MODELS, PROFILES
     from .model import DTYPES
     from .scan import MODES
@@ -99,31 +100,11 @@ def _parser() -> Parser:
         "--jobs", type=_whole, help="processes (default: one a core; 1 keeps everything in this one, for a debugger)"
     )
 
-    _add_bench(commands)
+    bench.add(commands)
 
     info = commands.add_parser("info", help="versions, processor, BLAS and GPU of this machine", allow_abbrev=False)
     info.set_defaults(command=_info)
     return parser
-
-
-def _add_bench(commands: Any) -> None:
-    bench = commands.add_parser("bench", help="measure speed, beside other libraries", allow_abbrev=False)
-    bench.set_defaults(command=_bench)
-    bench.add_argument(
-        "--quick", action="store_true", help="fewer runs, growth over shorter lengths: within four minutes"
-    )
-    bench.add_argument(
-        "--only",
-        metavar="PARTS",
-        help="some of W1 to W7, growth (numpy) and crossover (cupy), joined by , (default all)",
-    )
-    bench.add_argument("--backend", default="numpy", help="numpy (the default) or cupy")
-    bench.add_argument(
-        "--peers", help="some of torch, jax, numba (not on a GPU), joined by , (default: those that are there)"
-    )
-    bench.add_argument("--threads", type=_whole, help="of the second pass (default: all cores; 1: no second pass)")
-    bench.add_argument("--json", metavar="FILE", help="write all that was measured there")
-    bench.add_argument("--html", metavar="FILE", help="write a page with figures there")
 
 
 def _whole(text: str) -> int:
@@ -200,17 +181,6 @@ def _spelled(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     return ("; " if isinstance(value[0], str) else ",").join(map(str, value))
-
-
-def _bench(a: argparse.Namespace) -> int:
-    from .lab.bench.command import bench
-    from .lab.bench.measure import Request
-
-    only, peers = (None if given is None else tuple(given.split(",")) for given in (a.only, a.peers))
-    failed = bench(Request(a.quick, only, a.backend, peers, a.threads), a.json, a.html)
-    if failed:
-        _say(f"minissm bench: {len(failed)} of minissm's own failed ({'; '.join(failed)}); the reasons are shown above")
-    return 1 if failed else 0
 
 
 def _info(_: argparse.Namespace) -> int:

@@ -145,8 +145,8 @@ def readme(report: dict[str, Any]) -> str:
         for (workload, _), rows in cases.items():
             if (value := of(rows)) is not None:
                 found.setdefault(workload, []).append(value)
-        texts = {name: sorted({f"{min(values):.2g}", f"{max(values):.2g}"}, key=float) for name, values in found.items()}
-        return ", ".join(f"{name} {' to '.join(ends)}" for name, ends in texts.items()) or "not measured"
+        ends = {name: [f"{min(values):.2g}", f"{max(values):.2g}"] for name, values in found.items()}
+        return ", ".join(f"{name} {' to '.join(dict.fromkeys(e))}" for name, e in ends.items()) or "not measured"
 
     where = f"{hardware(report)}, {on(report, threads)}, {report['date']}"
     return (

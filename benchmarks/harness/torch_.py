@@ -91,9 +91,7 @@ def attn(p: dict, x: Any, heads: int) -> Any:
     return o.transpose(1, 2).reshape(B, L, D) @ p["out.w"] + p["out.b"]
 
 
-def training_step(
-    network: Network, batch: tuple, checked: tuple, lr: float, clip: float
-) -> tuple[Callable, Callable]:
+def training_step(network: Network, batch: tuple, checked: tuple, lr: float, clip: float) -> tuple[Callable, Callable]:
     """run() is one step with clipping and fused AdamW;  check() -> loss and gradient of the batch `checked`."""
     import torch
 

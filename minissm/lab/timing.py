@@ -84,9 +84,9 @@ def by_events(cupy: Any) -> Timer:
 
 
 def spread(times: list[float]) -> dict[str, float]:
-    """Median and quartiles in seconds, and the number of calls."""
+    """Median, quartiles and minimum in seconds, and the number of calls."""
     lower, middle, upper = quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
-    return {"median": middle, "q1": lower, "q3": upper, "runs": len(times)}
+    return {"median": middle, "q1": lower, "q3": upper, "min": min(times), "runs": len(times)}
 
 
 def numpy_memory(run: Run) -> int:
