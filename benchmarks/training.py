@@ -16,10 +16,11 @@ from .attention import tiles
 from .harness.measure import Method
 from .harness.torch_ import Network, training_step
 
-SMALL, LONG = {"batch": 64, "length": 26}, {"width": 64, "batch": 16, "length": 1024}
+SIZES = (32, 64, 26), (48, 64, 26), (64, 16, 1024)  # width, batch, length
 CASES = [
-    *({"mixer": mixer, "width": width} | SMALL for mixer in ("ssm", "attn") for width in (32, 48)),  # 30k, 64k
-    *({"mixer": mixer} | LONG for mixer in ("ssm", "attn")),
+    {"mixer": mixer, "width": width, "batch": batch, "length": length}
+    for mixer in ("ssm", "attn")
+    for width, batch, length in SIZES
 ]
 ON_CARD = [{"mixer": "ssm", "width": 256, "batch": 64, "length": 4096}]
 LR, CLIP = 1e-3, 1.0

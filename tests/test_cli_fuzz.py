@@ -15,9 +15,7 @@ import pytest
 
 from minissm import train
 from minissm.cli import main
-from minissm.lab import compare, machine, plots
-from minissm.lab.bench import measure, peers
-from minissm.progress import Progress
+from minissm.lab import bench, compare, machine, plots
 
 LISTS, SEEDS = 200, 10
 
@@ -39,13 +37,10 @@ VALUES = {
     "--resume": ["old", "empty", "out", "notes.txt", "nowhere"],  # refused, until there is such an option
 }
 BENCH = {
-    "--quick": [],
-    "--only": ["W1", "W1,W7", "growth", "W8", "W1,"],
-    "--backend": ["numpy", "cupy"],
-    "--peers": ["torch", "jax,numba", "tensorflow"],
-    "--threads": ["1", "2"],
-    "--json": ["r.json", "empty/r.json", "empty", "nowhere/r.json"],
-    "--html": ["r.html", "notes.txt/r.html"],
+    "--batch": ["1", "2", "+3"],
+    "--length": ["1", "5", "64"],
+    "--width": ["2", "6"],
+    "--out": ["b.png", "empty/b.png", "empty", "nowhere/b.png", "b.svg", "notes.txt"],
 }
 HUGE = ["1" + "0" * 16, "9" * 40, "9" * 5000, "1e999", "-" + "9" * 40]  # beyond any array, so that nothing is tried
 BAD = [
@@ -157,7 +152,7 @@ def request(draw: random.Random) -> list[str]:
         ]
     if draw.random() < 0.1:
         given = ((option, value(draw, option)) for option in draw.choices([*BENCH], k=draw.randrange(4)))
-        return ["bench", *(text for option, of in given for text in ([option, of] if BENCH[option] else [option]))]
+        return ["bench", *(text for pair in given for text in pair)]
     arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
     arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
     for option in draw.choices([*VALUES], k=draw.randrange(6)):
@@ -223,11 +218,9 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(plots, "comparison", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(measure, "_work", lambda request, found: iter([("W1", "rows", lambda: iter(()))]))
-    monkeypatch.setattr(measure, "Progress", lambda total, name, show: Progress(total, name, show=False))
-    monkeypatch.setattr(measure, "version", str)
-    monkeypatch.setattr(peers, "version", str)
-    monkeypatch.setattr(peers, "load", str)
+    monkeypatch.setattr(bench, "measure", lambda *sizes: [])
+    monkeypatch.setattr(bench, "text", lambda rows, *sizes: "table")
+    monkeypatch.setattr(bench, "draw", lambda rows, *sizes_and_path: sizes_and_path[-1].write_bytes(b""))
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "disk"

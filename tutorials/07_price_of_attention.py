@@ -7,8 +7,8 @@
 # curves cross.
 #
 # Counts and memory are the same on every machine, and are checked below. Times are this machine's, of this run: read
-# them, but don't expect those of the next machine. (`minissm bench` measures with more care, and beside other
-# libraries.)
+# them, but don't expect those of the next machine. (`python -m benchmarks` measures with more care,
+# against other libraries.)
 
 # %%
 import statistics

@@ -13,7 +13,6 @@
 # `%pip install -e '.[test]'`, and restart. The CuPy that Colab has is used; don't install a second one (docs/gpu.md).
 
 # %%
-import json
 import os
 import statistics
 import subprocess
@@ -30,7 +29,7 @@ from minissm import train
 from minissm.backend import PLAIN, cupy, is_numpy  # PLAIN: True where MINISSM_REFERENCE=1 switches the kernels off
 from minissm.fast.parallel import threads
 from minissm.lab import machine, plots  # plots: styles that every reader can tell apart, and in grey print
-from minissm.lab.bench.workloads import plain
+from minissm.lab.timing import reference as plain
 
 try:
     cp = cupy()  # CuPy, after a small kernel has run on the GPU
@@ -511,36 +510,8 @@ draw(rows, f"The scan, measured in this run on: {mine}")
 plt.show()
 
 # %% [markdown]
-# ## Measured on a GPU before
-#
-# `minissm bench --backend cupy --json FILE` measures the same scan with more care, in other sizes: 8 sequences and 16
-# modes a channel, on all cores of the processor, where the cells above have one sequence, 8 modes and one core. So its
-# times are not to be held against those above. It writes down on which card. Reports that are kept in the library's
-# repository are drawn here, with the card's name and the date.
-
-# %%
-FOLDERS = (Path(ms.__file__).parents[1], Path.cwd(), Path.cwd().parent)  # a clone, seen from script or notebook
-CLONE = next((f for f in FOLDERS if (f / "tests" / "conftest.py").exists() and (f / "tutorials").exists()), None)
-
-
-def reports_of_cards(folder):
-    """The reports in docs/results that were made on a GPU and have the crossover."""
-    paths = sorted((folder / "docs" / "results").glob("bench-*.json")) if folder else []
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return [report for report in found if report.get("device") and report.get("crossover")]
-
-
-reports = reports_of_cards(CLONE)
-for report in reports:
-    name = f"{report['device']['name']} and {report['processor']}, {report['date']}"
-    print("measured on", name)
-    tell(report["crossover"])
-    draw(report["crossover"], f"The scan, measured on: {name}")
-    plt.show()
-if CLONE is None:
-    print("no clone of the library here, so no reports to look for")
-elif not reports:
-    print("not measured on a GPU yet: docs/results has no report of a card")
+# `minissm bench` measures a whole layer in the same way, for the batch, length and width that you give it. It says
+# from which length on another mode is the fastest, on the GPU too where there is one.
 
 # %% [markdown]
 # ## To try
@@ -560,6 +531,10 @@ elif not reports:
 
 
 # %%
+FOLDERS = (Path(ms.__file__).parents[1], Path.cwd(), Path.cwd().parent)  # a clone, seen from script or notebook
+CLONE = next((f for f in FOLDERS if (f / "tests" / "conftest.py").exists() and (f / "tutorials").exists()), None)
+
+
 def gpu_tests():
     """What pytest -m gpu prints, and how it is to be understood."""
     options = ["-m", "pytest", "-m", "gpu", "--color=no", "-p", "no:cacheprovider"]  # leaves no file

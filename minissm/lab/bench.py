@@ -54,13 +54,14 @@ def add(commands: Any) -> None:
 
 
 def command(arguments: argparse.Namespace) -> int:
-    sizes = [check_integer("bench", name, getattr(arguments, name)) for name in ("batch", "length", "width")]
+    names = "batch", "length", "width"
+    batch, length, width = (check_integer("bench", name, getattr(arguments, name)) for name in names)
     path = Path(arguments.out)
     if path.suffix != ".png" or path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ValueError(f"bench: --out {path}; expected a name that ends in .png, in a folder that can be written to")
-    rows = measure(*sizes)
-    draw(rows, *sizes, path)
-    print(f"{text(rows, *sizes)}\nFigure: {path}")
+    rows = measure(batch, length, width)
+    draw(rows, batch, length, width, path)
+    print(f"{text(rows, batch, length, width)}\nFigure: {path}")
     return 0
 
 
@@ -70,27 +71,28 @@ def measure(batch: int, length: int, width: int, show: bool = True) -> Rows:
         raise ValueError(f"bench: batch {batch}, length {length}, width {width} is too large; give smaller ones")
     block, rng, rows, start = parse(SPEC)[0], np.random.default_rng(0), [], time.monotonic()
     p = tree.map(lambda a: a.astype(np.float32), block.init(rng, width))
-    methods: dict[Method, dict | None] = dict.fromkeys(available(p))  # with the last row of each
+    last: dict[Method, dict] = {}  # the last row of each
     lengths = sorted({length << i if i > 0 else max(1, length >> -i) for i in range(-5, 3)})
     with Progress(len(lengths), "bench", show) as bar:
         for L in lengths:
             asked = length == L
             if asked or time.monotonic() - start < DEADLINE:
                 x, dy = rng.standard_normal((2, batch, L, width), np.float32)
-                fitting = [m for m, last in methods.items() if last is None or fits(last, L, asked)]
-                runs = {m: partial(run, block, *backend.to([p, x, dy], m.backend), m) for m in fitting}
+                able = [m for m in available(p) if m not in last or fits(last[m], L, asked)]
+                inputs = {name: backend.to([p, x, dy], name) for name in {m.backend for m in able}}
+                runs: dict[Method, Callable] = {m: partial(run, block, m, *inputs[m.backend]) for m in able}
                 errors = agreement(block, p, x, dy, runs) if asked else {m: f() and None for m, f in runs.items()}
                 for m, times in timed(runs, ROUNDS[asked]).items():
                     row = {"method": m, "L": L, "seconds": timing.spread(times), "bytes": memory(m, runs[m])}
-                    methods[m] = row | {"error": errors[m], "auto": asked and is_auto(block, p, m, x)}
-                rows += [methods[m] for m in runs]
+                    last[m] = row | {"error": errors[m], "auto": asked and is_auto(block, p, m, x)}
+                rows += [last[m] for m in runs]
             bar.update(1, f"length {L}")
     if not any(row["L"] == length for row in rows):
         raise ValueError(f"bench: no mode fits into {LARGEST >> 30} GB at length {length}; give a smaller size")
     return rows
 
 
-def run(block: Any, p: dict, x: Any, dy: Any, method: Method) -> tuple:
+def run(block: Any, method: Method, p: dict, x: Any, dy: Any) -> tuple:
     """y, dx and the gradients of the parameters."""
     with timing.reference() if method.path == "reference" else nullcontext():
         y, _, backward = block.run(p, x, None, method.mode)
@@ -128,7 +130,7 @@ def timed(runs: dict[Method, Callable], rounds: timing.Rounds) -> dict[Method, l
 def agreement(block: Any, p: dict, x: Any, dy: Any, runs: dict[Method, Callable]) -> dict[Method, float]:
     """The largest relative error of y and the gradients, against the chunked reference body in float64."""
     wide = [tree.map(lambda a: a.astype(np.float64), value) for value in (p, x, dy)]
-    expected = run(block, *wide, Method("numpy", "chunked", "reference"))
+    expected = run(block, Method("numpy", "chunked", "reference"), *wide)
     return {m: max(map(timing.error, f(), expected)) for m, f in runs.items()}
 
 
@@ -148,8 +150,9 @@ def fastest(rows: Rows) -> str:
     found: list[tuple[Method, int]] = []
     for L in sorted({row["L"] for row in rows}):
         seconds = {row["method"]: row["seconds"]["min"] for row in rows if row["L"] == L}
-        best, before = min(seconds, key=seconds.__getitem__), found[-1][0] if found else None
-        found.append((before if before in seconds and seconds[before] < 1.1 * seconds[best] else best, L))
+        best = min(seconds, key=seconds.__getitem__)
+        before = found[-1][0] if found else best
+        found.append((before if seconds.get(before, np.inf) < 1.1 * seconds[best] else best, L))
     runs = [(method, [f"{L:,}" for _, L in same]) for method, same in groupby(found, lambda pair: pair[0])]
     first, *later = [f"{m} from {Ls[0]}" if i else f"{m} to length {Ls[-1]}" for i, (m, Ls) in enumerate(runs)]
     return "; ".join([first, *later]) if later else f"{runs[0][0]} at every length"
