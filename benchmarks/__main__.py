@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write() -> int:
-    reports.write_docs(Path(__file__).parents[1])
+    for path, text in reports.pages(Path(__file__).parents[1]).items():
+        reports.write_text(path, text)
     return 0
 
 

@@ -112,7 +112,9 @@ class Jax(Library):
         return self.jax.device_put(a)
 
     def threads(self, n: int) -> None:
-        """XLA makes a pool as large as the number of cores at that moment."""
+        """XLA makes a pool as large as the number of cores at that moment, and for a GPU needs none."""
+        if self.card:
+            return
         backend = importlib.import_module("jax.extend.backend")
         self.jax.clear_caches()
         backend.clear_backends()

@@ -11,6 +11,7 @@ from minissm.files import write_whole
 
 FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX"}
 NAMES = FRAMEWORKS | {"minissm": "minissm", "numba": "Numba", "bound": "bound:"}
+BLAS = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}
 WRONG = 1e-2  # relative error above which a method is marked and left out of every ratio
 START, END = "<!-- measured: written by python -m benchmarks --write-docs -->", "<!-- end of measured -->"
 Rows = list[dict[str, Any]]
@@ -32,7 +33,11 @@ def hardware(report: dict[str, Any]) -> str:
     if report["device"]:
         return report["device"]["name"]
     kernel = re.search(r"(\w+) [^,]*, kernel (\w+)", report["blas"])
-    parts = [report["processor"], report["instructions"], f"{kernel[1]} kernel {kernel[2]}" if kernel else ""]
+    parts = [
+        report["processor"],
+        report["instructions"],
+        f"{BLAS.get(kernel[1], kernel[1])} kernel {kernel[2]}" if kernel else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -182,16 +187,15 @@ def replaced(text: str, written: str) -> str:
     return f"{before}{START}\n\n{written.strip()}\n\n{END}{after}"
 
 
-def write_docs(root: Path) -> None:
-    """docs/performance.md and README from the reports in docs/results."""
+def pages(root: Path) -> dict[Path, str]:
+    """docs/performance.md and README as the reports in docs/results have them: README shows the latest processor."""
     found = reports(root / "docs" / "results")
     processors = sorted((r for r in found if not r["device"]), key=lambda r: r["date"])
     texts = {
         root / "docs" / "performance.md": "\n".join(map(markdown, found)) or "No report is in docs/results.",
         root / "README.md": readme(processors[-1]) if processors else "No report is in docs/results.",
     }
-    for path, text in texts.items():
-        write_text(path, replaced(path.read_text(), text))
+    return {path: replaced(path.read_text(), text) for path, text in texts.items()}
 
 
 def write_text(path: Path, text: str) -> None:
