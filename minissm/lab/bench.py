@@ -136,10 +136,9 @@ def agreement(block: Any, p: dict, x: Any, dy: Any, runs: dict[Method, Callable]
 
 def is_auto(block: Any, p: dict, method: Method, x: Any) -> bool:
     """mode="auto" would take this method for these shapes."""
-    if method.path == "reference" and fast.path(method.mode, p["w_in"]):
-        return False
+    chosen = method.path != "reference" or not fast.path(method.mode, p["w_in"])
     *coefficients, _ = block.filter(backend.to(p["filter"], method.backend))
-    return scan.pick("auto", (*x.shape[:2], p["w_in"].shape[1]), coefficients).__name__ == method.mode
+    return chosen and scan.pick("auto", (*x.shape[:2], p["w_in"].shape[1]), coefficients).__name__ == method.mode
 
 
 def fastest(rows: Rows) -> str:
@@ -162,7 +161,7 @@ def text(rows: Rows, batch: int, length: int, width: int) -> str:
     """The table of the asked length, fastest first."""
     here = sorted((r for r in rows if r["L"] == length), key=lambda r: r["seconds"]["median"])
     lines = [f"{SPEC}, batch {batch}, length {length}, width {width}, float32, forward and backward on"]
-    lines += [f"{machine.processor()}, {machine.cores()} cores; BLAS {machine.blas()}", ""]
+    lines += [f"{machine.processor()}, cores: {machine.cores()}; BLAS {machine.blas()}", ""]
     lines += [f"{'method':24} {'ms':>9} {'quartiles':>19} {'MB':>8} {'error':>7}"]
     for row in here:
         middle, low, high = (f"{1e3 * row['seconds'][name]:.3g}" for name in ("median", "q1", "q3"))
@@ -177,7 +176,7 @@ def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
     """Left: speed over the length, so that curves that cross can be told apart. Right: memory at the asked length."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     figure.suptitle(f"{SPEC}, batch {batch}, width {width}, forward and backward on {machine.processor()}")
     speed, size = figure.subplots(1, 2, width_ratios=(1.5, 1))
     lengths = sorted({row["L"] for row in rows})
@@ -187,14 +186,15 @@ def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
         y = [batch * r["L"] / 1e3 / r["seconds"]["min"] for r in own]
         speed.plot([lengths.index(r["L"]) for r in own], y, **style(method), label=str(method))
     speed.set_xticks(range(len(lengths)), [f"{L:,}" for L in lengths])
-    speed.set(xlabel="length", ylabel="thousand tokens in a second", ylim=(0, None))
+    times = [row["seconds"]["min"] for row in here]
+    axis: dict[str, Any] = {"ylim": (0, None)} if max(times) < 50 * min(times) else {"yscale": "log"}
+    speed.set(xlabel="length", ylabel="thousand tokens in a second", **axis)
     speed.set_title(textwrap.fill(f"Fastest: {fastest(rows)}", 68), fontsize=11)
-    speed.legend(fontsize=8.5)
-    for i, row in enumerate(here):
-        size.barh(i, row["bytes"] / 1e6, color=style(row["method"])["color"], alpha=0.85)
-        size.annotate(f" {row['bytes'] / 1e6:.0f}", (row["bytes"] / 1e6, i), va="center")
-    size.set_yticks(range(len(here)), [str(r["method"]) for r in here])
-    size.set(xlabel="MB of one call", title=f"Memory at length {length:,}", xlim=(0, 1.15 * here[-1]["bytes"] / 1e6))
+    figure.legend(*speed.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    memory_mb, colours = [row["bytes"] / 1e6 for row in here], [style(row["method"])["color"] for row in here]
+    bars = size.barh([str(row["method"]) for row in here], memory_mb, color=colours, alpha=0.85)
+    size.bar_label(bars, fmt="%.0f", padding=3)
+    size.set(xlabel="MB of one call", title=f"Memory at length {length:,}", xlim=(0, 1.15 * memory_mb[-1]))
     for axes in (speed, size):
         axes.spines[["top", "right"]].set_visible(False)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150))
