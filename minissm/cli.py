@@ -1,6 +1,6 @@
 """The command line. Each wing has a command.py with `add(commands)`; here are the parser and what errors become.
 
-Exit codes: 0 done; 1 some runs broke off, or methods of the bench failed; 2 the request can't be met, with one sentence
+Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence
 why; 130 interrupted, 143 ended by SIGTERM: both have saved, and say how to go on.
 """
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         _say(f"minissm {error}")
     except MemoryError as error:
-        how = "bench: not enough memory ({}); leave parts out with --only" if benching else MEMORY
+        how = "bench: not enough memory ({}); choose a smaller --batch, --length or --width" if benching else MEMORY
         _say(f"minissm {how.format(error)}")
     except BrokenPipeError:  # `minissm run copying | head`: what is still in the buffer has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,45 +64,12 @@ def _one_line(text: str) -> str:
 
 
 def _parser() -> Parser:
-    from .lab import command
+    from .lab import bench, command
 
     parser = Parser(
         prog="minissm", description="State space models, FNNs and attention in NumPy, every gradient by hand."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     command.add(commands)
-    _add_bench(commands)
+    bench.add(commands)
     return parser
-
-
-def _add_bench(commands: Any) -> None:
-    from .lab.command import integer
-
-    bench = commands.add_parser("bench", help="measure speed, beside other libraries", allow_abbrev=False)
-    bench.set_defaults(command=_bench)
-    bench.add_argument(
-        "--quick", action="store_true", help="fewer runs, growth over shorter lengths: within four minutes"
-    )
-    bench.add_argument(
-        "--only",
-        metavar="PARTS",
-        help="some of W1 to W7, growth (numpy) and crossover (cupy), joined by , (default all)",
-    )
-    bench.add_argument("--backend", default="numpy", help="numpy (the default) or cupy")
-    bench.add_argument(
-        "--peers", help="some of torch, jax, numba (not on a GPU), joined by , (default: those that are there)"
-    )
-    bench.add_argument("--threads", type=integer, help="of the second pass (default: all cores; 1: no second pass)")
-    bench.add_argument("--json", metavar="FILE", help="write all that was measured there")
-    bench.add_argument("--html", metavar="FILE", help="write a page with figures there")
-
-
-def _bench(a: argparse.Namespace) -> int:
-    from .lab.bench.command import bench
-    from .lab.bench.measure import Request
-
-    only, peers = (None if given is None else tuple(given.split(",")) for given in (a.only, a.peers))
-    failed = bench(Request(a.quick, only, a.backend, peers, a.threads), a.json, a.html)
-    if failed:
-        _say(f"minissm bench: {len(failed)} of minissm's own failed ({'; '.join(failed)}); the reasons are shown above")
-    return 1 if failed else 0

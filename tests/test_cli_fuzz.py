@@ -15,8 +15,7 @@ import pytest
 
 from minissm import train
 from minissm.cli import main
-from minissm.lab import compare, machine, plots
-from minissm.lab.bench import measure, peers
+from minissm.lab import bench, compare, machine, plots
 from minissm.progress import Progress
 
 LISTS, SEEDS = 200, 10
@@ -39,13 +38,10 @@ VALUES = {
     "--resume": ["old", "empty", "out", "notes.txt", "nowhere"],  # refused, until there is such an option
 }
 BENCH = {
-    "--quick": [],
-    "--only": ["W1", "W1,W7", "growth", "W8", "W1,"],
-    "--backend": ["numpy", "cupy"],
-    "--peers": ["torch", "jax,numba", "tensorflow"],
-    "--threads": ["1", "2"],
-    "--json": ["r.json", "empty/r.json", "empty", "nowhere/r.json"],
-    "--html": ["r.html", "notes.txt/r.html"],
+    "--batch": ["1", "2", "+3"],
+    "--length": ["1", "5", "64"],
+    "--width": ["2", "6"],
+    "--out": ["b.png", "empty/b.png", "empty", "nowhere/b.png", "b.svg", "notes.txt"],
 }
 HUGE = ["1" + "0" * 16, "9" * 40, "9" * 5000, "1e999", "-" + "9" * 40]  # beyond any array, so that nothing is tried
 BAD = [

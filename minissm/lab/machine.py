@@ -35,6 +35,12 @@ def vendor() -> str:
     return {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(_cpuinfo("vendor_id"), "")
 
 
+def instructions() -> str:
+    """The widest vector instructions of the processor: AVX-512, AVX2, or "" for another or an unknown one."""
+    flags = _cpuinfo("flags").split()
+    return next((text for flag, text in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "")
+
+
 def _cpuinfo(name: str) -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,0 +1,75 @@
+"""Causal softmax attention, heads of 32; forward and backward."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minissm.attention import attention
+
+from .harness import jax_, torch_
+
+CASES = [{"batch": 8, "heads": 4, "length": 1024}]
+TILES = (128, 256)  # the bound is the faster of these
+
+
+def data(rng: np.random.Generator, batch: int, heads: int, length: int, size: int = 32) -> dict[str, Any]:
+    return {name: rng.standard_normal((batch, heads, length, size), np.float32) for name in ("q", "k", "v", "do")}
+
+
+def minissm(data: dict[str, Any]) -> dict[str, Callable]:
+    q, k, v, do = data.values()
+
+    def run() -> tuple:
+        o, *_, backward = attention(q, k, v)
+        return o, *backward(do)[:3]
+
+    return {"attention": run}
+
+
+def torch(data: dict[str, Any]) -> dict[str, Callable]:
+    from torch.nn.functional import scaled_dot_product_attention
+
+    forward = partial(scaled_dot_product_attention, is_causal=True)
+    return {"scaled_dot_product_attention": torch_.trained(forward, *data.values())}
+
+
+def jax(data: dict[str, Any]) -> dict[str, Callable]:
+    """Written out: on a processor jax.nn.dot_product_attention takes longer."""
+    import jax
+    import jax.numpy as jnp
+
+    def forward(q, k, v):
+        z = q @ k.swapaxes(-1, -2) / jnp.sqrt(q.shape[-1]).astype(q.dtype)
+        seen = jnp.tril(jnp.ones(z.shape[-2:], bool))
+        return jax.nn.softmax(jnp.where(seen, z, -jnp.inf), axis=-1) @ v
+
+    return {"softmax attention": jax_.trained(forward, *data.values())}
+
+
+def bound(data: dict[str, Any]) -> dict[str, Callable]:
+    B, H, L, P = data["q"].shape
+
+    def run(calls: list[Callable]) -> None:
+        for _ in range(B * H):
+            for call in calls:
+                call()
+
+    return {f"products and exp, tiles of {T}": partial(run, tiles(L, P, T)) for T in TILES}
+
+
+def tiles(L: int, P: int, T: int) -> list[Callable]:
+    """One head, below the diagonal: two products and an exponential forward, four products backward.
+
+    The scores of a tile are taken to be in memory still when its backward comes.
+    """
+    q, k, v, do, o, dq, dk, dv = np.full((8, L, P), 0.01, np.float32)
+    calls: list[tuple] = []
+    for i in range(0, L, T):
+        for j in range(0, i + 1, T):
+            rows, columns = slice(i, min(i + T, L)), slice(j, min(j + T, L))
+            z, dz = np.full((2, rows.stop - i, columns.stop - j), 0.01, np.float32)
+            calls += [(q[rows], k[columns].T, z), (z,), (z, v[columns], o[rows]), (do[rows], v[columns].T, dz)]
+            calls += [(dz, k[columns], dq[rows]), (dz.T, q[rows], dk[columns]), (z.T, do[rows], dv[columns])]
+    return [partial(np.matmul, *a[:2], out=a[2]) if len(a) == 3 else partial(np.exp, *a, out=a[0]) for a in calls]

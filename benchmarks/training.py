@@ -1,0 +1,153 @@
+"""A training step (forward, loss, gradients, clipping, AdamW) of `ssm + fnn1` twice, and of `attn + fnn1` twice."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minissm import losses, tasks, train, tree
+from minissm.attention import Attn
+from minissm.backend import like
+from minissm.layers import Fnn
+from minissm.model import Model
+
+from .attention import tiles
+from .harness.measure import Method
+from .harness.torch_ import Network, training_step
+
+SIZES = (32, 64, 26), (48, 64, 26), (64, 16, 1024)  # width, batch, length
+CASES = [
+    {"mixer": mixer, "width": width, "batch": batch, "length": length}
+    for mixer in ("ssm", "attn")
+    for width, batch, length in SIZES
+]
+ON_CARD = [{"mixer": "ssm", "width": 256, "batch": 64, "length": 4096}]
+LR, CLIP = 1e-3, 1.0
+CHECKED = 1 << 17  # tokens: of larger batches, loss and gradients are checked on the first sequences
+
+
+def data(rng: np.random.Generator, mixer: str, width: int, batch: int, length: int) -> dict[str, Any]:
+    """Sequences of copying. Arrays in dicts move to each library; a batch stays on the host, as tasks draw it."""
+    task = copying(length)
+    word = f"attn(max_len={length})" if mixer == "attn" else mixer
+    net = Model(f"{word} + fnn1 + {word} + fnn1", vocab=task.vocab, width=width)
+    drawn = task.batch(rng, batch)
+    return {"net": net, "params": net.init(rng), "batch": tasks.Batch(*(a[:, :length] for a in drawn))}
+
+
+def copying(length: int) -> Any:
+    """Copying with sequences of at least `length` tokens."""
+    return tasks.Copying(*((4, 13) if length == 26 else (length // 4, length // 2)))
+
+
+def reference(data: dict[str, Any]) -> tuple:
+    """Loss and gradients of `minissm`'s arguments in float64."""
+    return scored(data["net"], data["params"], data["batch"])
+
+
+def first(batch: Any) -> tuple:
+    """inputs, targets and weights of the sequences that are checked."""
+    return tuple(a[: max(1, CHECKED // a.shape[1])] for a in batch[:3])
+
+
+def scored(net: Model, params: dict, batch: Any) -> tuple:
+    """The loss and its gradient, one vector."""
+    inputs, targets, weights = (like(a, params["embed"]["w"]) for a in first(batch))
+    y, backward = net(params, inputs)
+    loss, back_loss = losses.cross_entropy(y, targets, weights)
+    return loss, tree.flatten(backward(back_loss())[0], like=params)
+
+
+def minissm(data: dict[str, Any]) -> dict[str, Method]:
+    """train.step from the same parameters each time: it changes none of its arguments."""
+    net, params, batch = data["net"], data["params"], data["batch"]
+    _, state, *_ = train.step(net, params, batch, None, LR)
+
+    run, check = partial(train.step, net, params, batch, state, LR), partial(scored, net, params, batch)
+    return {"train.step": Method(run, check)}
+
+
+def torch(data: dict[str, Any]) -> dict[str, Method]:
+    """Filters by FFT, and where sequences are short by Toeplitz matrices too."""
+    net, batch = data["net"], data["batch"][:3]
+    ways = {"eager, FFT": True} | ({"eager, Toeplitz": False} if batch[0].shape[1] <= 128 else {})
+    checked, made = first(batch), {}
+    for name, by_fft in (ways if "ssm" in net.spec else {"eager": True}).items():
+        network = Network(net, data["params"], by_fft)
+        made[name] = Method(*training_step(network, batch, checked, LR, CLIP))
+    return made
+
+
+def bound(data: dict[str, Any]) -> dict[str, Callable]:
+    """The matrix products of forward and backward, the exponentials of attention, the tanh of gelu.
+
+    After the last mixer only tokens with a loss are counted. Not counted: the embedding, kernels, sums, the optimizer.
+    """
+    net, inputs, weights = data["net"], data["batch"][0], data["batch"][2]
+    (B, L), D, counted = inputs.shape, net.width, int(np.count_nonzero(weights))
+    rows, calls = B * L, []
+    last = max(i for i, block in enumerate(net.blocks) if not isinstance(block, Fnn))
+    for i, block in enumerate(net.blocks):
+        if isinstance(block, Fnn):
+            calls += fnn(rows if i < last else counted, D, block.width or 4 * D)
+        elif isinstance(block, Attn):
+            heads = tiles(L, D // block.heads, 128) * (B * block.heads)
+            calls += [*products(rows, D, 3 * D), *heads, *products(rows, D, D)]
+        else:
+            E = block.expand * D
+            calls += [*products(rows, D, E), *scan(B, L, E, block.filter.poles), *products(rows, E, D)]
+    calls += products(counted, D, net.outputs or 0)
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return {"products, exp and tanh": run}
+
+
+def filled(*shape: int) -> np.ndarray:
+    """Memory that exists (zeros would share one page), with small products and exponentials."""
+    return np.full(shape, 0.01, np.float32)
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> Callable:
+    return partial(np.matmul, a, b, out=filled(*a.shape[:-1], b.shape[-1]) if out is None else out)
+
+
+def products(rows: int, D: int, E: int) -> list[Callable]:
+    """Of y = x w: y, dw and dx."""
+    x, w, dy = filled(rows, D), filled(D, E), filled(rows, E)
+    return [product(x, w), product(x.T, dy), product(dy, w.T)]
+
+
+def fnn(rows: int, D: int, W: int, size: int = 256) -> list[Callable]:
+    """One hidden layer, `size` rows at a time, so that they stay in the cache."""
+    x, y, h, dx = filled(rows, D), filled(rows, D), filled(rows, W), filled(rows, D)
+    first, second, dh, dw = filled(D, W), filled(W, D), filled(size, W), filled(D, W)
+    forward: list[Callable] = []
+    backward: list[Callable] = []
+    for i in range(0, rows, size):
+        xi, yi, hi, dxi = (a[i : i + size] for a in (x, y, h, dx))
+        dhi = dh[: len(xi)]
+        forward += [product(xi, first, hi), partial(np.tanh, hi, out=hi), product(hi, second, yi)]
+        backward += [product(hi.T, yi, dw.T), product(yi, second.T, dhi), product(xi.T, dhi, dw)]
+        backward += [product(dhi, first.T, dxi)]
+    return forward + backward
+
+
+def scan(B: int, L: int, E: int, N: int) -> list[Callable]:
+    """A state space filter in chunks of Q: three products a channel within them, six from state to state."""
+    Q = L if L <= 64 else 32
+    M, calls = L // Q, []
+    u, y, dy, du = (filled(B, E, M, Q) for _ in range(4))
+    T, dT, into, out = filled(E, Q, Q), filled(E, Q, Q), filled(E, Q, 2 * N), filled(E, 2 * N, Q)
+    if M == 1:
+        rows = [a.reshape(B, E, Q).transpose(1, 0, 2) for a in (u, y, dy, du)]
+        return [product(rows[0], T, rows[1]), product(rows[2], T, rows[3]), product(rows[0].mT, rows[2], dT)]
+    for b in range(B):
+        s, back = filled(E, M, 2 * N), filled(E, M, Q)
+        calls += [product(u[b], into, s), product(u[b], T, y[b]), product(s, out, back)]
+        calls += [product(dy[b], into, s), product(u[b].mT, dy[b], dT), product(u[b].mT, s, into)]
+        calls += [product(s.mT, dy[b], out), product(dy[b], T, du[b]), product(s, out, back)]
+    return calls

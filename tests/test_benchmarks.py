@@ -1,0 +1,262 @@
+"""benchmarks/: every workload keeps its contract and is right, and a report says what was measured."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.harness import libraries, measure, report
+from benchmarks.harness.libraries import Library, Minissm
+from minissm.lab.timing import Rounds
+
+from . import fake_cupy, fake_device
+
+WORKLOADS = measure.workloads()
+TINY = {
+    "attention": {"batch": 2, "heads": 3, "length": 37, "size": 4},
+    "fir": {"batch": 3, "length": 37, "width": 4, "taps": 6},
+    "linear": {"batch": 3, "length": 37, "width": 4},
+    "lti": {"batch": 3, "length": 37, "width": 4, "poles": 5},
+    "selective": {"batch": 3, "length": 70, "width": 4, "states": 5},
+    "step": {"batch": 3, "width": 4, "poles": 5},
+    "training": {"mixer": "ssm", "width": 6, "batch": 3, "length": 26},
+}
+MORE = [("linear", TINY["linear"] | {"backward": False}), ("training", TINY["training"] | {"mixer": "attn"})]
+ONCE = Rounds(1, 1, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """Among the objects of a whole suite it takes long."""
+    for module in (libraries, measure.timing):
+        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: None))
+
+
+def cased(workload, case, able, failures):
+    return measure.Case(workload, case, able, None, ONCE, {"workload": "w", "case": "c"}, failures)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_workload_keeps_its_contract(name, rng):
+    workload = WORKLOADS[name]
+    titles = [measure.title(case) for case in [*workload.CASES, *getattr(workload, "ON_CARD", [])]]
+    assert len(set(titles)) == len(titles) > 0
+    data = workload.data(rng, **TINY[name])
+    assert set(getattr(workload, "SHARED", ())) <= set(data)
+    assert workload.minissm(data)
+    for run in workload.bound(data).values() if hasattr(workload, "bound") else ():
+        run()
+
+
+@pytest.mark.parametrize("library", ["minissm", *libraries.PEERS])
+@pytest.mark.parametrize(("name", "case"), [*TINY.items(), *MORE])
+def test_a_library_agrees_with_the_reference_in_float64(library, name, case):
+    if library != "minissm":
+        pytest.importorskip(library)
+    if not hasattr(WORKLOADS[name], library):
+        return
+    able, failures = [libraries.PEERS.get(library, Minissm)(library, "numpy")], []
+    rows = [row for row in cased(WORKLOADS[name], case, able, failures).rows() if row["library"] == library]
+    assert failures == []
+    assert rows
+    assert all(e is None or e < 1e-4 for row in rows for e in row["error"].values())
+    assert all(row["error"]["y"] is not None and row["seconds"]["median"] > 0 for row in rows)
+    assert library != "minissm" or all(row["bytes"] >= 0 for row in rows)
+
+
+@pytest.mark.parametrize("name", set(TINY) - {"training"})
+def test_minissm_runs_on_a_device_without_hidden_copies(name, rng):
+    data = WORKLOADS[name].data(rng, **TINY[name])
+    outputs = next(iter(WORKLOADS[name].minissm(fake_device.there(data)).values()))()
+    expected = next(iter(WORKLOADS[name].minissm(data).values()))()
+    fake_device.same(outputs, expected, 1e-4)
+
+
+# ---- a run, with a workload of its own whose libraries are NumPy
+
+
+def doubled(data):
+    """y = 2 x, dx = 2 dy."""
+    return {"m": lambda: (2 * data["x"], 2 * data["dy"])}
+
+
+def workload(**functions):
+    def data(rng, size):
+        return {"x": rng.normal(size=(size, 3)).astype(np.float32), "dy": np.ones((size, 3), np.float32)}
+
+    return SimpleNamespace(CASES=[{"size": 9}, {"size": 2}], data=data, minissm=doubled, **functions)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """torch and jax are there, or so it seems; one call a method."""
+    able = [Minissm("minissm", "numpy"), Library("torch", "numpy"), Library("jax", "numpy")]
+    monkeypatch.setattr(libraries, "found", lambda backend: (able, {}, ["numba is not installed"]))
+    monkeypatch.setattr(measure, "QUICK", ONCE)
+    monkeypatch.setattr(measure, "FULL", ONCE)
+
+
+def run(**functions):
+    return measure.measure({"double": workload(**functions)}, quick=True, show=False)
+
+
+def test_a_wrong_result_is_marked_and_never_wins(here):
+    found = run(torch=lambda data: {"wrong": lambda: (2.1 * data["x"], 2 * data["dy"])}, jax=doubled)
+    rows = report.select(found, 1)["double", "size 9"]
+    assert [row["error"]["y"] > report.WRONG for row in rows] == [False, True, False]
+    assert report.fastest(rows, report.FRAMEWORKS)["library"] == "jax"
+    rows[0]["error"]["gradient"] = 1.0  # minissm's own
+    assert report.default(rows) is None
+    assert report.speed_up(rows) is None
+    assert report.markdown(found).count("WRONG") >= 2
+
+
+def test_a_method_that_fails_is_named_and_costs_no_other(here):
+    def fails(data):
+        raise MemoryError("no room")
+
+    def late(data):
+        return {"late": lambda: 1 / 0}
+
+    found = run(torch=fails, jax=late, bound=lambda data: {"b": lambda: None})
+    told = {(f["library"], f["method"]): f for f in found["failures"] if f["case"] == "size 9"}
+    assert told["torch", ""]["memory"]
+    assert not told["jax", "late"]["memory"]
+    assert {row["library"] for row in found["rows"]} == {"minissm", "bound"}
+    assert "no room" in report.markdown(found)
+
+
+def test_the_bound_is_its_fastest_method_and_has_no_error(here):
+    rows = [
+        {"library": library, "method": name, "seconds": {"median": s}, "error": {"y": None, "gradient": None}}
+        for library, name, s in (("minissm", "m", 4.0), ("torch", "t", 6.0), ("bound", "a", 3.0), ("bound", "b", 2.0))
+    ]
+    assert (report.speed_up(rows), report.share(rows)) == (1.5, 0.5)
+
+
+def test_gradients_of_shared_arrays_are_sums_over_the_batch():
+    def minissm(data):
+        return {"m": lambda: (data["k"] * data["x"], (data["x"] * data["dy"]).sum(0), data["k"] * data["dy"])}
+
+    data = {name: np.full((2, 3) if name != "k" else 3, 2.0, np.float32) for name in ("k", "x", "dy")}
+    (y, dk, dx), step = measure.reference(SimpleNamespace(SHARED=("k",), minissm=minissm), data)
+    assert (y.shape, dk.tolist(), dx.shape, step) == ((2, 3), [8.0] * 3, (2, 3), 1)
+    assert y.dtype == np.float64
+
+
+def test_the_file_is_whole_after_each_case(here, monkeypatch, tmp_path, capsys):
+    """Ctrl-C in the second case."""
+
+    def torch(data):
+        if len(data["x"]) == 2:
+            raise KeyboardInterrupt
+        return doubled(data)
+
+    path = tmp_path / "r.json"
+    monkeypatch.setattr(command, "workloads", lambda: {"double": workload(torch=torch)})
+    assert command.main(["--json", str(path)]) == 130
+    stored = json.loads(path.read_text())
+    assert {row["case"] for row in stored["rows"]} == {"size 9"}
+    assert stored["ended"]
+    assert "size 9" in capsys.readouterr().out
+
+
+def test_a_failure_of_minissm_ends_with_exit_code_1(here, monkeypatch, capsys):
+    failing = workload(torch=doubled)
+    failing.minissm = lambda data: {"m": lambda: (2 * data["x"], 2 * data["dy"]) if len(data["x"]) == 1 else 1 / 0}
+    monkeypatch.setattr(command, "workloads", lambda: {"double": failing})
+    assert command.main(["--quick"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["--only", "lti,W1"], ["--json", "nowhere/r.json"], ["--backend", "cupy"]])
+def test_a_request_that_cannot_be_met_is_one_sentence(wrong, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert command.main(wrong) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_peers_that_are_missing_or_broken_are_one_sentence_each(monkeypatch):
+    def broken(name, backend):
+        raise OSError("libfoo.so\nis missing")
+
+    monkeypatch.setattr(libraries, "PEERS", {"torch": broken, "jax": broken})
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None if name == "torch" else name)
+    able, versions, absent = libraries.found("numpy")
+    assert [library.name for library in able] == ["minissm"]
+    assert versions == {}
+    assert ["not installed" in absent[0], "libfoo.so is missing" in absent[1]] == [True, True]
+
+
+def test_a_run_on_a_gpu_reaches_every_workload(monkeypatch, tmp_path, capsys):
+    """CuPy is NumPy here: no figure is a GPU's."""
+    cupy = fake_cupy.install(monkeypatch)
+    monkeypatch.setattr(libraries, "PEERS", {})
+    monkeypatch.setattr(measure, "QUICK", ONCE)
+    for name, module in WORKLOADS.items():
+        monkeypatch.setattr(module, "CASES", [TINY[name]])
+        monkeypatch.setattr(module, "ON_CARD", [], raising=False)
+    path = tmp_path / "r.json"
+    assert command.main(["--backend", "cupy", "--quick", "--json", str(path)]) == 0
+    stored = json.loads(path.read_text())
+    assert {row["workload"] for row in stored["rows"]} == set(WORKLOADS)
+    assert {row["library"] for row in stored["rows"] if row["workload"] != "linear"} == {"minissm"}
+    assert stored["device"]["name"] == fake_cupy.NAME
+    assert fake_cupy.NAME in capsys.readouterr().out
+    assert cupy.get_default_memory_pool().freed > len(WORKLOADS)
+    assert report.file_name(stored).startswith("bench-fake-card")
+
+
+def test_methods_that_do_not_fit_together_are_timed_alone(monkeypatch):
+    cupy, together = fake_cupy.install(monkeypatch), []
+
+    def interleave(runs, rounds, timer):
+        together.append(len(runs))
+        if len(runs) > 1:
+            raise cupy.OutOfMemoryError("full")
+        return {key: [1.0] for key in runs}
+
+    monkeypatch.setattr(measure.timing, "interleave", interleave)
+    failures = []
+    able = [Minissm("minissm", "cupy"), Library("torch", "cupy")]
+    case = measure.Case(workload(torch=doubled), {"size": 2}, able, cupy, ONCE, {}, failures)
+    assert [row["seconds"]["median"] for row in case.rows()] == [1.0, 1.0]
+    assert together == [2, 1, 1]
+    assert [f["method"] for f in failures] == ["in turn"]
+
+
+# ---- pages
+
+
+def test_pages_are_written_between_their_markers(here, tmp_path):
+    found = run(torch=doubled) | {"quick": False, "processor": "A(R) CPU", "instructions": "AVX9"}
+    assert report.file_name(found) == "bench-a-cpu-avx9.json"
+    results = tmp_path / "docs" / "results"
+    results.mkdir(parents=True)
+    pages = tmp_path / "docs" / "performance.md", tmp_path / "README.md"
+    for page in pages:
+        page.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
+    (results / report.file_name(found)).write_text(json.dumps(found))
+    written = report.pages(tmp_path)
+    assert set(written) == set(pages)
+    for text in written.values():
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter\n")
+        assert "old" not in text
+        assert "AVX9" in text
+    assert report.markdown(found).strip() in written[pages[0]]
+    (results / "bench-other.json").write_text(json.dumps(found))
+    with pytest.raises(ValueError, match="bench-a-cpu-avx9"):
+        report.reports(results)
+    with pytest.raises(ValueError, match="without the lines"):
+        report.replaced("by hand", "new")
+
+
+def test_the_committed_pages_say_what_their_reports_say():
+    """After a new report: python -m benchmarks --write-docs."""
+    for path, text in report.pages(measure.Path(measure.__file__).parents[2]).items():
+        assert path.read_text() == text
