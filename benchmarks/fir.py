@@ -24,7 +24,7 @@ def minissm(data: dict[str, Any]) -> dict[str, Callable]:
     k, u, dy = data.values()
 
     def run() -> tuple:
-        y, _, backward = scan.pick("auto", u.shape, (k,))(k, u)
+        y, _, backward = scan.pick("auto", u.shape, scan.Taps(k))(k, u)
         return y, *backward(dy)[:2]
 
     return {"auto": run}

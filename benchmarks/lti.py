@@ -31,7 +31,7 @@ def minissm(data: dict[str, Any]) -> dict[str, Callable]:
     log_lam, c = (xp.astype(data[name], xp.complex128) for name in SHARED)
 
     def run(mode: str) -> tuple:
-        y, _, backward = scan.pick(mode, u.shape, (log_lam, c))(log_lam, c, u)
+        y, _, backward = scan.pick(mode, u.shape, scan.Poles(log_lam, c))(log_lam, c, u)
         return y, *backward(dy)[:3]
 
     kernel = fast.path("recurrent", log_lam, c, u)  # where there is one, auto takes it

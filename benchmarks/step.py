@@ -31,7 +31,7 @@ def reference(data: dict[str, Any]) -> tuple:
 def minissm(data: dict[str, Any]) -> dict[str, Callable]:
     """What generation calls for each token."""
     u, xp = data["u"], namespace(data["u"])
-    poles = tuple(xp.astype(data[name], xp.complex128) for name in ("log_lam", "c"))
+    poles = scan.Poles(*(xp.astype(data[name], xp.complex128) for name in ("log_lam", "c")))
     one, start = scan.stepper(poles, u.dtype), scan.start(poles, u.shape[1], u.dtype)
     inputs = [u[t, ...] for t in range(u.shape[0])]
 

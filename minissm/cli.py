@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minissm import fast, scan
+from minissm import scan
 from minissm.cli import main
 from minissm.lab import bench, timing
 from minissm.lab.bench import Method
@@ -96,13 +96,6 @@ def test_spread_error_and_memory():
     with pytest.raises(ValueError, match="shape"):
         timing.error(expected[:1], expected)
     assert 8e6 <= timing.numpy_memory(lambda: np.ones(10**6)) < 8.1e6
-
-
-def test_no_fast_path_is_chosen_in_the_reference():
-    before = fast.path("fft", np.ones(1))
-    with timing.reference():
-        assert fast.path("fft", np.ones(1)) is None
-    assert fast.path("fft", np.ones(1)) is before
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def request(draw: random.Random) -> list[str]:
         ]
     if draw.random() < 0.1:
         given = ((option, value(draw, option)) for option in draw.choices([*BENCH], k=draw.randrange(4)))
-        return ["bench", *(text for option, of in given for text in ([option, of] if BENCH[option] else [option]))]
+        return ["bench", *(text for pair in given for text in pair)]
     arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
     arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
     for option in draw.choices([*VALUES], k=draw.randrange(6)):
@@ -219,12 +219,10 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(plots, "comparison", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(measure, "_work", lambda request, found: iter([("W1", "rows", lambda: iter(()))]))
     monkeypatch.setattr(compare, "Progress", lambda total, name: Progress(total, name, show=False))
-    monkeypatch.setattr(measure, "Progress", lambda total, name, show: Progress(total, name, show=False))
-    monkeypatch.setattr(measure, "version", str)
-    monkeypatch.setattr(peers, "version", str)
-    monkeypatch.setattr(peers, "load", str)
+    monkeypatch.setattr(bench, "measure", lambda *sizes: [])
+    monkeypatch.setattr(bench, "text", lambda rows, *sizes: "table")
+    monkeypatch.setattr(bench, "draw", lambda rows, *sizes_and_path: sizes_and_path[-1].write_bytes(b""))
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "disk"

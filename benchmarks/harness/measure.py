@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minissm import gpu
+from minissm import fast, gpu
 from minissm.lab import machine, timing
 from minissm.lab.timing import Rounds
 from minissm.progress import Progress
@@ -229,7 +229,7 @@ def reference(workload: ModuleType, data: dict[str, Any]) -> tuple[tuple, int]:
     computed one sequence at a time: all at once would take gigabytes.
     """
     wide = in_float64(data)
-    with timing.reference():
+    with fast.reference():
         if hasattr(workload, "reference"):
             return workload.reference(wide), 1
         shared = getattr(workload, "SHARED", ())

@@ -94,7 +94,7 @@ def measure(batch: int, length: int, width: int, show: bool = True) -> Rows:
 
 def run(block: Any, method: Method, p: dict, x: Any, dy: Any) -> tuple:
     """y, dx and the gradients of the parameters."""
-    with timing.reference() if method.path == "reference" else nullcontext():
+    with fast.reference() if method.path == "reference" else nullcontext():
         y, _, backward = block.run(p, x, None, method.mode)
         dp, dx, _ = backward(dy, None)
     return y, dx, tree.flatten(dp)
@@ -137,7 +137,7 @@ def agreement(block: Any, p: dict, x: Any, dy: Any, runs: dict[Method, Callable]
 def is_auto(block: Any, p: dict, method: Method, x: Any) -> bool:
     """mode="auto" would take this method for these shapes."""
     chosen = method.path != "reference" or not fast.path(method.mode, p["w_in"])
-    *coefficients, _ = block.filter(backend.to(p["filter"], method.backend))
+    coefficients, _ = block.filter(backend.to(p["filter"], method.backend))
     return chosen and scan.pick("auto", (*x.shape[:2], p["w_in"].shape[1]), coefficients).__name__ == method.mode
 
 

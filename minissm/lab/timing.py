@@ -8,15 +8,12 @@ import gc
 import random
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
 import numpy as np
-
-from .. import fast
 
 PAUSE = 0.1  # seconds, before a turn that follows a call of four times as long or longer
 TURN = 0.01  # seconds of calls in one turn
@@ -127,13 +124,3 @@ def error(x: Any, expected: np.ndarray) -> float:
         raise ValueError(f"a result has shape {x.shape}; expected {expected.shape}")
     largest = float(np.max(np.abs(x - expected)) / (np.max(np.abs(expected)) or 1.0))
     return largest if np.isfinite(largest) else float("inf")
-
-
-@contextmanager
-def reference() -> Iterator[None]:
-    """No fast path is chosen inside."""
-    before, fast.REFERENCE = fast.REFERENCE, True
-    try:
-        yield
-    finally:
-        fast.REFERENCE = before
