@@ -19,11 +19,12 @@ class BlockError(AssertionError):
 def check_block(block: Any, width: int = 6) -> None:
     """Try a block, or a filter (as the filter of an `ssm`), in a model of its own; BlockError in one sentence.
 
-    It compares, in double precision:
+    It compares:
     - `size` with what `init` draws;
     - every cut of a sequence into two pieces, and every step, with the whole;
     - the outputs under a mask with all outputs;
     - a sequence in which one token is changed: no earlier output may change, and of a block with `apply` no other;
+    - the dtype of every gradient in single precision;
     - every gradient with differences (`gradcheck`).
 
     width: the model's, a multiple of what the block needs (heads, for instance).
@@ -55,6 +56,10 @@ def check_block(block: Any, width: int = 6) -> None:
     off = _distance(net(params, x, where=mask)[0], y[mask])
     _expect(off < 1e-9, f"{who}: outputs where a mask is True differ from those of all tokens by {off:.1e}")
     _, state, _ = net.run(params, x[:, :2])
+    _, backward = net(tree.map(lambda a: a.astype("float32"), params), x.astype("float32"))
+    kinds = {name: a.dtype for name, a in tree.named(backward(y.astype("float32"))[0])}
+    wrong = [name for name, kind in kinds.items() if kind != np.float32]
+    _expect(not wrong, f"{who}: in single precision the gradient of {', '.join(wrong)} is not float32; cast it")
     gradcheck(net, params, x, names=("params", "x"))
     gradcheck(net.run, params, x[:, 2:], state, names=("params", "x", "state"))
 

@@ -13,8 +13,8 @@ Array = Any
 
 
 def sgd(params: dict, grads: dict, lr: float) -> dict:
-    """w <- w - lr g."""
-    return tree.map(lambda w, g: w - float(lr) * g, params, grads)
+    """w <- w - lr g.  grads: a tree like params, or its `gradient_vector`."""
+    return tree.unflatten(params, tree.flatten(params) - float(lr) * gradient_vector(params, grads))
 
 
 class AdamWState(NamedTuple):

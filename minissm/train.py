@@ -289,7 +289,7 @@ def evaluate(
     check_task("evaluate", net, task)
     sums: dict = {}
     for i, start in enumerate(range(0, n, 250)):
-        batch = task.batch(rng, min(250, n - start), i)
+        batch = Batch(*(a[: n - start] for a in task.batch(rng, min(250, n), i)))  # equal draws: items of a finite set
         check_batch("evaluate", batch)
         y, _ = net(params, like(batch.inputs, params["embed"]["w"]), mode, batch.weights > 0)
         found = task.tally(to(y, "numpy"), batch)

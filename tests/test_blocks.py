@@ -131,3 +131,21 @@ def test_a_block_that_breaks_the_protocol_is_refused_in_one_sentence(block, erro
 def test_a_wrong_gradient_is_found():
     with pytest.raises(GradientError, match="does not match"):
         check_block(WrongGradient())
+
+
+class Double(Shift):
+    """Its gradient is right, and in double precision whatever comes in."""
+
+    def init(self, rng, width):
+        return {"g": np.ones(width)}
+
+    def size(self, width):
+        return width
+
+    def apply(self, p, x):
+        return p["g"] * x, lambda dy: ({"g": (dy * x).sum(axis=(0, 1)).astype(np.float64)}, dy * p["g"])
+
+
+def test_a_gradient_of_another_precision_is_found():
+    with pytest.raises(BlockError, match=r"Double: in single precision the gradient of .*g is not float32; cast it"):
+        check_block(Double())

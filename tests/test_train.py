@@ -555,3 +555,22 @@ def test_a_training_step_is_flat():
     print(deepest, len(functions))
     assert deepest - 1 <= 10  # without the generator itself
     assert len(functions) <= 90
+
+
+def test_an_evaluation_of_a_finite_set_takes_each_item_once():
+    @dataclass(frozen=True)
+    class Counted(tasks.RealTask):
+        length: int = 1
+        inputs: int = 1
+        outputs: int = 1
+        baseline: float = 1.0
+
+        def batch(self, rng, n, step=0):
+            seen.append(np.arange(step * n, (step + 1) * n))
+            return tasks.Batch(*(np.zeros((n, 1, 1), np.float32) for _ in range(2)), np.ones((n, 1)))
+
+    seen = []
+    net = Model("fnn0", inputs=1, outputs=1, width=2)
+    evaluate(net, net.init(np.random.default_rng(0)), Counted(), np.random.default_rng(0), 600)
+    items = np.concatenate(seen)
+    assert len(set(items)) == len(items) >= 600

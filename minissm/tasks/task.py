@@ -5,7 +5,7 @@ A task is a frozen dataclass of its options that derives from `TokenTask` or `Re
     length      tokens of its longest sequence
     vocab       the number of tokens (TokenTask), or
     inputs, outputs     numbers that a token brings, and that an answer has (RealTask)
-    baseline    the highest main score that can be reached without using what the task tests
+    baseline    the best main score that can be reached without using what the task tests
     batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step; a finite data set
                                         returns items step n, step n + 1, ... of a permutation, so that a training can
                                         be resumed
@@ -73,7 +73,7 @@ class Task:
 
 
 class TokenTask(Task):
-    """Tokens in, tokens out: cross-entropy; the fraction of right tokens, and of sequences without a mistake."""
+    """Tokens or real vectors in, tokens out: cross-entropy; the fractions of right tokens and of right sequences."""
 
     loss = staticmethod(losses.cross_entropy)
     main = ("token_accuracy", "higher")
