@@ -57,8 +57,7 @@ def check_block(block: Any, width: int = 6) -> None:
     _expect(off < 1e-9, f"{who}: outputs where a mask is True differ from those of all tokens by {off:.1e}")
     _, state, _ = net.run(params, x[:, :2])
     _, backward = net(tree.map(lambda a: a.astype("float32"), params), x.astype("float32"))
-    kinds = {name: a.dtype for name, a in tree.named(backward(y.astype("float32"))[0])}
-    wrong = [name for name, kind in kinds.items() if kind != np.float32]
+    wrong = [name for name, a in tree.named(backward(y.astype("float32"))[0]) if a.dtype != np.float32]
     _expect(not wrong, f"{who}: in single precision the gradient of {', '.join(wrong)} is not float32; cast it")
     gradcheck(net, params, x, names=("params", "x"))
     gradcheck(net.run, params, x[:, 2:], state, names=("params", "x", "state"))

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import blocks, calls, layers, tree
-from .backend import cotangents, device, is_numpy, namespace, to
-from .backend import like as put_like
+from .backend import cotangents, device, is_numpy, like as put_like, namespace, to
 from .checks import check_integer, choice, flag, integer
 from .scan import check_mode
 from .spec import parse, spell

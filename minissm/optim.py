@@ -73,7 +73,7 @@ def adamw_vector(
 
 def gradient_vector(params: dict, grads: Any) -> Array:
     """All gradients behind one another (P,), in the order of the parameters; a vector stays as it is."""
-    dtype = tree.first(params).dtype
+    dtype = next(leaf for _, leaf in tree.named(params)).dtype
     if not isinstance(grads, dict | list | tuple):
         if grads.shape != (tree.size(params),) or grads.dtype != dtype:
             given = f"the gradient is {grads.dtype} {tuple(grads.shape)}"

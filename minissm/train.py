@@ -105,10 +105,9 @@ class TrainState(NamedTuple):
     @classmethod
     def start(cls, params: dict, rng: np.random.Generator, eval_rng: np.random.Generator) -> "TrainState":
         flat = tree.flatten(params)
-        xp, place = namespace(flat), device(flat)
-        alive, none = xp.asarray(True, device=place), xp.asarray(0, device=place)
-        generators = rng.bit_generator.state, eval_rng.bit_generator.state
-        return cls(tree.unflatten(params, flat), flat, flat, optim.adamw_start(params), alive, none, *generators)
+        alive, accepted = (namespace(flat).asarray(value, device=device(flat)) for value in (True, 0))
+        states = rng.bit_generator.state, eval_rng.bit_generator.state
+        return cls(tree.unflatten(params, flat), flat, flat, optim.adamw_start(params), alive, accepted, *states)
 
     def after(self, loss: Array, flat: Array, adamw: optim.AdamWState, rng: np.random.Generator) -> "TrainState":
         """One step later, if its loss is finite and all before were; else the same parameters. Waits for no device."""

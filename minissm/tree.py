@@ -51,13 +51,6 @@ def leaves(tree: Tree, like: Tree | None = None) -> list:
     return found
 
 
-def first(tree: Tree) -> Any:
-    """The first leaf."""
-    while isinstance(tree, dict | list | tuple):
-        tree = next(iter(tree.values() if isinstance(tree, dict) else tree))
-    return tree
-
-
 def size(tree: Tree) -> int:
     """How many numbers the tree holds."""
     return sum(math.prod(leaf.shape) for leaf in leaves(tree))

@@ -7,8 +7,7 @@ import pytest
 
 from minissm import attention, attention_weights, fast, gradcheck
 from minissm.attention import join_heads
-from minissm.fast import attention as body
-from minissm.fast import parallel
+from minissm.fast import attention as body, parallel
 
 from .oracles import draw
 

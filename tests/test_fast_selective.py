@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from minissm import fast
-from minissm.fast import parallel
-from minissm.fast import selective as second
+from minissm.fast import parallel, selective as second
 from minissm.gradcheck import gradcheck
 from minissm.selective import selective_scan
 

@@ -93,16 +93,16 @@ def test_cores_are_those_that_this_process_may_use(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cpuinfo", "vendor"),
+    ("cpuinfo", "widest"),
     [
-        ("vendor_id\t: AuthenticAMD\n", "AMD"),
-        ("vendor_id\t: GenuineIntel\n", "Intel"),
-        ("vendor_id\t: Other\n", ""),
+        ("flags\t: sse2 avx2 avx512f\n", "AVX-512"),
+        ("flags\t: sse2 avx avx2\n", "AVX2"),
+        ("flags\t: sse2\n", ""),
         ("", ""),
     ],
 )
-def test_the_vendor_is_told_by_the_system(tmp_path, monkeypatch, cpuinfo, vendor):
+def test_the_widest_instructions_are_those_that_the_system_names(tmp_path, monkeypatch, cpuinfo, widest):
     path = tmp_path / "cpuinfo"
     path.write_text(cpuinfo)
     monkeypatch.setattr(machine, "Path", lambda _: path)
-    assert machine.vendor() == vendor
+    assert machine.instructions() == widest

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import minissm as ms
 from minissm import Attn, Fir, Fnn, Mean, Model, S4d, Ssm, Trig, parse, spec

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import scipy.signal
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minissm import Taps, gradcheck, scan
 from minissm.scan import taps

@@ -47,4 +47,3 @@ def test_a_named_tuple_stays_one_and_names_its_leaves(rng):
     doubled = tree.map(lambda a: 2 * a, t)
     assert type(doubled["poles"]) is Poles
     assert [name for name, _ in tree.named(doubled)] == ["poles.log_lam", "poles.c"]
-    assert tree.first(t) is t["poles"].log_lam

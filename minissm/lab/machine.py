@@ -30,11 +30,6 @@ def processor() -> str:
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
-def vendor() -> str:
-    """AMD, Intel, or "" for another or where the system doesn't tell."""
-    return {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(_cpuinfo("vendor_id"), "")
-
-
 def instructions() -> str:
     """The widest vector instructions of the processor: AVX-512, AVX2, or "" for another or an unknown one."""
     flags = _cpuinfo("flags").split()

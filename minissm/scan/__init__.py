@@ -11,12 +11,9 @@ from typing import Any
 
 from .. import fast
 from ..backend import complex_dtype, device, namespace
-from ..filters import Poles as Poles
-from ..filters import Taps as Taps
+from ..filters import Poles as Poles, Taps as Taps
 from . import diagonal, taps
-from .diagonal import chunked as chunked
-from .diagonal import fft as fft
-from .diagonal import recurrent as recurrent
+from .diagonal import chunked as chunked, fft as fft, recurrent as recurrent
 from .linear import linear as linear
 from .matrices import kernel as kernel
 

@@ -3,15 +3,15 @@
 from typing import Any
 
 from .. import calls
-from .sequences import Copying as Copying
-from .sequences import Recall as Recall
-from .sequences import most_frequent as most_frequent
-from .task import Batch as Batch
-from .task import RealTask as RealTask
-from .task import Task as Task
-from .task import TokenTask as TokenTask
-from .task import _names
-from .task import check_batch as check_batch
+from .sequences import Copying as Copying, Recall as Recall, most_frequent as most_frequent
+from .task import (
+    Batch as Batch,
+    RealTask as RealTask,
+    Task as Task,
+    TokenTask as TokenTask,
+    _names,
+    check_batch as check_batch,
+)
 
 TASKS: dict[str, type] = {"copying": Copying, "recall": Recall}
 BUILT_IN = frozenset(TASKS)

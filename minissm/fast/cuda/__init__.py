@@ -3,6 +3,4 @@
 A kernel is compiled when the first CuPy array comes to it. CuPy keeps it, from 14.2 on also for later processes.
 """
 
-from . import diagonal as diagonal
-from . import linear as linear
-from . import step as step
+from . import diagonal as diagonal, linear as linear, step as step
