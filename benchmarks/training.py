@@ -19,8 +19,8 @@ from .harness.torch_ import Network, training_step
 SIZES = (32, 64, 26), (48, 64, 26), (64, 16, 1024)  # width, batch, length
 CASES = [
     {"mixer": mixer, "width": width, "batch": batch, "length": length}
-    for mixer in ("ssm", "attn")
     for width, batch, length in SIZES
+    for mixer in ("ssm", "attn")
 ]
 ON_CARD = [{"mixer": "ssm", "width": 256, "batch": 64, "length": 4096}]
 LR, CLIP = 1e-3, 1.0

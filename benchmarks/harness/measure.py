@@ -81,12 +81,12 @@ def measure(
 
 
 def plan(chosen: dict[str, ModuleType], backend: str, quick: bool) -> Iterator[tuple[list[int], str, dict]]:
-    """(cores, workload, case). One core first, then all; quick: on all cores the first case of each workload alone."""
+    """(cores, workload, case). One core first, then all; quick: the first two cases of a workload, then the first."""
     cores = libraries.own_cores()
     passes = [cores] if backend == "cupy" else [cores[-1:], *([cores] if len(cores) > 1 else [])]
     for used in passes:  # the last core, as the first one serves the system's interrupts
         for name, workload in chosen.items():
-            cases = workload.CASES[: 1 if quick and used is not passes[0] else None]
+            cases = workload.CASES[: (2 if used is passes[0] else 1) if quick else None]
             for case in [*cases, *(getattr(workload, "ON_CARD", []) if backend == "cupy" else [])]:
                 yield used, name, case
 

@@ -48,9 +48,10 @@ def about(report: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(f"{name} {number}" for name, number in report["packages"].items()) + f"; BLAS: {report['blas']}"
     if card := report["device"]:
         yield f"CUDA {card['runtime']}, driver up to CUDA {card['driver']}, CuPy {card['cupy']}; {report['processor']}"
-    spreads = [(row["seconds"]["q3"] - row["seconds"]["q1"]) / row["seconds"]["median"] for row in report["rows"]]
+    several = [row["seconds"] for row in report["rows"] if row["seconds"]["runs"] > 2]
+    spreads = [(seconds["q3"] - seconds["q1"]) / seconds["median"] for seconds in several]
     if spreads:
-        yield f"Quartiles of a method are {100 * median(spreads):.0f} % of its time apart (median over all methods)"
+        yield f"Quartiles of a method are {100 * median(spreads):.0f} % of its time apart (median over methods)"
     yield from (f"Warning: {text}" for text in report["warnings"])
     yield from (f"Not measured: {text}" for text in report["absent"])
     for failure in report["failures"]:
