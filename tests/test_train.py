@@ -457,6 +457,8 @@ def test_an_interrupt_between_two_reads_keeps_what_is_done(tmp_path, monkeypatch
     same(trained(tmp_path / "fit.npz", on_step=Pause(13)), expected)
     assert expected[1].stopped.startswith("interrupted after 13 of 30")
     same(trained(tmp_path / "fit.npz"), trained(None))
+    broken_losses(monkeypatch, lambda i, loss: np.float32("nan") if i == 4 else loss)
+    assert trained(None, on_step=Pause(6))[1].stopped.startswith("the loss was nan at step 4 of 30")
 
 
 def test_a_checkpoint_between_two_reads_reads(tmp_path, monkeypatch):
