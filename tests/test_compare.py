@@ -267,10 +267,7 @@ def test_a_process_that_is_killed_ends_the_comparison_in_one_sentence(folder, mo
 
 @pytest.mark.parametrize(
     ("models", "words"),
-    [
-        ("attn(max_len=3)", "attn: a sequence of L=25, but positions for 3"),
-        ("fnn1(width=1000000000000000)", None),
-    ],
+    [("attn(max_len=3)", "attn: a sequence of L=25, but positions for 3"), ("fnn1(width=1000000000000000)", None)],
 )
 def test_a_model_that_cannot_answer_the_task_leaves_no_folder(folder, models, words):
     with pytest.raises((ValueError, MemoryError), match=words):

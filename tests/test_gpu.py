@@ -7,21 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from minissm import (
-    Model,
-    evaluate,
-    fit,
-    layers,
-    load,
-    load_state,
-    save,
-    save_state,
-    scan,
-    tasks,
-    to,
-    train,
-    tree,
-)
+from minissm import Model, evaluate, fit, layers, load, load_state, save, save_state, scan, tasks, to, train, tree
 from minissm.cli import main
 
 from . import test_cuda
@@ -162,8 +148,7 @@ def test_the_same_seed_gives_the_same_bits(sentence, mode):
 
 
 @pytest.mark.parametrize(
-    ("sentence", "mode"),
-    [*((s, "auto") for s in SENTENCES), *((s, "recurrent") for s in SENTENCES[:3])],
+    ("sentence", "mode"), [*((s, "auto") for s in SENTENCES), *((s, "recurrent") for s in SENTENCES[:3])]
 )
 def test_a_training_step_waits_for_nothing(sentence, mode, card, rng):
     """The card is kept busy; a step that is asked for meanwhile returns before the card comes to it."""
