@@ -107,7 +107,7 @@ def test_a_long_spec_is_run(folder):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
-    _, rows, curves = run(Config(task, **TINY), folder)
+    _, rows, curves = run(Config(task, **TINY, mode="fft"), folder)
     assert rows == lines(folder / "results.jsonl")
     assert curves == lines(folder / "curves.jsonl")
     assert [(r["model"], r["seed"]) for r in rows] == [(m, s) for s in (0, 1) for m in ("ssm", "ssm + fnn1")]
@@ -119,7 +119,7 @@ def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
         assert (row["task"], row["plugin"]) == (task, None)
         with threadpool_limits(1):
             test = np.random.default_rng([row["seed"], 2])
-            scores = evaluate(net, params, TASKS[task](), test, compare.TEST_SEQUENCES)
+            scores = evaluate(net, params, TASKS[task](), test, compare.TEST_SEQUENCES, mode="fft")
         assert scores == {name: row[name] for name in ("token_accuracy", "sequence_accuracy", "loss")}
         mine = [c for c in curves if (c["model"], c["seed"]) == (row["model"], row["seed"])]
         assert [c["step"] for c in mine] == [1, 2, 3]
