@@ -79,6 +79,7 @@ BAD = {
     "unknown flag of two lines": (["run", "copying", "--col\nour"], "unrecognized arguments: --col our"),
     "abbreviated flag": (["run", "copying", "--see", "1"], "unrecognized arguments: --see 1"),
     "flag without value": (["run", "copying", "--seeds"], "--seeds"),
+    "no value but --": (["run", "copying", "--models=--"], "an option is given the value --; expected another"),
     "two tasks": (["run", "copying", "recall"], "unrecognized arguments: recall"),
     "unknown task": (["run", "walking"], "unknown task 'walking'; expected one of copying, recall"),
     "unknown profile": (["run", "copying", "--profile", "slow"], "unknown profile 'slow'; expected one of quick, full"),
