@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; -> exit code."""
     benching = (sys.argv[1:] if argv is None else argv)[:1] == ["bench"]
     try:
-        arguments = _parser().parse_args(argv)
+        parser = _parser()
+        arguments = parser.parse_args(argv)
+        if [] in vars(arguments).values():  # what argparse makes of `--models=--`
+            parser.error("an option is given the value --; expected another")
         code = arguments.command(arguments)
         sys.stdout.flush()
         return code

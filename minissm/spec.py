@@ -26,7 +26,7 @@ class UnknownBlockError(ValueError):
     """A spec has a block that is not registered. name: the block's."""
 
     def __init__(self, name: str, spec: str) -> None:
-        known = f"one of {known_blocks()}, or a block of your own after ms.register({name!r}, ...)"
+        known = f"one of {known_blocks()}, or a block of your own after ms.register({calls.shorten(name)}, ...)"
         super().__init__(f"Model: unknown block {calls.shorten(name)} in {calls.shorten(spec)}; expected {known}")
         self.name = name
 

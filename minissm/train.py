@@ -50,12 +50,18 @@ def loss_and_gradient(
     """-> the loss of the answers that count, and its gradient as one vector (P,). Both stay on params' device."""
     check_batch("train", batch)
     where = batch.weights > 0
-    counted = batch.inputs, batch.targets[where], batch.weights[where]
-    inputs, targets, weights = (like(a, params["embed"]["w"]) for a in counted)
-    y, backward = net(params, inputs, mode, where)
+    targets, weights = (like(a[where], params["embed"]["w"]) for a in (batch.targets, batch.weights))
+    y, backward = net(params, inputs_of(batch, params), mode, where)
     value, back_loss = loss(y, targets, weights)
     dparams, _ = backward(back_loss())
     return value, optim.gradient_vector(params, dparams)
+
+
+def inputs_of(batch: Batch, params: dict) -> Array:
+    """The inputs on params' device, real ones in params' precision: a task knows neither."""
+    w = params["embed"]["w"]
+    x, xp = like(batch.inputs, w), namespace(w)
+    return x if xp.isdtype(x.dtype, "integral") else xp.astype(x, w.dtype, copy=False)
 
 
 def step(
@@ -290,7 +296,7 @@ def evaluate(
     for i, start in enumerate(range(0, n, 250)):
         batch = Batch(*(a[: n - start] for a in task.batch(rng, min(250, n), i)))  # equal draws: items of a finite set
         check_batch("evaluate", batch)
-        y, _ = net(params, like(batch.inputs, params["embed"]["w"]), mode, batch.weights > 0)
+        y, _ = net(params, inputs_of(batch, params), mode, batch.weights > 0)
         found = task.tally(to(y, "numpy"), batch)
         sums = {name: sums.get(name, 0) + value for name, value in found.items()}
     return task.scores(sums)

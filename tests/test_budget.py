@@ -1,5 +1,7 @@
 """Models of equal size."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from minissm import Attn, Fnn
@@ -7,7 +9,7 @@ from minissm.lab.budget import at_budget, model_for
 from minissm.lab.compare import MODELS, Config
 from minissm.tasks import TASKS
 
-SENTENCES = [
+SPECS = [
     *MODELS,
     "attn(heads=3)",
     "attn(heads=2) + attn(heads=4)",
@@ -28,29 +30,35 @@ def is_free(block):
 
 
 @pytest.mark.parametrize("budget", [30_000, 60_000])
-@pytest.mark.parametrize("sentence", MODELS)
-def test_the_default_models_come_within_two_percent(task, sentence, budget):
-    net = at_budget(sentence, task, budget)
-    assert abs(net.size / budget - 1) < (0.02 if sentence != "ssm" else 0.05)
+@pytest.mark.parametrize("spec", MODELS)
+def test_the_default_models_come_within_two_percent(task, spec, budget):
+    net = at_budget(spec, task, budget)
+    assert abs(net.size / budget - 1) < (0.02 if spec != "ssm" else 0.05)
     assert (net.vocab, net.dtype) == (task.vocab, "float32")
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("budget", [1500, 2001, 9999])
-def test_it_is_the_nearest_of_all_that_could_be(task, sentence, budget):
+def test_it_is_the_nearest_of_all_that_could_be(task, spec, budget):
     nets = []
     for width in range(1, 120):
         try:
-            nets.append(model_for(sentence, task, width))
+            nets.append(model_for(spec, task, width))
         except ValueError:  # not a multiple of the heads
             continue
     best = min(nets, key=lambda net: abs(net.size - budget))
-    if any(is_free(block) for block in model_for(sentence, task, 12).blocks):
+    if any(is_free(block) for block in model_for(spec, task, 12).blocks):
         best = min(
-            (model_for(sentence, task, best.width, hidden=h) for h in range(1, 200)),
-            key=lambda net: abs(net.size - budget),
+            (model_for(spec, task, best.width, hidden=h) for h in range(1, 200)), key=lambda net: abs(net.size - budget)
         )
-    assert at_budget(sentence, task, budget) == best
+    assert at_budget(spec, task, budget) == best
+
+
+def test_a_task_of_real_vectors_gives_its_inputs_and_outputs():
+    task = SimpleNamespace(length=5, inputs=3, outputs=2)
+    net = at_budget("ssm + fnn1", task, 2000)
+    assert (net.vocab, net.inputs, net.outputs) == (None, 3, 2)
+    assert abs(net.size / 2000 - 1) < 0.02
 
 
 def test_only_free_hidden_widths_are_turned(task):
@@ -71,23 +79,23 @@ def test_attention_learns_no_more_positions_than_the_task_has_places(task):
 
 def test_the_dtype_is_passed_on(task):
     assert at_budget("ssm + fnn1", task, 3000, "float64").dtype == "float64"
-    assert Config(task.name, models=("ssm",), dtype="float64").nets()["ssm"].dtype == "float64"
+    assert Config(task.spec, models=("ssm",), dtype="float64").nets()["ssm"].dtype == "float64"
 
 
 def test_a_given_width_switches_the_budget_off(task):
-    nets = Config(task.name, width=6, budget=99_999).nets()
+    nets = Config(task.spec, width=6, budget=99_999).nets()
     assert list(nets) == list(MODELS)
     assert {net.width for net in nets.values()} == {6}
     assert nets["ssm + fnn1"] == model_for("ssm + fnn1", task, 6)
 
 
-@pytest.mark.parametrize("sentence", ["ssm", "attn(heads=50)", "ssm(poles=1000000)", "fnn9(width=100)"])
-def test_a_budget_below_the_smallest_model_is_refused(task, sentence):
+@pytest.mark.parametrize("spec", ["ssm", "attn(heads=50)", "ssm(poles=1000000)", "fnn9(width=100)"])
+def test_a_budget_below_the_smallest_model_is_refused(task, spec):
     with pytest.raises(ValueError, match=r"budget=70; .* give more"):
-        at_budget(sentence, task, 70)
+        at_budget(spec, task, 70)
 
 
 def test_a_huge_budget_is_met_at_once(task):
     """Doubling and halving; counting up to these widths would take minutes."""
-    for sentence in MODELS:
-        assert abs(at_budget(sentence, task, 10**10).size / 10**10 - 1) < 1e-3
+    for spec in MODELS:
+        assert abs(at_budget(spec, task, 10**10).size / 10**10 - 1) < 1e-3

@@ -14,7 +14,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import minissm
-from minissm import Model, Scores, evaluate, load, train, tree
+from minissm import Model, evaluate, load, train, tree
 from minissm.lab import compare, results, workers
 from minissm.lab.compare import Config, Job, run
 from minissm.tasks import TASKS
@@ -31,12 +31,9 @@ def lines(path):
     return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
-def without_seconds(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "TEST_SEQUENCES", 70)
     return tmp_path / "out"
 
 
@@ -47,8 +44,9 @@ def folder(tmp_path):
     ("given", "words"),
     [
         ({"task": "walking"}, "unknown task 'walking'; expected one of copying, recall"),
+        ({"task": "recall(pairs=0)"}, "recall: pairs=0; expected an integer, 1 or more"),
         ({"models": ()}, "at least one model"),
-        ({"models": ("",)}, "the sentence is empty"),
+        ({"models": ("",)}, "the spec is empty"),
         ({"models": ("ssm", "ssm(poles=8)")}, "the model 'ssm' is given twice"),
         ({"seeds": 0}, "seeds=0; expected an integer, 1 or more"),
         ({"seeds": "3"}, "seeds='3'; expected an integer, 1 or more"),
@@ -68,6 +66,11 @@ def folder(tmp_path):
 def test_what_cannot_be_compared_is_refused(given, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         Config(**{"task": "copying"} | given)
+
+
+def test_a_task_is_stored_by_its_canonical_spec():
+    assert Config("recall( values=8,pairs=8, queries=None)").task == "recall(pairs=8, values=8)"
+    assert Config("recall(pairs=4)").task == "recall"
 
 
 def test_settings_are_coerced_so_that_they_can_be_written(folder):
@@ -92,7 +95,7 @@ def test_weights_of_different_runs_have_different_names_that_fit_into_a_folder()
     assert names[0] == "ssm-seed0-lr0.1"
 
 
-def test_a_long_sentence_is_run(folder):
+def test_a_long_spec_is_run(folder):
     config = Config("copying", (" + ".join(["ssm(poles=1, dt=(0.01, 0.1))"] * 12),), 1, 1, width=1)
     _, [row], _ = run(config, folder)
     assert row["model"] == config.models[0]
@@ -104,7 +107,7 @@ def test_a_long_sentence_is_run(folder):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
-    _, rows, curves = run(Config(task, **TINY), folder)
+    _, rows, curves = run(Config(task, **TINY, mode="fft"), folder)
     assert rows == lines(folder / "results.jsonl")
     assert curves == lines(folder / "curves.jsonl")
     assert [(r["model"], r["seed"]) for r in rows] == [(m, s) for s in (0, 1) for m in ("ssm", "ssm + fnn1")]
@@ -113,33 +116,17 @@ def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
         assert repr(net) == row["net"]
         assert tree.size(params) == row["parameters"] == net.size
         assert row["state_size"] == net.state_size(TASKS[task]().length)
+        assert (row["task"], row["plugin"]) == (task, None)
         with threadpool_limits(1):
             test = np.random.default_rng([row["seed"], 2])
-            scores = evaluate(net, params, TASKS[task](), test, compare.TEST_SEQUENCES)
-        assert scores == Scores(row["token_accuracy"], row["sequence_accuracy"], row["loss"])
+            scores = evaluate(net, params, TASKS[task](), test, compare.TEST_SEQUENCES, mode="fft")
+        assert scores == {name: row[name] for name in ("token_accuracy", "sequence_accuracy", "loss")}
         mine = [c for c in curves if (c["model"], c["seed"]) == (row["model"], row["seed"])]
         assert [c["step"] for c in mine] == [1, 2, 3]
         assert row["versions"]["minissm"] == minissm.__version__
         assert row["versions"]["numpy"] == np.__version__
     assert len({r["loss"] for r in rows}) == len(rows)
     assert len(list((folder / "weights").iterdir())) == len(rows)
-
-
-def test_the_same_rows_with_one_and_two_processes(tmp_path):
-    """The slow model comes first, so that two processes finish in another order."""
-    models = ("attn + ssm + attn", "fnn0")
-    config = Config("copying", models, seeds=2, steps=53, budget=1500)
-    handler = signal.getsignal(signal.SIGINT)
-    one, two = (run(config, tmp_path / str(jobs), jobs) for jobs in (1, 2))
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert without_seconds(one[1]) == without_seconds(two[1])
-    assert len({row["loss"] for row in one[1]}) == 4
-    assert one[2] == two[2]
-    assert (one[0] / "curves.jsonl").read_bytes() == (two[0] / "curves.jsonl").read_bytes()
-    assert without_seconds(lines(two[0] / "results.jsonl")) == without_seconds(one[1])
-    for row in one[1]:
-        first, second = (tree.leaves(load(folder / row["weights"])[1]) for folder in (one[0], two[0]))
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
 
 
 def test_the_versions_need_no_installed_minissm(monkeypatch):
@@ -172,7 +159,8 @@ def test_a_run_that_breaks_off_says_so_and_the_others_go_on(folder):
 
 
 def test_a_number_that_is_not_finite_is_null(folder, monkeypatch):
-    monkeypatch.setattr(compare, "evaluate", lambda *_: Scores(0.25, 0.0, float("nan")))
+    scores = {"token_accuracy": 0.25, "sequence_accuracy": 0.0, "loss": float("nan")}
+    monkeypatch.setattr(compare, "evaluate", lambda *_: scores)
     run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
     assert [row["loss"] for row in lines(folder / "results.jsonl")] == [None]
     with pytest.raises(ValueError, match="JSON"):
@@ -200,16 +188,16 @@ def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
 def test_ctrl_c_is_heard_though_the_training_had_another_reason_to_end(folder, monkeypatch):
     """The loss of a training on a device breaks, Ctrl-C comes, and only then the loss is read."""
     monkeypatch.setattr(train, "is_numpy", lambda xp: False)
-    step, calls = train.step, []
+    gradient, calls = train.loss_and_gradient, []
 
     def broken(*args):
         calls.append(args)
-        params, state, loss = step(*args)
-        if len(calls) == 4:
+        if len(calls) == 2:
             signal.raise_signal(signal.SIGINT)
-        return params, state, loss + np.float32("nan") if args[4] > 1e-3 else loss
+        loss, grad = gradient(*args)
+        return loss * np.float32("nan"), grad
 
-    monkeypatch.setattr(train, "step", broken)
+    monkeypatch.setattr(train, "loss_and_gradient", broken)
     with pytest.raises(KeyboardInterrupt, match=r"^1 of 2 runs are finished, .*minissm run copying --resume "):
         run(Config("copying", models=("fnn0",), seeds=2, steps=30, width=4), folder)
     (row,) = lines(folder / "results.jsonl")
@@ -229,18 +217,18 @@ def test_ctrl_c_waits_until_the_pool_holds_no_lock():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_process_counts_its_steps_and_stops_at_the_next_when_told(monkeypatch):
-    told, stop = [], threading.Event()
-    monkeypatch.setattr(workers, "_worker", {"steps": SimpleNamespace(put=told.append), "stop": stop})
+def test_a_process_counts_its_steps_and_stops_at_the_next_when_asked(monkeypatch):
+    counted, stop = [], threading.Event()
+    monkeypatch.setattr(workers, "_worker", {"steps": SimpleNamespace(put=counted.append), "stop": stop})
     monkeypatch.setattr(compare, "TEST_SEQUENCES", 10)
     net = Model("fnn0", vocab=11, width=2)
     job = Job("copying", "fnn0", repr(net), 0, 0.1, 120, "auto", "numpy")
     workers._work(compare.run_job, job)
-    assert told == [50, 50, 20]
+    assert counted == [50, 50, 20]
     stop.set()
     with pytest.raises(KeyboardInterrupt):
         workers._work(compare.run_job, job)
-    assert told == [50, 50, 20]
+    assert counted == [50, 50, 20]
 
 
 def test_ctrl_c_belongs_to_the_main_thread_alone():
@@ -267,7 +255,7 @@ def test_a_process_that_is_killed_ends_the_comparison_in_one_sentence(folder, mo
             child.kill()
 
     monkeypatch.setattr(results, "write", write_and_kill)
-    config = Config("copying", ("ssm",), seeds=40, steps=200, budget=600)
+    config = Config("copying", ("fnn0",), seeds=40, steps=99, width=2)
     with pytest.raises(RuntimeError, match=r"^run: a process was ended from outside.*fewer --jobs$"):
         run(config, folder, jobs=2)
     assert 1 <= len(lines(folder / "results.jsonl")) < 40
@@ -279,15 +267,12 @@ def test_a_process_that_is_killed_ends_the_comparison_in_one_sentence(folder, mo
 
 @pytest.mark.parametrize(
     ("models", "words"),
-    [
-        ("attn(max_len=3)", "attn: a sequence of L=25, but positions for 3"),
-        ("fnn1(width=1000000000000000)", None),
-    ],
+    [("attn(max_len=3)", "attn: a sequence of L=25, but positions for 3"), ("fnn1(width=1000000000000000)", None)],
 )
-def test_a_model_that_cannot_answer_the_task_leaves_no_folder(tmp_path, models, words):
+def test_a_model_that_cannot_answer_the_task_leaves_no_folder(folder, models, words):
     with pytest.raises((ValueError, MemoryError), match=words):
-        run(Config("copying", (models,), width=2), tmp_path / "out")
-    assert os.listdir(tmp_path) == []
+        run(Config("copying", (models,), width=2), folder)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", ["replace", "mkdir"])
@@ -311,17 +296,13 @@ def test_a_folder_that_cannot_be_written_is_not_left_behind(tmp_path, monkeypatc
 
 def test_results_of_another_run_are_never_written_over(folder):
     run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for name in ("run.json", "results.jsonl"):
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         with pytest.raises(ValueError, match=rf"^out: .* holds the results of another run \({name}\)"):
             run(Config("copying", **TINY), folder)
-        (folder / name).rename(folder / f"{name}.kept")
-    assert len(before) == 4
-    assert before == {
-        path.with_name(path.name.removesuffix(".kept")): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+        assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        (folder / name).unlink()
+    assert len(before) == 3
 
 
 def test_a_folder_that_is_there_may_hold_other_things(folder):
@@ -332,11 +313,12 @@ def test_a_folder_that_is_there_may_hold_other_things(folder):
     assert len(lines(folder / "results.jsonl")) == 1
 
 
-def test_without_a_name_each_run_has_a_new_dated_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {str(run(Config("copying", ("ssm",), 1, 1, budget=600))[0]) for _ in range(3)}
+def test_without_a_name_each_run_has_a_new_dated_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    names = {str(run(Config("copying(symbols=3)", ("ssm",), 1, 1, budget=600))[0]) for _ in range(3)}
     assert len(names) == 3
-    assert all(re.fullmatch(r"runs.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_copying(_\d)?", name) for name in names)
+    pattern = r"runs.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_copying-symbols-3-?(_\d)?"
+    assert all(re.fullmatch(pattern, name) for name in names)
 
 
 @pytest.mark.parametrize("before", [None, "glibc.malloc.check=0"])

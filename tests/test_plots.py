@@ -5,10 +5,10 @@ import sys
 import matplotlib
 import pytest
 
-from minissm import sentence
+from minissm import spec
 from minissm.lab import plots
 from minissm.lab.compare import MODELS, Config
-from minissm.tasks import copying
+from minissm.tasks import Copying, RealTask
 
 LONG = tuple(
     " + ".join(f"ssm(poles={i + j}, dt=(0.001, 0.1)) + fnn{j}(width=4{i})" for j in (1, 2, 3)) for i in range(1, 11)
@@ -21,30 +21,37 @@ def no_pyplot(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
 
 
-def draw(folder, models, seeds=3, looks=3, lr=8e-3):
-    """A figure of made-up results. -> its two files."""
-    config = Config("copying", models=models)
-    rows, curves = [], []
+class Errors(RealTask):
+    spec, baseline = "errors", 3.25
+
+
+def draw(folder, models, seeds=3, evals=3, lr=8e-3, task=None, most=1.0):
+    """A figure of made-up results, the median of model i at most (i + 1 + a bit) / (models + 1). -> its two files."""
+    task, config = task or Copying(), Config("copying", models=models)
+    rows, curves, score = [], [], task.main[0]
     for i, model in enumerate(config.models):
         for seed in range(seeds):
             key = {"model": model, "seed": seed, "lr": lr}
-            reached = (i + 1 + 0.1 * seed) / (len(models) + 1)
-            rows.append(key | {"token_accuracy": reached})
-            curves += [key | {"step": 10 * k, "token_accuracy": reached * k / looks} for k in range(1, looks + 1)]
-    folder.mkdir(exist_ok=True)
-    return plots.comparison(rows, curves, copying(), config, folder)
+            reached = most * (i + 1 + 0.1 * seed) / (len(models) + 1)
+            rows.append(key | {score: reached})
+            curves += [key | {"step": 10 * k, score: reached * k / evals} for k in range(1, evals + 1)]
+    return plots.comparison(rows, curves, task, config, folder)
 
 
-@pytest.mark.parametrize("models", [MODELS, ("ssm",), LONG, LONG[:3]], ids=["default", "one", "ten long", "three long"])
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_a_figure_is_drawn_without_warnings(tmp_path, models, seeds):
+@pytest.mark.parametrize(
+    ("models", "seeds"), [(MODELS, 3), (("ssm",), 1), (LONG, 3)], ids=["default", "one", "ten long"]
+)
+def test_a_figure_is_drawn_without_warnings_and_without_touching_matplotlibs_settings(tmp_path, models, seeds):
+    before = matplotlib.rcParams.copy()
     png, svg = draw(tmp_path, models, seeds)
+    assert matplotlib.rcParams.copy() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
     assert png.read_bytes().startswith(b"\x89PNG")
     text = svg.read_text()
     assert text.startswith("<?xml")
     assert "copying, about 30,000 parameters each" in text
-    assert "guessing 0.125" in text
+    assert f"baseline {Copying().baseline:.3f}" in text
+    assert "token accuracy on fresh sequences" in text
     assert ("(3 seeds, median)" if seeds == 3 else "(1 seed)") in text
     medians = [(i + 1 + 0.1 * (seeds // 2)) / (len(models) + 1) for i in range(len(models))]
     for value in medians:
@@ -54,28 +61,54 @@ def test_a_figure_is_drawn_without_warnings(tmp_path, models, seeds):
             assert line.replace("'", "&apos;") in text or line in text
 
 
-def test_runs_that_broke_off_before_the_first_look_are_drawn_too(tmp_path):
-    assert all(path.stat().st_size > 1000 for path in draw(tmp_path, ("ssm", "ssm + fnn1"), looks=0))
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are laid out and not written: writing takes most of the time. -> the figures."""
+    figures = []
+
+    def keep(figure, path):
+        figures.append(figure)
+        figure.draw_without_rendering()
+        return path
+
+    monkeypatch.setattr(plots, "_save", keep)
+    return figures
+
+
+def test_runs_that_broke_off_before_the_first_evaluation_are_drawn_too(tmp_path, unsaved):
+    draw(tmp_path, ("ssm", "ssm + fnn1"), evals=0)
+    learning, reached = unsaved[0].axes
+    assert all(len(line.get_xdata()) == 0 for line in learning.lines[:2])
+    assert [text.get_text() for text in reached.texts] == ["0.367", "0.700"]
+
+
+def test_an_error_is_drawn_on_the_scale_of_its_values_and_a_score_that_is_not_finite_is_left_out(tmp_path, unsaved):
+    draw(tmp_path, ("ssm", "attn"), task=Errors(), most=60.0)
+    learning, reached = unsaved[0].axes
+    assert (learning.get_ylabel(), reached.get_xlabel()) == ("mean squared error on fresh sequences",) * 2
+    assert reached.get_xlim()[1] > 42
+    assert [(t.get_text(), t.get_ha()) for t in reached.texts] == [("22.000", "left"), ("42.000", "right")]
+    config = Config("copying", models=("ssm", "attn"))
+    rows = [{"model": "ssm", "seed": s, "lr": 1, "mean_squared_error": [2.0, None][s], "step": 9} for s in (0, 1)]
+    rows += [{"model": "attn", "seed": 0, "lr": 1, "mean_squared_error": None, "step": 9}]
+    plots.comparison(rows, rows, Errors(), config, tmp_path)
+    learning, reached = unsaved[-1].axes
+    assert [text.get_text() for text in reached.texts] == ["2.000"]
+    assert [list(line.get_ydata()) for line in learning.lines[:2]] == [[2.0], []]
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
-    first, second = (draw(tmp_path / name, ("ssm", "attn")) for name in "ab")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_the_settings_of_matplotlib_stay_as_they_are(tmp_path):
-    before = matplotlib.rcParams.copy()
-    draw(tmp_path, ("ssm",))
-    assert matplotlib.rcParams.copy() == before
+    first, second = ([path.read_bytes() for path in draw(tmp_path, ("ssm",), 1)] for _ in "ab")
+    assert first == second
 
 
 def test_labels_are_short_and_differ():
     assert plots.short(list(MODELS)) == list(MODELS)
     labels = plots.short(list(LONG))
     alike = plots.short([LONG[0] + " + attn", LONG[0] + " + fnn0"])
-    for told in (labels, alike):
-        assert len(set(told)) == len(told)
-        for label in told:
+    for found in (labels, alike):
+        assert len(set(found)) == len(found)
+        for label in found:
             assert len(label.splitlines()) <= 3
             assert max(map(len, label.splitlines())) <= 33
 
@@ -87,5 +120,5 @@ def test_many_models_are_told_apart_in_colour_and_in_grey():
     assert [s["color"] for s in styles[:7]] == list(plots.COLOURS)
 
 
-def test_every_word_is_explained_in_the_title():
-    assert set(plots.WORDS) == {*sentence.FILTER_WORDS, *sentence.WORDS, "fnn"}
+def test_every_block_is_explained_in_the_title():
+    assert set(plots.BLOCKS) == {*spec.BUILT_IN, "fnn"}

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+from functools import partial
 
 import pytest
 
+from minissm import load
 from minissm.lab import compare, results
 from minissm.lab.compare import Config, resume, run
 from minissm.lab.lock import alone_in
@@ -14,10 +16,13 @@ from minissm.lab.lock import alone_in
 CONFIG = Config("copying", ("ssm", "fnn0"), seeds=2, steps=30, budget=600)
 
 
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def outcome(folder):
     """All that must be the same, however often a run was stopped."""
-    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in read(folder / "results.jsonl")]
     weights = {path.name: path.read_bytes() for path in (folder / "weights").iterdir()}
     return rows, (folder / "curves.jsonl").read_text(), weights
 
@@ -28,7 +33,24 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
+    """The folder of a run that was never stopped."""
     return run(CONFIG, tmp_path_factory.mktemp("whole") / "out")[0]
+
+
+@pytest.fixture
+def recalled(whole, monkeypatch):
+    """No training any more: a run comes to what it came to in `whole`. -> the names of the runs that were asked for."""
+    rows, curves = (read(whole / name) for name in ("results.jsonl", "curves.jsonl"))
+    asked = []
+
+    def run_job(job, *_, **__):
+        asked.append(job.name)
+        (row,) = (row for row in rows if row["weights"] == job.weights)
+        curve = [line for line in curves if job.key.items() <= line.items()]
+        return compare.Outcome(row, curve, load(whole / job.weights)[1])
+
+    monkeypatch.setattr(compare, "run_job", run_job)
+    return asked
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +88,13 @@ def stop_at(patch, run, step):
 # ---- going on
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_stopped_run_goes_on_to_the_same_rows_and_bits(stopped, whole, jobs):
+def test_a_stopped_run_goes_on_in_two_processes_to_the_same_rows_and_bits(stopped, whole):
     assert os.listdir(stopped / "unfinished") == ["ssm-seed1-lr0.008.npz"]
     first = (stopped / "results.jsonl").read_text()
-    folder, rows, curves = resume(stopped, jobs)
+    folder, rows, curves = resume(stopped, jobs=2)
     assert outcome(folder) == outcome(whole)
     assert (stopped / "results.jsonl").read_text().startswith(first), "finished rows are kept, their seconds too"
-    assert [json.loads(line) for line in (stopped / "results.jsonl").read_text().splitlines()] == rows
-    assert [json.loads(line) for line in (stopped / "curves.jsonl").read_text().splitlines()] == curves
+    assert (read(stopped / "results.jsonl"), read(stopped / "curves.jsonl")) == (rows, curves)
     assert sorted(os.listdir(stopped)) == ["curves.jsonl", "results.jsonl", "run.json", "weights"]
 
 
@@ -103,7 +123,7 @@ def test_a_finished_run_trains_nothing_and_gives_all_again(whole, tmp_path, monk
     assert "4 runs of 30 steps, 4 of them finished" in capsys.readouterr().out
 
 
-def test_other_versions_are_said(stopped, whole, capsys):
+def test_other_versions_are_named(stopped, recalled, capsys):
     asked = json.loads((stopped / "run.json").read_text())
     asked["versions"]["numpy"] = "1.0"
     (stopped / "run.json").write_text(json.dumps(asked))
@@ -114,11 +134,11 @@ def test_other_versions_are_said(stopped, whole, capsys):
     assert "differ" not in "".join(said[1:])
 
 
-def test_what_a_killed_process_leaves_is_tidied_up(stopped, whole):
+def test_what_a_killed_process_leaves_is_tidied_up(stopped, whole, recalled):
     for path in (".results.jsonl.abc.part", "weights/.x.npz.def.part", "unfinished/.x.npz.ghi.part", ".lock"):
         (stopped / path).write_bytes(b"half")
     (stopped / "unfinished" / "ssm-seed0-lr0.008.npz").write_bytes(b"its row is there")
-    shutil.copy(whole / "curves.jsonl", stopped)  # looks are written before their row
+    shutil.copy(whole / "curves.jsonl", stopped)  # evaluations are written before their row
     resume(stopped)
     assert outcome(stopped) == outcome(whole)
     assert not any(path.name.startswith(".") for path in stopped.rglob("*"))
@@ -130,7 +150,7 @@ def test_what_a_killed_process_leaves_is_tidied_up(stopped, whole):
 
 @pytest.mark.parametrize("name", ["results.jsonl", "curves.jsonl"])
 @pytest.mark.parametrize("cut", [1, 2, 60])
-def test_a_torn_last_line_is_dropped_and_said(stopped, whole, capsys, name, cut):
+def test_a_torn_last_line_is_dropped_and_said(stopped, whole, recalled, capsys, name, cut):
     path = stopped / name
     path.write_bytes(path.read_bytes()[:-cut])
     resume(stopped)
@@ -138,11 +158,12 @@ def test_a_torn_last_line_is_dropped_and_said(stopped, whole, capsys, name, cut)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"the last line of {path} was torn and is dropped; its run is done again"
     assert "1 of them finished" in said[1]
+    assert recalled == ["fnn0-seed0-lr0.008", "ssm-seed1-lr0.008", "fnn0-seed1-lr0.008"]
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "curves.jsonl"])
-@pytest.mark.parametrize("tail", [b"{", b"\0" * 100, b"\xff\n"], ids=repr)
-def test_what_was_begun_behind_the_last_line_is_dropped(stopped, whole, name, tail):
+@pytest.mark.parametrize("tail", [b"{", b"\0" * 9, b"\xff\n"], ids=repr)
+def test_what_was_begun_behind_the_last_line_is_dropped(stopped, whole, recalled, name, tail):
     with open(stopped / name, "ab") as file:
         file.write(tail)
     resume(stopped)
@@ -151,19 +172,21 @@ def test_what_was_begun_behind_the_last_line_is_dropped(stopped, whole, name, ta
 
 @pytest.mark.parametrize("name", ["results.jsonl", "curves.jsonl"])
 def test_every_cut_of_a_file_goes_on_or_is_refused(stopped, name):
-    """A cut between two lines of curves takes looks from a row, and can't be told from damage."""
+    """A cut between two lines of curves takes evaluations from a row, and can't be told from damage."""
     path, before = stopped / name, contents(stopped)
-    content = before[path]
+    content, runs = before[path], [job.known for job in CONFIG.work()]
     goes_on = 0
-    for length in range(0, len(content), 37):
+    for length in range(0, len(content), 37 if name == "results.jsonl" else 53):
         for file, bytes_ in before.items():
             file.write_bytes(bytes_)
         path.write_bytes(content[:length])
         try:
-            rows, _, said = results.finished(stopped, [job.known for job in CONFIG.work()])
+            rows, _, said = results.finished(stopped, runs)
         except ValueError as error:
             refusal = str(error)
-            assert re.fullmatch(r"resume: .*curves.jsonl is damaged \(not all the looks of .*\); restore .*", refusal)
+            assert re.fullmatch(
+                r"resume: .*curves.jsonl is damaged \(not all the evaluations of .*\); restore .*", refusal
+            )
         else:
             goes_on += 1
             assert len(rows) <= 2
@@ -203,47 +226,44 @@ def cut(name):
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-9])
 
 
+rows, curve, asked = (partial(edit, name) for name in ("results.jsonl", "curves.jsonl", "run.json"))
 WEIGHTS = "weights/ssm-seed0-lr0.008.npz"
+MISSING = "not all the evaluations of"
 DAMAGE = {
-    "a line in the middle": (edit("results.jsonl", lambda x: ["{\n", *x[1:]]), "line 1 is no JSON"),
-    "an empty line": (edit("results.jsonl", lambda x: [x[0], "\n", x[1]]), "line 2 is no JSON"),
-    "an empty object": (edit("results.jsonl", lambda x: [*x, "{}\n"]), "line 3 is of no run of run.json"),
-    "a number": (edit("results.jsonl", lambda x: ["3\n", *x[1:]]), "line 1 is of no run of run.json"),
-    "NaN": (edit("results.jsonl", lambda x: [re.sub('"loss": [^,]*', '"loss": NaN', x[0]), x[1]]), "line 1 is no JSON"),
-    "a row twice": (edit("results.jsonl", lambda x: [*x, x[0]]), "a run has two rows"),
+    "a line in the middle": (rows(lambda x: ["{\n", *x[1:]]), "line 1 is no JSON"),
+    "an empty line": (rows(lambda x: [x[0], "\n", x[1]]), "line 2 is no JSON"),
+    "an empty object": (rows(lambda x: [*x, "{}\n"]), "line 3 is of no run of run.json"),
+    "a number": (rows(lambda x: ["3\n", *x[1:]]), "line 1 is of no run of run.json"),
+    "NaN": (rows(lambda x: [re.sub('"loss": [^,]*', '"loss": NaN', x[0]), x[1]]), "line 1 is no JSON"),
+    "a row twice": (rows(lambda x: [*x, x[0]]), "a run has two rows"),
     "another seed": (field("results.jsonl", 1, seed=7), "line 2 is of no run of run.json"),
     "another task": (field("results.jsonl", 1, task="recall"), "line 2 is of no run"),
     "other steps": (field("results.jsonl", 1, steps=31), "line 2 is of no run"),
+    "another plugin": (field("results.jsonl", 1, plugin="0" * 64), "line 2 is of no run"),
     "another net": (field("results.jsonl", 1, net='Model("ssm", vocab=2)'), "line 2 is of no run"),
     "weights elsewhere": (field("results.jsonl", 1, weights="../../x.npz"), "line 2 is of no run"),
     "a list as a key": (field("results.jsonl", 1, model=[]), "line 2 is of no run"),
     "a field missing": (field("results.jsonl", 1, loss="none"), "line 2 is of no run"),
     "a field more": (field("results.jsonl", 1, colour="red"), "line 2 is of no run"),
     "a field of another kind": (field("results.jsonl", 1, token_accuracy="high"), "line 2 has a field of another kind"),
-    "a look missing": (edit("curves.jsonl", lambda x: x[:3] + x[4:]), "not all the looks of ssm-seed0-lr0.008"),
-    "the last looks missing": (edit("curves.jsonl", lambda x: x[:-3]), "not all the looks of fnn0-seed0-lr0.008"),
-    "a look twice": (edit("curves.jsonl", lambda x: [*x, x[0]]), "not all the looks of ssm-seed0-lr0.008, or too many"),
-    "a look of nothing": (field("curves.jsonl", 4, model="attn"), "line 5 is of no run"),
-    "a torn look": (edit("curves.jsonl", lambda x: [*x[:4], x[4][:20] + "\n", *x[5:]]), "line 5 is no JSON"),
-    "no curves": (remove("curves.jsonl"), "not all the looks of ssm-seed0-lr0.008"),
+    "an evaluation missing": (curve(lambda x: x[:3] + x[4:]), f"{MISSING} ssm-seed0-lr0.008"),
+    "the last evaluations missing": (curve(lambda x: x[:-3]), f"{MISSING} fnn0-seed0-lr0.008"),
+    "an evaluation twice": (curve(lambda x: [*x, x[0]]), f"{MISSING} ssm-seed0-lr0.008, or too many"),
+    "an evaluation of nothing": (field("curves.jsonl", 4, model="attn"), "line 5 is of no run"),
+    "a torn evaluation": (curve(lambda x: [*x[:4], x[4][:20] + "\n", *x[5:]]), "line 5 is no JSON"),
+    "no curves": (remove("curves.jsonl"), f"{MISSING} ssm-seed0-lr0.008"),
     "no weights": (remove(WEIGHTS), "no such file"),
     "cut weights": (cut(WEIGHTS), "is not a whole checkpoint"),
     "no run.json": (remove("run.json"), "no run in {folder} (run.json: No such file or directory); give the folder of"),
     "cut run.json": (cut("run.json"), "run.json is damaged (it is no JSON)"),
-    "a list": (edit("run.json", lambda x: "[]"), "it is no JSON object"),
+    "a list": (asked(lambda x: "[]"), "it is no JSON object"),
     "a setting missing": (lambda f: (f / "run.json").write_text('{"task": "copying"}'), "fields are missing, or too"),
-    "an unknown task": (
-        edit("run.json", lambda x: [line.replace("copying", "walking") for line in x]),
-        "unknown task 'walking'",
-    ),
-    "a setting of another kind": (
-        edit("run.json", lambda x: [line.replace('"ssm"', "3") for line in x]),
-        "run.json is damaged (",
-    ),
+    "an unknown task": (asked(lambda x: [line.replace("copying", "walking") for line in x]), "unknown task 'walking'"),
+    "a setting of another kind": (asked(lambda x: [line.replace('"ssm"', "3") for line in x]), "run.json is damaged ("),
     "a cut checkpoint": (cut("unfinished/ssm-seed1-lr0.008.npz"), "not a whole checkpoint"),
     "a checkpoint of other settings": (
-        edit("run.json", lambda x: [line.replace('"auto"', '"fft"') for line in x]),
-        "holds a training with mode=auto, now mode=fft is given",
+        asked(lambda x: [line.replace('"auto"', '"fft"') for line in x]),
+        "holds a training with mode=auto; mode=fft was given",
     ),
 }
 
@@ -290,8 +310,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     assert os.listdir(tmp_path) == ["notes.txt"]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_folder_that_is_removed_meanwhile_ends_the_run(tmp_path, monkeypatch, jobs):
+@pytest.mark.slow  # with one process: test_cli.py
+def test_a_folder_that_is_removed_while_two_processes_work_ends_the_run(tmp_path, monkeypatch):
     write = results.write
 
     def write_and_remove(folder, *args):
@@ -300,7 +320,7 @@ def test_a_folder_that_is_removed_meanwhile_ends_the_run(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(results, "write", write_and_remove)
     with pytest.raises(FileNotFoundError) as caught:
-        run(CONFIG, tmp_path / "out", jobs)
+        run(CONFIG, tmp_path / "out", jobs=2)
     assert caught.value.filename.startswith(str(tmp_path / "out"))
     assert ".part" not in caught.value.filename
     assert os.listdir(tmp_path) == []

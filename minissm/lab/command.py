@@ -95,7 +95,7 @@ def _as_stored(a: argparse.Namespace, options: dict[str, Any]) -> Any:
     if a.out is not None:
         raise ValueError("run: both --resume and --out given; what is resumed stays in its folder, leave --out away")
     config, _ = stored(Path(a.resume))
-    asked = replace(config, task=a.task, **options)
+    asked = replace(config, **{"task": a.task, "plugin_sha256": None} | options)
     for name in ("task", *options):
         wanted, begun_with = getattr(asked, name), getattr(config, name)
         if wanted != begun_with:

@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tasks
-from ..backend import cupy, like, to
+from ..backend import cupy, to
 from ..checks import integer
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import check_mode
 from ..spec import parse, spell
-from ..train import EVERY, LR, evaluate, fit
+from ..train import EVERY, LR, evaluate, fit, inputs_of
 from . import plugin, results
 from .budget import at_budget, model_for
 from .lock import alone_in, remove_parts
@@ -57,6 +57,7 @@ class Config:
     width: one width for all models instead.
     mode, backend, dtype: how and where it is computed.
     plugin: a Python file that registers blocks, filters and tasks.
+    plugin_sha256: of that file as the run was begun; None reads it from the file. A changed file is refused.
     """
 
     task: str
@@ -70,10 +71,11 @@ class Config:
     backend: str = "numpy"
     dtype: str = "float32"
     plugin: str | None = None
+    plugin_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if self.plugin is not None:
-            plugin.load(self.plugin)
+            object.__setattr__(self, "plugin_sha256", plugin.load(self.plugin, self.plugin_sha256))
         object.__setattr__(self, "task", tasks.parse(self.task).spec)
         if self.dtype not in DTYPES:
             raise ValueError(f"run: dtype={self.dtype!r}; expected one of {', '.join(DTYPES)}")
@@ -107,16 +109,15 @@ class Config:
             else:
                 net = at_budget(name, task, self.budget, self.dtype)
             params = to(net.init(np.random.default_rng(0)), self.backend)
-            inputs = task.batch(np.random.default_rng(0), 1).inputs
-            net(params, like(inputs, params["embed"]["w"]), self.mode)
+            net(params, inputs_of(task.batch(np.random.default_rng(0), 1), params), self.mode)
             nets[name] = net
         return nets
 
     def work(self) -> list["Job"]:
         """All runs, in the order of their rows."""
-        nets = self.nets().items()
+        nets, same = self.nets().items(), (self.steps, self.mode, self.backend, self.plugin, self.plugin_sha256)
         return [
-            Job(self.task, name, repr(net), seed, lr, self.steps, self.mode, self.backend, self.plugin)
+            Job(self.task, name, repr(net), seed, lr, *same)
             for seed in range(self.seeds)
             for lr in self.lrs
             for name, net in nets
@@ -135,6 +136,7 @@ class Job(NamedTuple):
     mode: str
     backend: str
     plugin: str | None = None
+    plugin_sha256: str | None = None
 
     @property
     def name(self) -> str:
@@ -156,10 +158,10 @@ class Job(NamedTuple):
     @property
     def known(self) -> dict:
         """What its row says, before it is run. plugin: the SHA-256 of the file, or None."""
-        digest = plugin.load(self.plugin) if self.plugin else None
         net = Model.read(self.net)
         sizes = {"parameters": net.size, "state_size": net.state_size(tasks.parse(self.task).length)}
-        return self.key | {"net": self.net, "steps": self.steps, **sizes, "weights": self.weights, "plugin": digest}
+        files = {"weights": self.weights, "plugin": self.plugin_sha256}
+        return self.key | {"net": self.net, "steps": self.steps} | sizes | files
 
 
 class Outcome(NamedTuple):
@@ -178,7 +180,8 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
 
     unfinished: the folder of its checkpoint, which it goes on from and leaves there.
     """
-    known = job.known  # first: it loads the plugin
+    if job.plugin is not None:
+        plugin.load(job.plugin, job.plugin_sha256)
     task, net = tasks.parse(job.task), Model.read(job.net)
     draw, data, test = (np.random.default_rng([job.seed, i]) for i in range(3))
     options: dict = {"lr": job.lr, "mode": job.mode, "progress": False, "on_step": on_step, "every": every}
@@ -190,7 +193,7 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
             raise KeyboardInterrupt
         scores = evaluate(net, params, task, test, TEST_SEQUENCES, job.mode)
     end = {"stopped": log.stopped, "seconds": round(log.seconds, 2), "versions": versions()}
-    row = _finite(known | scores | end)
+    row = _finite(job.known | scores | end)
     return Outcome(row, [_finite(job.key | evaluation) for evaluation in log.rows], to(params, "numpy"))
 
 
@@ -255,6 +258,8 @@ def stored(folder: Path) -> tuple[Config, dict]:
         if asked.keys() != {field.name for field in fields(Config)} or not isinstance(begun, dict):
             raise ValueError("fields are missing, or too many")
         return Config(**asked), begun
+    except plugin.PluginError:
+        raise
     except (ValueError, TypeError, AttributeError) as error:
         raise results.damaged(folder / "run.json", str(error)) from None
 
@@ -302,7 +307,8 @@ def _finish(
 
 def line(row: dict) -> str:
     """One finished run in one line."""
-    scores = "  ".join(f"{name.replace('_', ' ')} {row[name]:.3f}" for name in tasks.parse(row["task"]).score_names)
+    found = {name: math.nan if row[name] is None else row[name] for name in tasks.parse(row["task"]).score_names}
+    scores = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.items())
     end = f"  stopped: {row['stopped']}" if row["stopped"] else ""
     return f"{row['model']:32s} seed {row['seed']}  lr {row['lr']:g}  {scores}  {row['seconds']:.1f} s{end}"
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..files import write_whole
 from .compare import Config
 from .report import chosen
+from .results import FRACTIONS
 
 # Okabe & Ito's colours, told apart by all; dashes and marks are for grey print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -22,6 +23,7 @@ BLOCKS = {  # what the blocks in the models are, for a reader who sees the figur
     "lstm": "LSTM",
     "fnn": "token-wise networks (fnn)",
     "attn": "attention (attn)",
+    "mean": "running means (mean)",
 }
 
 
@@ -45,12 +47,9 @@ def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, 
         _reached(reached, [mine[m] for m in models], labels, task.main[0])
         learning.set_ylabel(score)
         reached.set_xlabel(score)
-        if task.main[1] == "higher":  # a fraction
+        if task.main[0] in FRACTIONS:
             learning.set_ylim(0, 1.03)
             reached.set_xlim(0, 1.03)
-        else:
-            learning.set_ylim(bottom=0)
-            reached.set_xlim(left=0)
         for axes, line in ((learning, learning.axhline), (reached, reached.axvline)):
             line(task.baseline, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
             axes.grid(alpha=0.25)
@@ -64,7 +63,7 @@ def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict]
     for i, (model, lr, label) in enumerate(shown):
         by_step: dict[int, list[float]] = {}
         for r in curves:
-            if r["model"] == model and r["lr"] == lr:
+            if r["model"] == model and r["lr"] == lr and r[score] is not None:
                 by_step.setdefault(r["step"], []).append(r[score])
         steps = sorted(by_step)
         style = _style(i)
@@ -77,14 +76,18 @@ def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict]
 
 def _reached(axes: Any, groups: list[list[dict]], labels: list[str], score: str) -> None:
     """A mark a seed, a line over their range, a large mark and a number for their median."""
-    for i, rows in enumerate(groups):
-        style, values = _style(i), [r[score] for r in rows]
-        middle = median(values)
+    reached = [[r[score] for r in rows if r[score] is not None] for rows in groups]
+    most = 1 if score in FRACTIONS else max((value for values in reached for value in values), default=1)
+    for i, values in enumerate(reached):
+        if not values:  # none is finite
+            continue
+        style, middle = _style(i), median(values)
         axes.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
         axes.plot([min(values), max(values)], [i, i], color=style["color"], linewidth=2)
         axes.plot([middle], [i], style["marker"], color=style["color"], markersize=9, markeredgecolor="white")
-        place = {"xytext": (10, 0), "ha": "left"} if middle < 0.8 else {"xytext": (-10, 0), "ha": "right"}
-        end = max(values) if middle < 0.8 else min(values)
+        room = middle < 0.8 * most
+        place = {"xytext": (10, 0), "ha": "left"} if room else {"xytext": (-10, 0), "ha": "right"}
+        end = max(values) if room else min(values)
         axes.annotate(f"{middle:.3f}", (end, i), textcoords="offset points", va="center", **place)
     seeds = max(len(rows) for rows in groups)
     title = f"What they reach ({seeds} seeds, median)" if seeds > 1 else "What they reach (1 seed)"

@@ -1,30 +1,39 @@
 """`minissm run --plugin FILE.py`: a file of one's own that registers blocks, filters and tasks by ms.register."""
 
 import hashlib
-import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 _loaded: dict[str, str] = {}  # path -> SHA-256 of the text that was run
 
 
-def load(path: str) -> str:
-    """Run the file, once in this process and again where it has changed. -> its SHA-256. ValueError where it fails."""
+class PluginError(ValueError):
+    """The file is missing, fails, or isn't the one that a run was begun with."""
+
+
+def load(path: str, expected: str | None = None) -> str:
+    """Run the file, once in this process and again where it has changed. -> its SHA-256.
+
+    expected: the SHA-256 of the file that the run was begun with; another file is refused and isn't run.
+    """
     try:
         text = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"run: plugin {path!r} can't be read ({error.strerror}); give a Python file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PluginError(f"run: plugin {path!r} can't be read ({reason}); give a Python file") from None
     digest = hashlib.sha256(text).hexdigest()
+    if expected not in (None, digest):
+        changed = f"plugin {path!r} has changed since the run was begun (SHA-256 {expected[:12]}, now {digest[:12]})"
+        raise PluginError(f"run: {changed}; restore it, or start a new run")
     if _loaded.get(path) != digest:
         name = f"minissm_plugin_{Path(path).stem}"
-        found = importlib.util.spec_from_file_location(name, path)
-        if found is None or found.loader is None:
-            raise ValueError(f"run: plugin {path!r} is no Python file; give one that ends in .py")
-        module = sys.modules[name] = importlib.util.module_from_spec(found)
+        module = sys.modules[name] = ModuleType(name)  # dataclasses look their module up there
+        module.__file__ = path
         try:
-            found.loader.exec_module(module)
-        except Exception as error:  # whatever a file of one's own can raise
+            exec(compile(text, path, "exec"), module.__dict__)  # importlib would write and read __pycache__
+        except (Exception, SystemExit) as error:  # whatever a file of one's own can raise
             reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"run: plugin {path!r} can't be run ({reason}); mend it") from error
+            raise PluginError(f"run: plugin {path!r} can't be run ({reason}); mend it") from error
         _loaded[path] = digest
     return digest

@@ -1,5 +1,6 @@
 """What came out of a comparison, as a table: a line a model, and the baseline as a line of its own."""
 
+import math
 from statistics import median
 from typing import Any
 
@@ -11,10 +12,12 @@ def best_rate(rows: list[dict], curves: list[dict], task: Task) -> dict[str, flo
     """model -> the learning rate whose last evaluation (not the test) had the best median over the seeds."""
     score, better = task.main
     sign = 1 if better == "higher" else -1
-    last = {(r["model"], r["lr"], r["seed"]): sign * r[score] for r in curves if r[score] is not None}
+    worst = -math.inf  # of a score that is not finite, and of a run that broke off before its first evaluation
+    scores = {(r["model"], r["lr"], r["seed"]): r[score] for r in curves}
+    last = {key: worst if value is None else sign * value for key, value in scores.items()}
     found: dict[str, dict[float, list[float]]] = {}
-    for r in rows:  # a run that broke off before its first evaluation is the worst
-        value = last.get((r["model"], r["lr"], r["seed"]), float("-inf"))
+    for r in rows:
+        value = last.get((r["model"], r["lr"], r["seed"]), worst)
         found.setdefault(r["model"], {}).setdefault(r["lr"], []).append(value)
     return {model: max(rates, key=lambda lr: median(rates[lr])) for model, rates in found.items()}
 
@@ -46,5 +49,6 @@ def table(rows: list[dict], curves: list[dict], task: Any, config: Config) -> st
 
 
 def spread(rows: list[dict], key: str) -> str:
-    values = [float("nan") if r[key] is None else r[key] for r in rows]
-    return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else f"{values[0]:.3f}"
+    """Median (lowest to highest). A score that is not finite counts as infinite."""
+    values = sorted(math.inf if r[key] is None else r[key] for r in rows)
+    return f"{median(values):.3f} ({values[0]:.3f} to {values[-1]:.3f})" if len(values) > 1 else f"{values[0]:.3f}"
