@@ -1,13 +1,11 @@
 """Models of equal size."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from minissm import Attn, Fnn
 from minissm.lab.budget import at_budget, model_for
 from minissm.lab.compare import MODELS, Config
-from minissm.tasks import TASKS
+from minissm.tasks import TASKS, RealTask
 
 SPECS = [
     *MODELS,
@@ -55,7 +53,10 @@ def test_it_is_the_nearest_of_all_that_could_be(task, spec, budget):
 
 
 def test_a_task_of_real_vectors_gives_its_inputs_and_outputs():
-    task = SimpleNamespace(length=5, inputs=3, outputs=2)
+    class Vectors(RealTask):
+        length, inputs, outputs = 5, 3, 2
+
+    task = Vectors()
     net = at_budget("ssm + fnn1", task, 2000)
     assert (net.vocab, net.inputs, net.outputs) == (None, 3, 2)
     assert abs(net.size / 2000 - 1) < 0.02
