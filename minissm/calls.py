@@ -81,8 +81,9 @@ def differing(value: Any, *skip: str) -> dict:
     found = {}
     for f in fields(value):
         default = f.default if f.default_factory is MISSING else f.default_factory()
-        if f.init and f.compare and f.name not in skip and getattr(value, f.name) != default:
-            found[f.name] = getattr(value, f.name)
+        option = getattr(value, f.name)
+        if f.init and f.compare and f.name not in skip and option != default:
+            found[f.name] = option.item() if hasattr(option, "item") else option  # NumPy's 3 is no literal
     return found
 
 

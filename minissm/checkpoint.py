@@ -18,7 +18,7 @@ from . import tree
 from .backend import to
 from .files import write_whole
 from .model import Model
-from .spec import UnknownBlockError
+from .spec import UnknownBlockError, parse, spell
 
 Tree = Any  # dict[str, Tree] | list[Tree] | None | bool | int | float | str | array
 LAYOUT, DIGEST = "layout", "digest"
@@ -27,8 +27,10 @@ FORMAT = 5  # of a model's file; it changes when a spec comes to mean another mo
 
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
-    net.spec  # noqa: B018  (a block without a name can't be read back, and says so here)
-    _check(f"save: {os.fspath(path)}", net, params)
+    who = f"save: {os.fspath(path)}"
+    if spell(parse(net.spec)) != net.spec:  # a block without a name says so here, an option that is no literal too
+        raise ValueError(f"{who}: {net!r} is not read back as it is; give its options as plain numbers and texts")
+    _check(who, net, params)
     save_tree(path, {"format": FORMAT, "model": repr(net), "params": params})
 
 
@@ -124,16 +126,13 @@ def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _check(who: str, net: Model, params: Tree) -> None:
     """ValueError where these are not net's parameters, by name, shape and dtype."""
-    given = {f"params.{name}": leaf for name, leaf in tree.named(params)}
-    numbers = sum(getattr(leaf, "size", 0) for leaf in given.values())
+    numbers = sum(getattr(leaf, "size", 0) for _, leaf in tree.named(params))
     if net.size > 2 * numbers:  # a model that is much too large for its file is not even drawn
         raise ValueError(f"{who}: {net!r} has {net.size} parameters, {numbers} given; save a model with its own")
-    expected = {f"params.{name}": shape for name, shape in net.shapes.items()}
-    for name in sorted(expected.keys() ^ given.keys()):
-        state = "missing" if name in expected else "one too many"
-        raise ValueError(f"{who}: the array {name} is {state} for {net!r}; save a model with its own parameters")
-    for name, leaf in given.items():
-        shape, dtype = getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf).__name__)
-        if (shape, str(dtype).split(".")[-1]) != (expected[name], net.dtype):  # array_api_strict.float32
-            needs = f"{net!r} needs {net.dtype} {expected[name]}; save a model with its own"
-            raise ValueError(f"{who}: the array {name} is {dtype} {shape}; {needs}")
+    try:
+        net.check_params(params)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}") from None
+    for name, leaf in tree.named(params):
+        if str(leaf.dtype).split(".")[-1] != net.dtype:  # array_api_strict.float32
+            raise ValueError(f"{who}: the array {name} is {leaf.dtype}; {net!r} needs {net.dtype}; convert it")

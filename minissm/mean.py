@@ -37,8 +37,9 @@ def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
         (dy,) = cotangents("mean", ("dy", dy, y))
         dsums = xp.astype(dy, xp.float64) / t
         dx = xp.flip(xp.cumulative_sum(xp.flip(dsums, axis=1), axis=1), axis=1)
-        if dstate is not None and dstate["sum"] is not None:
-            dx = dx + dstate["sum"][:, None, :]
+        if dstate is not None:
+            (dsum,) = cotangents("mean", ("dstate sum", dstate["sum"], sums[:, -1, :]))
+            dx = dx + dsum[:, None, :]
         return {}, xp.astype(dx, x.dtype), None if state is None else {"sum": dx[:, 0, :], "count": None}
 
     return y, {"sum": sums[:, -1, :], "count": count + L}, backward

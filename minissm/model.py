@@ -84,7 +84,7 @@ class Model:
     def __repr__(self) -> str:
         """The whole model, as Python that makes it again: what rows and checkpoints store."""
         try:
-            first = f'"{self.spec}"'
+            first = repr(self.spec) if '"' in self.spec else f'"{self.spec}"'
         except ValueError:  # a block without a name
             first = repr(self.blocks)
         defaults = {f.name: f.default for f in fields(self)[1:]} | {"outputs": self.vocab}
@@ -148,9 +148,9 @@ class Model:
         return found
 
     @cached_property
-    def shapes(self) -> dict[str, tuple]:
-        """The shape of every parameter by its name, as `tree.named` has it."""
-        return {name: leaf.shape for name, leaf in tree.named(self.init(np.random.default_rng(0)))}
+    def shapes(self) -> dict:
+        """The tree of the parameters, with the shape of each in its place."""
+        return tree.map(lambda leaf: leaf.shape, self.init(np.random.default_rng(0)))
 
     # ---- what it computes
 
@@ -219,7 +219,7 @@ class Model:
         """
         batch = check_integer("Model.start", "batch", batch)
         length = None if length is None else check_integer("Model.start", "length", length)
-        self._check_params(params)
+        self.check_params(params)
         w = params["embed"]["w"]
         like = namespace(w).zeros((batch, self.width), dtype=w.dtype, device=device(w))
         pairs = zip(self.blocks, params["blocks"], strict=True)
@@ -235,7 +235,7 @@ class Model:
         What depends on the parameters alone is computed here, once: after a change to them make a new one. A step uses
         the given state up (its memory may hold the next): go on with the one returned, or keep a copy.
         """
-        self._check_params(params)
+        self.check_params(params)
         norm, norms = layers.NORMS[self.norm], params["norms"]
         steps = [blocks.stepper(block, p) for block, p in zip(self.blocks, params["blocks"], strict=True)]
 
@@ -283,18 +283,15 @@ class Model:
 
     def _check(self, params: dict, x: Array, mode: str) -> None:
         check_mode("Model", mode)
-        self._check_params(params)
+        self.check_params(params)
         self._check_input(params, x)
 
-    def _check_params(self, params: dict) -> None:
+    def check_params(self, params: dict) -> None:
         """Names and shapes are those of `init`."""
-        given = {name: getattr(leaf, "shape", None) for name, leaf in tree.named(params)}
-        if given == self.shapes:
-            return
-        wrong = next(n for n in (*self.shapes, *given) if given.get(n) != self.shapes.get(n))
-        of = f"{wrong} of shape {given[wrong]}" if wrong in given else f"no {wrong}"
-        expected = f"shape {self.shapes[wrong]}" if wrong in self.shapes else "no such parameter"
-        raise ValueError(f"Model: parameters with {of}; expected {expected}; {self!r} draws its own with init")
+        given = tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), params)
+        if given != self.shapes:
+            of, expected = tree.difference(given, self.shapes)
+            raise ValueError(f"Model: parameters with {of}; expected {expected}; {self!r} draws its own with init")
 
     def _check_token(self, state: dict, x_t: Array) -> None:
         shape = getattr(x_t, "shape", None)

@@ -5,6 +5,7 @@ BLOCKS is the one table of names. A filter stands in it as well: its block is an
 
 import re
 from dataclasses import is_dataclass
+from keyword import iskeyword
 from typing import Any
 
 from . import blocks, calls, tasks
@@ -59,7 +60,7 @@ def register(name: str, cls: type) -> None:
     A file stores the name and the options, never the class: register it again before ms.load.
     """
     who = f"register: {name!r}"
-    if not isinstance(name, str) or not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier() or not name.isascii() or iskeyword(name):
         raise ValueError(f"{who}; expected a name like 'mean2', letters and digits")
     if not isinstance(cls, type) or not is_dataclass(cls):
         raise ValueError(f"{who}: {cls!r}; expected a class made with @dataclass(frozen=True)")
@@ -70,6 +71,8 @@ def register(name: str, cls: type) -> None:
         raise ValueError(f"{who} is a block of minissm; choose another name")
     if not is_filter(cls) and not (hasattr(cls, "init") and (hasattr(cls, "apply") or blocks.has_memory(cls))):
         raise ValueError(f"{who}: {cls.__name__} is no block, filter or task; see docs/howto/add-a-layer.md")
+    if is_filter(cls) and "expand" in calls.options_of(cls):
+        raise ValueError(f"{who}: its option expand is ssm's own; give it another name")
     BLOCKS[name] = cls
     _names[cls] = name
 

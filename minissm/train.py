@@ -275,7 +275,7 @@ def fit(
                     write_checkpoint(checkpoint, plan, began, now._replace(seconds=time.perf_counter() - start))
                     written = time.monotonic()
         except KeyboardInterrupt:
-            interrupted = f"interrupted after {now.done} of {steps} steps"
+            interrupted = f"interrupted after {now.done} of {steps} steps" if now.done < steps else ""
         now = plan.read(now)._replace(seconds=time.perf_counter() - start)
         rng.bit_generator.state = now.rng  # of an interrupted step nothing is left
         if checkpoint is not None:
@@ -307,7 +307,8 @@ def check_task(who: str, net: Model, task: Any) -> None:
     if not isinstance(task, Task):
         raise TypeError(f"{who}: task is {type(task).__name__}; expected a TokenTask or RealTask, like tasks.Recall()")
     sizes = task.sizes
-    if any(getattr(net, name) != size for name, size in sizes.items()) or (net.outputs or 0) < sizes.get("vocab", 0):
+    outputs = sizes.get("outputs", sizes.get("vocab", 0))
+    if any(getattr(net, name) != size for name, size in sizes.items()) or (net.outputs or 0) < outputs:
         expected = ", ".join(f"{name}={size}" for name, size in sizes.items())
         raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}, and outputs for all answers")
 

@@ -36,19 +36,21 @@ def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def leaves(tree: Tree, like: Tree | None = None) -> list:
     """The leaves alone, in the order of `named(like)` (of the tree itself if None)."""
     found: list = []
-
-    def collect(tree: Tree, like: Tree) -> None:
-        if isinstance(like, dict):
-            for key, child in like.items():
-                collect(tree[key], child)
-        elif isinstance(like, list | tuple):
-            for i, child in enumerate(like):
-                collect(tree[i], child)
-        else:
-            found.append(tree)
-
-    collect(tree, tree if like is None else like)
+    map(lambda _, leaf: found.append(leaf), tree if like is None else like, tree)
     return found
+
+
+def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
+    """The first place where two trees of shapes differ: what is given there, and what was expected, in words."""
+    if type(given) is not type(expected) or not isinstance(expected, dict | list):
+        kinds = (f"a {type(t).__name__}" if isinstance(t, dict | list) else f"shape {t}" for t in (given, expected))
+        return f"{name or 'the tree'} of {next(kinds)}", next(kinds)
+    g, e = (t if isinstance(t, dict) else dict(enumerate(t)) for t in (given, expected))
+    key = next(k for k in (*e, *g) if k not in g or k not in e or g[k] != e[k])
+    path = f"{name}.{key}" if name else str(key)
+    if key in g and key in e:
+        return difference(g[key], e[key], path)
+    return (f"no {path}", "one") if key in e else (f"{path}", "no such entry")
 
 
 def size(tree: Tree) -> int:

@@ -7,11 +7,13 @@ import os
 import pickle
 import re
 import zipfile
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from minissm import Model, fit, load, load_state, save, save_state, tasks, tree
+import minissm as ms
+from minissm import Mean, Model, S4d, Ssm, fit, load, load_state, save, save_state, spec, tasks, tree
 from minissm.checkpoint import load_tree, save_tree, sealed
 
 NETS = [
@@ -217,20 +219,23 @@ def test_pickles_are_refused_and_never_run(saved, name):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"params.embed.w": None}, ["the array params.embed.w is missing for Model("]),
-        ({"params.extra": np.ones(2)}, ["the array params.extra is one too many for Model("]),
-        ({"params.embed.w": np.ones((3, 5), "float32")}, ["params.embed.w is float32 (3, 5)", "needs float32 (5, 3)"]),
-        ({"params.embed.w": np.ones((5, 3))}, ["params.embed.w is float64 (5, 3)", "needs float32 (5, 3)"]),
+        ({"params.embed.w": None}, ["parameters with no embed.w; expected one; Model("]),
+        ({"params.extra": np.ones(2)}, ["parameters with extra; expected no such entry; Model("]),
+        ({"params.embed.w": np.ones((3, 5), "float32")}, ["embed.w of shape (3, 5); expected shape (5, 3)"]),
+        ({"params.embed.w": np.ones((5, 3))}, ["the array embed.w is float64", "needs float32"]),
         ({"params.embed.w": np.ones((5, 3), "complex64")}, ["is complex64"]),
-        ({"params.embed.w": "0"}, ["is str ()"]),
+        ({"params.embed.w": "0"}, ["embed.w of shape str; expected shape (5, 3)"]),
         ({"model": None}, ["holds no minissm model"]),
         ({"model": 3.0}, ["holds no minissm model"]),
         ({"model": [repr(NET)]}, ["holds no minissm model"]),
         ({"model": np.ones(3)}, ["holds no minissm model"]),
         ({"params": None}, ["holds no minissm model"]),
-        ({"model": 'Model("ssm(poles=3) + fnn1", vocab=5, width=3)'}, ["one too many for Model("]),
-        ({"model": 'Model("ssm(poles=3) + fnn1", vocab=6, width=3, norm="layer")'}, ["params.embed.w is"]),
-        ({"model": 'Model("ssm(poles=3)", vocab=5, width=3, norm="layer")'}, ["one too many"]),
+        ({"model": 'Model("ssm(poles=3) + fnn1", vocab=5, width=3)'}, ["expected no such entry"]),
+        (
+            {"model": 'Model("ssm(poles=3) + fnn1", vocab=6, width=3, norm="layer")'},
+            ["embed.w of shape (5, 3); expected shape (6, 3)"],
+        ),
+        ({"model": 'Model("ssm(poles=3)", vocab=5, width=3, norm="layer")'}, ["blocks.1; expected no such entry"]),
         ({"model": 'Model("ssm", vocab=5, width=1000000000000000)'}, []),
         ({"model": 'Model("fnn9(width=100000)", vocab=5, width=3)'}, [" parameters, ", " given"]),
         ({"model": 'Model("gru", vocab=5)'}, ["uses the block gru; call ms.register('gru', ...) first"]),
@@ -329,7 +334,7 @@ def test_a_failed_save_leaves_the_old_file(saved, tmp_path, rng, monkeypatch):
 )
 def test_parameters_of_another_model_are_not_saved(tmp_path, rng, other):
     """load would refuse them, when it is too late."""
-    with pytest.raises(ValueError, match=r"^save: .*net.npz: the array params") as caught:
+    with pytest.raises(ValueError, match=r"^save: .*net.npz: (the array|Model: parameters with)") as caught:
         save(tmp_path / "net.npz", NET, other.init(rng))
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == []
@@ -411,3 +416,28 @@ def test_a_model_of_an_older_format_is_refused(tmp_path, rng):
     """`trig` without a window meant another model then, of the same size."""
     save_tree(tmp_path / "net.npz", {"model": repr(NET), "params": NET.init(rng)})
     refused(tmp_path / "net.npz", "was written by another version, in which specs mean other models; save it again")
+
+
+def test_a_model_that_would_not_read_back_is_not_saved(tmp_path, rng):
+    for dt in ((0.1, np.float64(0.5)), (0.1, 1)):
+        net = Model((Ssm(S4d(poles=np.int64(2), dt=dt)),), vocab=3, width=2)
+        save(tmp_path / "net.npz", net, net.init(rng))
+        assert load(tmp_path / "net.npz")[0] == net
+
+    @dataclass(frozen=True)
+    class Free(Mean):
+        k: object = 1.0
+
+    ms.register("free", Free)
+    try:
+        for k in (np.float64(2.5), np.int64(3), "text's", (1, 2)):
+            net = Model((Free(k),), vocab=3, width=2)
+            save(tmp_path / "net.npz", net, net.init(rng))
+            assert load(tmp_path / "net.npz")[0] == net
+        for k in (float("inf"), frozenset(), len):
+            net = Model((Free(k),), vocab=3, width=2)
+            with pytest.raises(ValueError, match=r"Free|free|plain"):
+                save(tmp_path / "other.npz", net, net.init(rng))
+        assert os.listdir(tmp_path) == ["net.npz"]
+    finally:
+        del spec.BLOCKS["free"], spec._names[Free]

@@ -220,9 +220,9 @@ def test_a_wrong_input_is_refused_in_one_sentence(rng):
             net(params, x)
     with pytest.raises(ValueError, match=r"Model: x has shape \(2, 0\); expected at least one sequence of one token"):
         net(params, np.zeros((B, 0), int))
-    with pytest.raises(ValueError, match=r"Model: parameters with no blocks.1.0.w; expected shape \(4, 16\); .* draws"):
+    with pytest.raises(ValueError, match=r"Model: parameters with no blocks.1; expected one; Model.* draws"):
         small("ssm + fnn1")(params, np.zeros((B, L), int))
-    with pytest.raises(ValueError, match=r"Model: parameters with blocks.1.0.w of .*; expected no such parameter"):
+    with pytest.raises(ValueError, match=r"Model: parameters with blocks.1; expected no such entry"):
         net(small("ssm + fnn1").init(rng), np.zeros((B, L), int))
     turned = params | {"head": {"w": params["head"]["w"].T, "b": params["head"]["b"]}}
     with pytest.raises(ValueError, match=r"Model: parameters with head.w of shape \(7, 4\); expected shape \(4, 7\)"):
@@ -310,3 +310,22 @@ def test_a_filter_without_a_draw_by_depth_does_not_count(rng):
     steps = [np.exp(p["filter"]["log_dt"]) for p in net.init(rng)["blocks"]]
     for dt, (low, high) in zip(steps, ((2, 2), (0.1, 1), (0.01, 0.1)), strict=True):
         assert (dt.min(), dt.max()) == (pytest.approx(low, rel=0.05), pytest.approx(high, rel=0.05))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda p: p | {"blocks": p["blocks"][:2]}, "with no blocks.2; expected one"),
+        (lambda p: p | {"blocks": [*p["blocks"], {}]}, "with blocks.3; expected no such entry"),
+        (lambda p: p | {"norms": [{}]}, "with no norms.1; expected one"),
+        (lambda p: p | {"blocks": dict(enumerate(p["blocks"]))}, "with blocks of a dict; expected a list"),
+        (lambda p: {n: a for n, a in p.items() if n != "norms"}, "with no norms; expected one"),
+        (lambda p: p | {"more": {}}, "with more; expected no such entry"),
+        (lambda p: None, "with the tree of shape NoneType; expected a dict"),
+    ],
+)
+def test_parts_without_parameters_are_missed_too(change, error, rng):
+    """A block `mean` has none, nor has a norm of norm="none": without them another model would run."""
+    net = small("ssm + fnn1 + mean")
+    with pytest.raises(ValueError, match=f"Model: parameters {error}"):
+        net(change(net.init(rng)), rng.integers(0, V, (B, L)))

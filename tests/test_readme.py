@@ -1,4 +1,4 @@
-"""The numbers of README and docs/experiments.md are those of the rows that were committed, made by the shipped defaults."""
+"""The numbers of README and docs/experiments.md are those of the committed rows, made by the shipped defaults."""
 
 import json
 import re

@@ -189,6 +189,8 @@ def test_a_class_that_is_registered_again_keeps_the_spelling_of_the_old_one(regi
         ("fnn3", Fnn, "register: 'fnn3' is a block of minissm"),
         ("a b", Mean, "register: 'a b'; expected a name like 'mean2'"),
         (3, Mean, "register: 3; expected a name"),
+        ("for", Mean, "register: 'for'; expected a name"),
+        ("ﬁlt", Mean, "register: 'ﬁlt'; expected a name"),
         ("mine", Mean(), r"register: 'mine': Mean\(\); expected a class made with @dataclass"),
         ("mine", int, "register: 'mine': .*int.*; expected a class made with @dataclass"),
         ("mine", dataclass(type("Nothing", (), {})), "register: 'mine': Nothing is no block, filter or task"),
@@ -199,3 +201,20 @@ def test_a_class_that_is_registered_again_keeps_the_spelling_of_the_old_one(regi
 def test_what_cannot_be_registered_is_refused(registered, name, cls, error):
     with pytest.raises(ValueError, match=error):
         ms.register(name, cls)
+
+
+def test_what_would_be_spelled_as_something_else_is_refused(registered):
+    @dataclass(frozen=True)
+    class Wide(Trig):
+        expand: int = 2
+
+    with pytest.raises(ValueError, match="register: 'wide': its option expand is ssm's own"):
+        ms.register("wide", Wide)
+
+    @dataclass(frozen=True)
+    class Bare(ms.tasks.TokenTask):
+        def batch(self, rng, n, step=0):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match="register: 'bare' has no length and no baseline; expected a TokenTask"):
+        ms.register("bare", Bare)

@@ -308,3 +308,37 @@ def test_the_most_frequent_is_counted_exactly(draws, kinds):
 def test_wrong_sizes_are_refused_in_one_sentence(make, options, error):
     with pytest.raises(ValueError, match=error):
         make(**options)
+
+
+def test_tasks_with_other_arrays_are_not_equal(rng):
+    x = rng.normal(size=(8, 3, 2))
+    assert Held(x) == Held(x.copy()) != Held(x + 1)
+    assert tasks.Recall() == tasks.Recall(keys=None) != tasks.Recall(keys=6)
+    assert tasks.Recall() != tasks.Copying()
+
+
+def test_targets_that_would_broadcast_are_not_scored(rng):
+    task = Held(rng.normal(size=(8, 3, 2)))
+    batch = task.batch(rng, 4)
+    for targets in (batch.targets[..., 0], np.repeat(batch.targets, 2, axis=2), batch.targets.astype(int)):
+        with pytest.raises(ValueError, match="squared_error: targets"):
+            task.tally(np.zeros((12, 1)), batch._replace(targets=targets))
+
+
+def test_the_loss_of_tokens_is_weighted_over_batches(rng):
+    """sum w l / sum w, as in one batch."""
+    task = tasks.Recall(2, 3, 3)
+    batch = task.batch(rng, 6)
+    batch = batch._replace(weights=batch.weights * rng.uniform(0.1, 9, (6, 1)))
+    y = rng.normal(size=(12, task.vocab))
+    parts = [task.tally(y[4 * i : 4 * i + 4], tasks.Batch(*(a[2 * i : 2 * i + 2] for a in batch))) for i in range(3)]
+    sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+    assert task.scores(sums)["loss"] == pytest.approx(task.scores(task.tally(y, batch))["loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan")])
+def test_a_weight_that_is_no_weight_is_refused(weight, rng):
+    batch = tasks.Recall().batch(rng, 3)
+    batch.weights[0, -1] = weight
+    with pytest.raises(ValueError, match="who: a batch with a weight below 0 or nan"):
+        tasks.check_batch("who", batch)

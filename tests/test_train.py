@@ -576,3 +576,30 @@ def test_an_evaluation_of_a_finite_set_takes_each_item_once():
     evaluate(net, net.init(np.random.default_rng(0)), Counted(), np.random.default_rng(0), 600)
     items = np.concatenate(seen)
     assert len(set(items)) == len(items) >= 600
+
+
+@pytest.mark.parametrize("base", [tasks.TokenTask, tasks.RealTask])
+def test_tokens_may_be_answered_by_fewer_outputs(base):
+    """Ten tokens, two classes or two numbers."""
+
+    @dataclass(frozen=True)
+    class Two(base):
+        length: int = 4
+        vocab: int = 10
+        outputs: int = 2
+        baseline: float = 0.5
+
+        def batch(self, rng, n, step=0):
+            shape = (n, 4) if base is tasks.TokenTask else (n, 4, 2)
+            return tasks.Batch(
+                rng.integers(0, 10, (n, 4)), np.zeros(shape, int if len(shape) == 2 else float), np.ones((n, 4))
+            )
+
+    net, rng = Model("ssm + mean", vocab=10, outputs=2, width=4), np.random.default_rng(0)
+    params, log = fit(net, net.init(rng), Two(), 3, rng, progress=False)
+    assert log.stopped == ""
+    assert np.isfinite(evaluate(net, params, Two(), rng, 10)["loss"])
+
+
+def test_an_interrupt_after_the_last_step_interrupts_nothing():
+    assert trained(None, on_step=Pause(30))[1].stopped == ""

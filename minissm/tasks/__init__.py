@@ -33,5 +33,10 @@ def register(name: str, cls: type) -> None:
     """Give a task of your own a name, for specs and the command line. See minissm.register."""
     if name in BUILT_IN:
         raise ValueError(f"register: {name!r} is a task of minissm; choose another name")
+    fields_ = calls.options_of(cls)
+    missing = [n for n in ("length", "baseline") if not hasattr(cls, n) and n not in fields_]
+    if missing or not issubclass(cls, Task):
+        lacks = f"no {' and no '.join(missing)}" if missing else "another base"
+        raise ValueError(f"register: {name!r} has {lacks}; expected a TokenTask or RealTask with length and baseline")
     TASKS[name] = cls
     _names[cls] = name

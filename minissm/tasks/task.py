@@ -69,7 +69,18 @@ class Task:
                 array = np.ascontiguousarray(to(value, "numpy"))
                 text = repr((array.dtype.str, array.shape)).encode() + array.tobytes()
                 digests.append(f"{f.name} sha256:{hashlib.sha256(text).hexdigest()}")
+            elif not f.compare:
+                digests.append(f"{f.name}={value!r}")
         return " ".join([self.spec, *digests])
+
+    def __init_subclass__(cls) -> None:
+        cls.__eq__ = Task.__eq__  # type: ignore[method-assign]  # before @dataclass would leave the arrays out
+
+    def __eq__(self, other: object) -> bool:
+        """Tasks are equal where their identities are."""
+        return type(other) is type(self) and other.identity == self.identity
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class TokenTask(Task):
@@ -81,15 +92,17 @@ class TokenTask(Task):
 
     def tally(self, y: np.ndarray, batch: Batch) -> dict:
         counts = batch.weights > 0
+        loss, _ = losses.cross_entropy(y, batch.targets[counts], batch.weights[counts])
         right = np.ones(counts.shape, bool)
         right[counts] = y.argmax(axis=-1) == batch.targets[counts]
-        loss, _ = losses.cross_entropy(y, batch.targets[counts], batch.weights[counts])
+        weight = float(batch.weights[counts].sum())
         return {
             "right_tokens": float(right[counts].sum()),
             "tokens": float(counts.sum()),
             "right_sequences": float(right.all(axis=1).sum()),
             "sequences": float(len(counts)),
-            "loss": float(loss) * float(counts.sum()),
+            "weight": weight,
+            "loss": float(loss) * weight,
         }
 
     def scores(self, sums: dict) -> dict:
@@ -97,7 +110,7 @@ class TokenTask(Task):
         return {
             "token_accuracy": sums["right_tokens"] / sums["tokens"],
             "sequence_accuracy": sums["right_sequences"] / sums["sequences"],
-            "loss": sums["loss"] / sums["tokens"],
+            "loss": sums["loss"] / sums["weight"],
         }
 
 
@@ -110,6 +123,7 @@ class RealTask(Task):
 
     def tally(self, y: np.ndarray, batch: Batch) -> dict:
         counts = batch.weights > 0
+        losses.squared_error(y, batch.targets[counts], batch.weights[counts])  # refuses what would broadcast
         w, t = batch.weights[counts].astype(np.float64)[:, None], batch.targets[counts].astype(np.float64)
         return {
             "weight": w.sum(),
@@ -139,5 +153,7 @@ def check_batch(who: str, batch: Batch) -> None:
         shapes = f"inputs {inputs}, targets {targets}, weights {weights}"
         expected = "inputs and targets (B, L) or (B, L, numbers), weights (B, L)"
         raise ValueError(f"{who}: a batch with {shapes}; expected {expected}")
+    if not (batch.weights >= 0).all():
+        raise ValueError(f"{who}: a batch with a weight below 0 or nan; expected 0 where an answer does not count")
     if not (batch.weights > 0).any():
         raise ValueError(f"{who}: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
