@@ -48,7 +48,7 @@ def launch(file: str, kernel: str, dtype: Any, blocks: int, block: tuple[int, ..
         if hasattr(a, "flags") and not a.flags.c_contiguous:
             raise ValueError(f"{file}: {kernel} got an array of strides {a.strides}; make it contiguous")
     if str(dtype) not in TYPES:
-        raise ValueError(f"scan: {dtype} on a GPU; expected one of {', '.join(TYPES)}; convert the arrays")
+        raise ValueError(f"scan: {dtype} on a GPU; expected one of {', '.join(TYPES)}; convert it")
     sized = tuple(np.int64(a) if isinstance(a, int) else a for a in arguments)
     function(file, kernel, TYPES[str(dtype)])((blocks,), block, sized)
 
