@@ -46,7 +46,7 @@ LOST_13 = RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so
 STRANGE = OSError("something\nelse")
 FAILING = {
     "an old driver": (fake(OLD, driver=12040), r"too old: it supports CUDA 12\.4; .* for CUDA 13\.2; install a newer"),
-    "the other extra": (fake(OLD, driver=12040), r"pip uninstall -y cupy-cuda13x and install the extra .*'\.\[cuda12\]'"),
+    "the other extra": (fake(OLD, driver=12040), r"pip uninstall -y cupy-cuda13x and install .*'\.\[cuda12\]'"),
     "no driver": (fake(OLD, driver=0), r"CuPy 14\.2\.0 finds no NVIDIA driver; use a machine with .* or use backend"),
     "no GPU": (fake(NONE), r"the NVIDIA driver finds no GPU; check that nvidia-smi shows one .*CUDA_VISIBLE"),
     "no libraries": (fake(LOST), r"not find CUDA's libraries \(.*libnvrtc.*\); .*pip install 'cupy-cuda13x\[ctk\]'"),
