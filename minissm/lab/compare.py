@@ -258,7 +258,7 @@ def stored(folder: Path) -> tuple[Config, dict]:
     begun = asked.pop("versions", None)
     try:
         if asked.keys() != {field.name for field in fields(Config)} or not isinstance(begun, dict):
-            raise ValueError("its fields are not those of a run")
+            raise ValueError("fields are missing, or too many")
         return Config(**asked), begun
     except plugin.PluginError:
         raise
