@@ -1,7 +1,12 @@
-"""The command line. Each wing has a command.py with `add(commands)`; here are the parser and what errors become.
+"""The command line: the parser, and one sentence for each error. Commands add themselves by `add(commands)`.
 
-Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence
-why; 130 interrupted, 143 ended by SIGTERM: both have saved, and say how to go on.
+Exit codes:
+
+    0       done
+    1       some runs broke off
+    2       an error, explained in one sentence
+    130     interrupted by Ctrl-C; a run has saved and prints the command to resume
+    143     ended by SIGTERM; the same
 """
 
 import argparse
@@ -14,15 +19,15 @@ MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
 
 
 class Parser(argparse.ArgumentParser):
-    """An error is one sentence."""
+    """A parser whose errors are one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # said by the outer parser
+        page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # the outer parser reports these
         self.exit(2, _one_line(f"{self.prog}: {message}; see {page} --help") + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; -> exit code."""
+    """Run the command. -> exit code."""
     benching = (sys.argv[1:] if argv is None else argv)[:1] == ["bench"]
     try:
         parser = _parser()
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         how = "bench: not enough memory ({}); choose a smaller --batch, --length or --width" if benching else MEMORY
         _say(f"minissm {how.format(error)}")
-    except BrokenPipeError:  # `minissm run copying | head`: what is still in the buffer has no reader either
+    except BrokenPipeError:  # `minissm run copying | head`: the buffer must not be flushed again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say("minissm: the reader of the output has gone; give it a file instead")
     except OSError as error:
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
         return getattr(stop, "code", 130)
     except Exception as error:
-        if not type(error).__module__.startswith("cupy"):  # of its errors, that of its compiler is none of the above
+        if not type(error).__module__.startswith("cupy"):  # CuPy's compiler has an error class of its own
             raise
         _say(f"minissm: CuPy can't go on ({type(error).__name__}: {error}); docs/gpu.md has remedies")
     return 2
@@ -61,7 +66,7 @@ def _say(text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    """One line, whatever was given: of a long one the beginning and the end."""
+    """The text as one line; of a long one, the beginning and the end."""
     text = " ".join(text.split())
     return text if len(text) <= 500 else f"{text[:250]} ... {text[-250:]}"
 

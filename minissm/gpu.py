@@ -1,57 +1,64 @@
-"""CuPy, ready to compute, or one sentence that says what is missing and what to do about it."""
+"""CuPy, ready to compute, or an error that names the missing part and the remedy."""
 
 import importlib
 from importlib import metadata
 from typing import Any
 
-PACKAGES = ("cupy", *(f"cupy-cuda{version}x" for version in (11, 12, 13, 14)))  # each brings the module cupy
-EXTRA = "pip install -e '.[cuda12]' or '.[cuda13]' in the clone, by the CUDA version that nvidia-smi shows (top right)"
-# what CuPy says where a library of CUDA is missing
+PACKAGES = ("cupy", *(f"cupy-cuda{version}x" for version in (11, 12, 13, 14)))  # each installs the module cupy
+EXTRA = "pip install -e '.[cuda12]' or '.[cuda13]' in the clone, for the CUDA version that nvidia-smi shows (top right)"
+# parts of CuPy's messages if a CUDA library is missing
 LIBRARIES = ("Failure finding", "ailed to load", "cannot open shared object", "CUDA headers", "cuda_fp16.h")
 
 
 def cupy() -> Any:
-    """CuPy, ready to compute; RuntimeError in one sentence where it, its driver or a GPU is missing."""
-    found = installed()
-    if len(found) > 1:
+    """CuPy, ready to compute. RuntimeError in one sentence if CuPy, the driver or a GPU is missing."""
+    packages = installed()
+    if len(packages) > 1:
         raise _refusal(
-            f"{len(found)} CuPy packages are installed over one another ({', '.join(found)}); "
-            f"pip uninstall -y {' '.join(found)}, then install one: {EXTRA}"
+            f"{len(packages)} CuPy packages are installed at once, and overwrite each other ({', '.join(packages)}); "
+            f"pip uninstall -y {' '.join(packages)}, then install one: {EXTRA}"
         )
     try:
         module = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
         if error.name != "cupy":
             raise _refusal(f"CuPy can't be imported ({_short(error)}); install what is missing") from None
-        raise _refusal(f"CuPy is not installed; install the extra for your CUDA, one of them only: {EXTRA}") from None
-    except Exception as error:  # CuPy's own ImportError is a page
+        raise _refusal(f"CuPy is not installed; install one extra, for your CUDA version: {EXTRA}") from None
+    except Exception as error:  # CuPy's ImportError is a page long
         raise _refusal(
             f"CuPy is installed but can't be imported ({_short(error)}); "
-            f"pip uninstall -y {' '.join(found) or 'cupy'}, then install it anew: {EXTRA}"
+            f"pip uninstall -y {' '.join(packages) or 'cupy'}, then install it again: {EXTRA}"
         ) from None
     try:
-        x = module.arange(4, dtype=module.float32)  # a kernel, compiled: is_available() alone can lie
-        float(module.sum(x) + x @ x)  # and cuBLAS
-    except Exception as error:  # of many types, from a missing driver to a card that it can't compile for
-        raise _refusal(_missing(module, error, found)) from None
+        x = module.arange(4, dtype=module.float32)  # compiles a kernel: is_available() alone can be wrong
+        float(module.sum(x) + x @ x)  # uses cuBLAS
+    except Exception as error:  # many types, from a missing driver to a GPU that CuPy can't compile for
+        raise _refusal(_missing(module, error, packages)) from None
     return module
 
 
 def installed() -> list[str]:
-    """The packages with a module cupy that are installed."""
-    found = []
+    """The installed packages that contain the module cupy."""
+    packages = []
     for name in PACKAGES:
         try:
             metadata.version(name)
-            found.append(name)
+            packages.append(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return packages
 
 
 def card(module: Any) -> dict[str, Any]:
-    """The current GPU: name, memory (bytes), compute_capability; the versions of CUDA that its driver goes up to and
-    that CuPy runs on, `driver` and `runtime`, and that of `cupy`."""
+    """The current GPU.
+
+    name: its name.
+    memory: in bytes.
+    compute_capability: like "9.0".
+    driver: the latest CUDA version that the driver supports.
+    runtime: the CUDA version that CuPy uses.
+    cupy: CuPy's version.
+    """
     runtime = module.cuda.runtime
     properties = runtime.getDeviceProperties(runtime.getDevice())
     return {
@@ -65,14 +72,14 @@ def card(module: Any) -> dict[str, Any]:
 
 
 def cuda_version(number: int) -> str:
-    """13020, as CUDA's functions count, is 13.2."""
+    """CUDA's number of a version as text: 13020 is "13.2"."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _missing(module: Any, error: Exception, found: list[str]) -> str:
-    """Why a CuPy that was imported can't compute, and the remedy."""
-    text, package = _short(error), found[0] if found else "cupy-cuda13x"
-    if "cudaErrorInsufficientDriver" in text:  # said of an old driver and of none
+def _missing(module: Any, error: Exception, packages: list[str]) -> str:
+    """The reason why an imported CuPy can't compute, and the remedy."""
+    text, package = _short(error), packages[0] if packages else "cupy-cuda13x"
+    if "cudaErrorInsufficientDriver" in text:  # raised for an old driver and for none
         driver, runtime = (_version(module, name) for name in ("driverGetVersion", "runtimeGetVersion"))
         if not driver:
             return (
@@ -80,19 +87,19 @@ def _missing(module: Any, error: Exception, found: list[str]) -> str:
                 "its driver (nvidia-smi must show the GPU), or use backend 'numpy'"
             )
         return (
-            f"the NVIDIA driver is too old: it speaks CUDA {cuda_version(driver)}, CuPy {module.__version__} was built "
-            f"for CUDA {cuda_version(runtime)}; install a newer driver, or pip uninstall -y {package} "
-            f"and then the extra that fits: {EXTRA}"
+            f"the NVIDIA driver is too old: it supports CUDA {cuda_version(driver)}; CuPy {module.__version__} was "
+            f"built for CUDA {cuda_version(runtime)}; install a newer driver, or pip uninstall -y {package} "
+            f"and install the extra that fits: {EXTRA}"
         )
     if "cudaErrorNoDevice" in text:
         return (
-            "there is a driver but no GPU to be seen; check that nvidia-smi shows one and that CUDA_VISIBLE_DEVICES "
+            "the NVIDIA driver finds no GPU; check that nvidia-smi shows one and that CUDA_VISIBLE_DEVICES "
             "does not hide it, or use backend 'numpy'"
         )
     if any(words in text for words in LIBRARIES):
         return (
             f"CuPy {module.__version__} does not find CUDA's libraries ({text}); "
-            f"install them beside it: pip install '{package}[ctk]'"
+            f"install them: pip install '{package}[ctk]'"
         )
     return (
         f"CuPy {module.__version__} is installed but can't compute here ({text}); "
@@ -101,12 +108,12 @@ def _missing(module: Any, error: Exception, found: list[str]) -> str:
 
 
 def _version(module: Any, name: str) -> int:
-    """0 where there is none."""
+    """A version as CUDA's number, 0 if there is no driver."""
     return int(getattr(module.cuda.runtime, name)())
 
 
 def _short(error: Exception) -> str:
-    """One line of it: CuPy puts the reason of a failed import at the end of a page."""
+    """The message in one line. For a failed import CuPy puts the reason at the end of a page."""
     text = str(error).rsplit("Original error:", 1)[-1].replace("=" * 8, "")
     return " ".join(text.split())[:200].rstrip() or type(error).__name__
 

@@ -45,14 +45,14 @@ LOST = RuntimeError('Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such
 LOST_13 = RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open shared object file")
 STRANGE = OSError("something\nelse")
 FAILING = {
-    "an old driver": (fake(OLD, driver=12040), r"too old: it speaks CUDA 12\.4, .* for CUDA 13\.2; install a newer"),
-    "the other extra": (fake(OLD, driver=12040), r"pip uninstall -y cupy-cuda13x and then the extra .*'\.\[cuda12\]'"),
+    "an old driver": (fake(OLD, driver=12040), r"too old: it supports CUDA 12\.4; .* for CUDA 13\.2; install a newer"),
+    "the other extra": (fake(OLD, driver=12040), r"pip uninstall -y cupy-cuda13x and install .*'\.\[cuda12\]'"),
     "no driver": (fake(OLD, driver=0), r"CuPy 14\.2\.0 finds no NVIDIA driver; use a machine with .* or use backend"),
-    "no GPU": (fake(NONE), r"there is a driver but no GPU to be seen; check that nvidia-smi shows one .*CUDA_VISIBLE"),
+    "no GPU": (fake(NONE), r"the NVIDIA driver finds no GPU; check that nvidia-smi shows one .*CUDA_VISIBLE"),
     "no libraries": (fake(LOST), r"not find CUDA's libraries \(.*libnvrtc.*\); .*pip install 'cupy-cuda13x\[ctk\]'"),
     "no libraries, CuPy 13": (fake(LOST_13), r"does not find CUDA's libraries .*pip install 'cupy-cuda13x\[ctk\]'"),
     "unknown": (fake(STRANGE), r"CuPy 14\.2\.0 is installed but can't compute here \(something else\); check that"),
-    "not installed": (None, r"CuPy is not installed; install the extra .* one of them only: .*nvidia-smi shows"),
+    "not installed": (None, r"CuPy is not installed; install one extra, .*nvidia-smi shows"),
 }
 
 

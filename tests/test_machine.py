@@ -29,7 +29,7 @@ def test_info_tells_the_versions_and_the_machine(capsys, monkeypatch):
     assert lines["Processor"].endswith(f"{machine.cores()} cores to use")
     assert "threads" in lines["BLAS"] or lines["BLAS"] == "not recognised"
     assert lines["GPU"].startswith("not usable: backend 'cupy': CuPy is not installed")
-    assert lines["Fast NumPy versions (minissm/fast/)"] == "on"
+    assert lines["Fast paths (minissm/fast/)"] == "on"
     assert told.err == ""
 
 
@@ -39,7 +39,7 @@ def test_info_tells_what_the_environment_changes(monkeypatch):
     monkeypatch.setenv("MINISSM_REFERENCE", "1")
     told = machine.info()
     assert "forced by OPENBLAS_CORETYPE=Prescott" in told
-    assert "Fast NumPy versions (minissm/fast/): off (MINISSM_REFERENCE is set)" in told
+    assert "Fast paths (minissm/fast/): off (MINISSM_REFERENCE is set)" in told
 
 
 def test_a_gpu_is_told_with_all_that_decides_what_runs_on_it(monkeypatch):

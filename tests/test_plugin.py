@@ -212,7 +212,7 @@ def test_a_stopped_run_does_not_go_on_with_another_plugin(stopped, here, text, c
     assert main(["run", TASK, "--resume", "out"]) == 2
     out, err = capsys.readouterr()
     assert out == "", "it isn't run"
-    reason = "can't be read (No such" if text is None else f"has changed since the run was begun (SHA-256 {SHA[:12]}, "
+    reason = "can't be read (No such" if text is None else f"has changed since the run began (SHA-256 {SHA[:12]}, "
     assert err.startswith(f"minissm run: plugin 'mine.py' {reason}")
     assert err.count("\n") == 1
     assert before == {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
@@ -222,7 +222,7 @@ def test_a_plugin_that_changes_during_a_run_ends_it(here):
     """A process that starts later would compute something else under the same name."""
     job = Config(TASK, ("gate",), 1, 1, width=3, plugin="mine.py").work()[0]
     (here / "mine.py").write_text(TEXT + "\n")
-    with pytest.raises(ValueError, match=r"^run: plugin 'mine.py' has changed since the run was begun \(SHA-256"):
+    with pytest.raises(ValueError, match=r"^run: plugin 'mine.py' has changed since the run began \(SHA-256"):
         compare.run_job(job)
 
 

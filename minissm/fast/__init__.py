@@ -39,9 +39,9 @@ _reference: ContextVar[bool] = ContextVar("reference", default=False)
 
 @contextmanager
 def reference() -> Iterator[None]:
-    """Inside, every function runs its reference body, the one to read and step through; no fast path is taken.
+    """Inside, every function runs its reference body, the one to read and step through.
 
-    It holds for the thread that enters it. A backward runs what its forward ran.
+    The setting holds for the thread that enters it. A backward takes the path that its forward took.
     """
     token = _reference.set(True)
     try:
@@ -51,7 +51,7 @@ def reference() -> Iterator[None]:
 
 
 def path(name: str, *arrays: Any) -> Callable | None:
-    """The fast path of this name for these arrays, None where there is none or a reference body is asked for."""
+    """The fast path of this name for these arrays. None if there is none, or if reference bodies are switched on."""
     if REFERENCE or _reference.get():
         return None
     xp = namespace(*arrays)

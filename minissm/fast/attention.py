@@ -1,10 +1,10 @@
-"""attention for NumPy: no weights are kept, so memory grows with the length and not with its square.
+"""attention for NumPy: in long sequences no weights are kept, so memory grows linearly with the length.
 
-Long sequences go head by head, in tiles of scores that stay in the cache; tiles that the mask hides whole are left out.
-Only o and the logarithm of each row's sum are kept; the backward forms the weights again from them (Dao et al. 2022).
-What is subtracted from all numbers of a row comes with the product that forms them: one more column, which meets ones.
-Where no score can be large, exp needs no row maximum. Short sequences go many heads at once, and keep their weights.
-A score that is not finite spoils what is computed together with it, also rows that the mask hides from it.
+Long sequences are computed head by head, in tiles of scores that stay in the cache. Fully masked tiles are skipped.
+The forward keeps o and the logarithm of each row's sum of exp; the backward recomputes the weights (Dao et al. 2022).
+The offset of a row is subtracted inside the product of its scores: an extra column of offsets meets a row of ones.
+If no score can be large, exp needs no row maximum. Short sequences do many heads at once and keep their weights.
+A score that is not finite also spoils rows that the mask hides from it, if they are computed together with it.
 """
 
 import math
@@ -16,23 +16,23 @@ import numpy as np
 from .layout import PRODUCT, cuts
 from .parallel import each, halves
 
-AT_ONCE = 1 << 15  # scores of a head up to which all heads go together and the weights are kept
-GROUP = 1 << 18  # scores that go together
-COLUMNS = 64  # of a tile
-SMALL = 30  # exp of a score between -SMALL and SMALL neither overflows nor vanishes in float32, times a v up to 1e20
+AT_ONCE = 1 << 15  # scores of a head; up to this many, heads are computed together and the weights kept
+GROUP = 1 << 18  # scores that are computed together
+COLUMNS = 64  # columns of a tile
+SMALL = 30  # exp of a score between -SMALL and SMALL, times a v up to 1e20, neither overflows nor vanishes in float32
 
 
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     """o = softmax(q k^T / sqrt(P)) v, masked; shapes and gradients as in minissm/attention.py.
 
-    o and the gradients lie in memory as (B, L, H, P), so that joining the heads copies nothing.
+    The memory layout of o and the gradients is (B, L, H, P), so that joining the heads copies nothing.
     """
     L, S = q.shape[2], k.shape[2]
     return at_once(q, k, v) if L == 1 or L * S <= AT_ONCE else blocked(q, k, v)
 
 
 def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
-    """Keeps the weights. All heads of a group of batch items go together."""
+    """Keep the weights. All heads of a group of batch items are computed together."""
     (B, H, L, P), S = q.shape, k.shape[2]
     scale, o = 1 / math.sqrt(P), _heads((B, H, L, v.shape[3]), np.result_type(q, k, v))
     size = max(1, GROUP // (H * L * S))
@@ -41,7 +41,7 @@ def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
     def forward(g: slice) -> np.ndarray:
         a = _by_transposed(q[g], k[g], scale)
         rows = a.reshape(-1, S)
-        small = L > 1 and a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL  # one row costs less than the look
+        small = L > 1 and a.min(initial=0) > -SMALL and a.max(initial=0) < SMALL  # one row costs less than this test
         if L > 1:
             a.reshape(-1, L * S)[:] += _hidden(L, S, a.dtype).reshape(-1)
         if not small:
@@ -58,7 +58,7 @@ def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
 
         def back(part: tuple[slice, np.ndarray]) -> None:
             g, a = part
-            dz = _by_transposed(do[g], v[g], scale)  # with the factor that dq and dk need
+            dz = _by_transposed(do[g], v[g], scale)  # with the factor of dq and dk
             dz *= a
             dz -= a * _row_sums(dz.reshape(-1, S)).reshape(-1, H, L, 1)
             np.matmul(dz, k[g], out=dq[g])
@@ -72,7 +72,7 @@ def at_once(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
 
 
 def _by_transposed(q: np.ndarray, k: np.ndarray, scale: float) -> np.ndarray:
-    """scale q k^T. More rows than one are worth turning k in memory: BLAS is twice as fast for that."""
+    """scale q k^T. For more than one row, k is transposed in memory: that makes BLAS twice as fast."""
     if q.shape[2] == 1:
         return (q * scale) @ k.mT
     return q @ np.multiply(k.mT, scale, order="C")
@@ -84,12 +84,12 @@ def _row_sums(rows: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _hidden(L: int, S: int, dtype: np.dtype) -> np.ndarray:
-    """(L, S): -inf where the key stands behind the query, else 0."""
+    """(L, S): -inf where the key comes after the query, else 0."""
     return np.triu(np.full((L, S), -np.inf, dtype), S - L + 1)
 
 
 def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
-    """Keeps o and the logarithm of each row's sum of exp."""
+    """Keep o and the logarithm of each row's sum of exp."""
     (B, H, L, _), S, dtype = q.shape, k.shape[2], np.result_type(q, k, v)
     heads = [(b, h) for b in range(B) for h in range(H)]
     parts = halves(len(heads), B * H * L * S)
@@ -106,9 +106,9 @@ def blocked(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple:
 
         def back(part: slice) -> None:
             for at in heads[part]:
-                found = _backward(q[at], k[at], v[at], o[at], log_sums[at], do[at])
-                for room, gradient in zip(gradients, found, strict=True):
-                    room[at] = gradient
+                of_head = _backward(q[at], k[at], v[at], o[at], log_sums[at], do[at])
+                for whole, gradient in zip(gradients, of_head, strict=True):
+                    whole[at] = gradient
 
         each(back, parts)
         return gradients
@@ -143,7 +143,7 @@ def _backward(
     queries, cotangents = _with_column(q * scale, -log_sums, dtype), _with_column(do, -np.vecdot(do, o), dtype)
     tile, other, mask = _tile(L, P, dtype), _tile(L, P, dtype), _hidden(COLUMNS, COLUMNS, dtype)
     dq, dk, dv = (np.zeros(a.shape, dtype) for a in (q, k, v))
-    near = k - k.mean(axis=0)  # does for k in dq: rows of dz sum to 0, up to a rounding that far keys would enlarge
+    near = k - k.mean(axis=0)  # serves as k in dq: rows of dz sum to 0, up to rounding, which far keys would enlarge
     near = np.where(abs(near).max(axis=0) < abs(k).min(axis=0), near, k)
     for block in cuts(0, S, COLUMNS):
         diagonal = L - S + block.start
@@ -162,7 +162,7 @@ def _backward(
 def _scores(
     rows: np.ndarray, columns: np.ndarray, span: tuple[int, int], diagonal: int, mask: np.ndarray, tile: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """rows[span] @ columns, in tiles: which rows, and their scores. The mask lies on the square from row `diagonal`."""
+    """Yield rows[span] @ columns in tiles: the rows as a slice, and their scores. The mask starts at row `diagonal`."""
     width, end = columns.shape[1], span[1]
     for i in range(*span, len(tile)):
         e = min(i + len(tile), end)
@@ -174,13 +174,13 @@ def _scores(
 
 
 def _heads(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Room for (B, H, L, P) that lies in memory as (B, L, H, P)."""
+    """An empty array (B, H, L, P) with the memory layout (B, L, H, P)."""
     B, H, L, P = shape
     return np.empty((B, L, H, P), dtype).transpose(0, 2, 1, 3)
 
 
 def _tile(most: int, P: int, dtype: np.dtype) -> np.ndarray:
-    """Room for as many rows of scores as one small product makes."""
+    """An empty tile, with as many rows of scores as one small product has, and at most `most`."""
     return np.empty((min(most, max(COLUMNS, PRODUCT // (COLUMNS * (P + 1)))), COLUMNS), dtype)
 
 

@@ -1,9 +1,9 @@
-"""The matrices of a chunk of Q inputs and their adjoints: what matrices.py says, in fewer passes over memory.
+"""The matrices of a chunk of Q inputs and their adjoints: as scan/matrices.py, in fewer passes over memory.
 
 v (Q + 1, D, N) complex128     powers of lam; the power comes first, so that each doubling is one long product
 k (D, Q), toeplitz (D, Q, Q)   the kernel, and the matrix that convolves with it
 state_in, state_out (D, Q, 2N) real      input s adds state_in[s] to the state at the end; the state h at the start adds
-                               <state_out[t], h> to output t.  Complex numbers are pairs (Re, Im) side by side.
+                               <state_out[t], h> to output t.  A complex number is stored as Re, Im.
 """
 
 from functools import lru_cache
@@ -54,7 +54,7 @@ def state_out_of(c: np.ndarray, v: np.ndarray, real: np.dtype) -> np.ndarray:
 def back_state_matrices(
     c: np.ndarray, v: np.ndarray, dstate_in: np.ndarray, dstate_out: np.ndarray, dlam: np.ndarray
 ) -> tuple:
-    """The adjoint of `powers`, `state_in_of`, `state_out_of` and of lam^Q, which gets dlam (D, N). -> dlog_lam, dc."""
+    """The adjoint of `powers`, `state_in_of`, `state_out_of` and lam^Q, with gradient dlam (D, N). -> dlog_lam, dc."""
     Q = len(v) - 1
     j = np.arange(Q + 1.0)
     at_state_out, at_state_in = v[1:].conj(), v[:-1].conj()
@@ -71,7 +71,7 @@ def _sums(weights: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def toeplitz(k: np.ndarray) -> np.ndarray:
-    """T[s, t] = k[t - s] for t >= s, else 0: (D, Q) -> (D, Q, Q).  Each row is the one above, moved on by one."""
+    """T[s, t] = k[t - s] for t >= s, else 0: (D, Q) -> (D, Q, Q).  Each row is the one above, shifted by one."""
     D, Q = k.shape
     padded = np.zeros((D, 2 * Q - 1), k.dtype)
     padded[:, Q - 1 :] = k
@@ -113,5 +113,5 @@ def as_real(z: np.ndarray) -> np.ndarray:
 
 
 def as_complex(a: np.ndarray) -> np.ndarray:
-    """The inverse of `pairs`."""
+    """The inverse of `as_real`, a view."""
     return a.view(np.result_type(a.dtype, np.complex64))

@@ -1,8 +1,8 @@
-"""scan.chunked for NumPy: whole chunks in few large products, and what is left of the sequence as one short chunk.
+"""scan.chunked for NumPy: whole chunks in a few large products, then the rest of the sequence as one short chunk.
 
-A few sequences, or a piece of a long one, are worked on at a time, so that the buffers stay in the cache. In a buffer
-(D, rows, Q) a channel's numbers lie side by side, and its rows are the chunks; results lie in memory as u does. The
-states s (M + 1, g, D, N) of g sequences at the starts of their M chunks, and at the end, are kept for the backward.
+A few sequences, or a piece of a long one, are processed at a time, so that the buffers stay in the cache. A buffer is
+(D, rows, Q): a row is a chunk, and the numbers of a channel are contiguous. Results have the memory layout of u. The
+backward needs the states s (M + 1, g, D, N) of g sequences at the starts of their M chunks and at the end.
 """
 
 from typing import NamedTuple
@@ -47,7 +47,7 @@ def whole_chunks(
     h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
     state_outT = transposed(m.state_out)
 
-    states = [  # not by halves on threads: many short calls share one interpreter, a tenth was all that they gained
+    states = [  # on one thread: the calls are short and share one interpreter, so two threads gain only a tenth
         (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(state_out=state_outT)))
         for g in layout.groups(slice(0, B), L * D)
     ]
@@ -75,7 +75,7 @@ class Matrices(NamedTuple):
 
 
 def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> np.ndarray:
-    """The sequences u (g, M Q, D) -> y, which is written, and their states s. m.state_out (D, 2N, Q) here."""
+    """Write y for the sequences u (g, M Q, D). -> their states s. Here m.state_out is transposed, (D, 2N, Q)."""
     Q = m.T.shape[1]
     s = np.empty((u.shape[1] // Q + 1, *h0.shape), lam.dtype)
     s[0] = h0
@@ -104,7 +104,7 @@ def _backward(
     m: Matrices,
     sums: list,
 ) -> None:
-    """du and dh are written; sums (dT, dstate_in, dstate_out, dlam) are added to.
+    """Write du and dh; add to sums (dT, dstate_in, dstate_out, dlam).
 
     Here m.T and m.state_in are transposed, and lam is conjugated.
     """
@@ -133,7 +133,7 @@ def _backward(
 
 
 def _buffers(count: int, u: np.ndarray, Q: int) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
-    """The pieces that the sequences u (g, M Q, D) are cut into, and `count` buffers (D, rows, Q) for one of them."""
+    """The pieces of the sequences u (g, M Q, D), and `count` buffers (D, rows, Q), each large enough for a piece."""
     g, L, D = u.shape
     pieces = layout.pieces(L // Q, g * D * Q)
     rows = g * pieces[0][1]
@@ -149,7 +149,7 @@ def _views(u: np.ndarray, i: int, j: int, x: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _room(u: np.ndarray, i: int, j: int, buffer: np.ndarray) -> np.ndarray:
-    """Where chunks i..j of u (g, M Q, D) are to be written as (D, rows, Q): in u itself, if its channels lie so."""
+    """An array (D, rows, Q) for chunks i..j of u (g, M Q, D): a view of u if its layout allows it, else the buffer."""
     if len(u) > 1 or u.strides[1] != u.itemsize:
         return buffer
     Q = buffer.shape[2]
@@ -166,7 +166,7 @@ def _gather(u: np.ndarray, i: int, j: int, buffer: np.ndarray) -> np.ndarray:
 
 
 def _scatter(x: np.ndarray, u: np.ndarray, i: int, j: int) -> None:
-    """What was computed in `_room`, to u."""
+    """Copy x, from `_room`, to chunks i..j of u, unless it is a view of u."""
     if not np.may_share_memory(x, u):
         target, source = _views(u, i, j, x)
         layout.move(source, target, max(1, layout.STRIP // x.shape[2]))

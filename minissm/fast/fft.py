@@ -1,4 +1,4 @@
-"""scan.fft for NumPy: sequence by sequence, channels contiguous, and with no more powers of lam than 2 sqrt(L)."""
+"""scan.fft for NumPy: sequence by sequence, channels contiguous, and with about 2 sqrt(L) powers of lam."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from .levels import Levels
 
 
 def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None) -> tuple:
-    """y = k * u + (what h0 still adds);  shapes and gradients as in scan/diagonal.py.
+    """y = k * u + (the part of h0);  shapes and gradients as in scan/diagonal.py.
 
-    With sums(x) = sum_r x_r lam^r:  h_last = lam^L h0 + sums(u, the last input first), and the kernel of c lam h0 is
-    what h0 adds to y. Keeps the spectra of u for the backward, twice its size.
+    With sums(x) = sum_r x_r lam^r:  h_last = lam^L h0 + sums(u, the last input first). The part of h0 in y is the
+    kernel of c lam h0. The backward holds the spectra of u, twice the size of u.
     """
     (B, L, D), N, n, F = u.shape, c.shape[1], fft_size(2 * u.shape[1]), fft_of(namespace(u))
     levels = Levels(log_lam, L, u.dtype)
@@ -31,7 +31,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
             h_last[b] = levels.sums(x[:, L - 1 :: -1])
             spectra[b] = F.rfft(x)
             np.multiply(spectra[b], fk, out=product)
-            x[:, :L] = F.irfft(product, n, overwrite_x=True)[:, :L]  # back into rows with room between them
+            x[:, :L] = F.irfft(product, n, overwrite_x=True)[:, :L]  # into x's padded rows, then transposed
             if h0 is not None:
                 x[:, :L] += maps.of_start(h0[b])
                 h_last[b] += lam_L * h0[b]
@@ -70,7 +70,7 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
 
 
 class StateMaps(NamedTuple):
-    """What the state before a sequence does to its outputs, and its inputs to the state behind it. h (D, N)."""
+    """The maps from the initial state to the outputs and from the inputs to the final state. h (D, N)."""
 
     levels: Levels
     c: np.ndarray
@@ -78,11 +78,11 @@ class StateMaps(NamedTuple):
     decay: np.ndarray  # lam^L
 
     def of_start(self, h0: np.ndarray) -> np.ndarray:
-        """What h0 adds to y (D, L)."""
+        """The part of h0 in y (D, L)."""
         return self.levels.kernel(self.c * self.lam * h0)
 
     def back_start(self, dy: np.ndarray, h0: np.ndarray | None) -> tuple:
-        """The adjoint of `of_start`. -> dh0, dlog_lam, dc; zeros for the last two where h0 was zeros."""
+        """The adjoint of `of_start`. -> dh0, dlog_lam, dc; the last two are 0 if h0 is None."""
         if h0 is None:
             return (self.c * self.lam * self.levels.sums(dy)).conj(), 0, 0
         z, dz = self.levels.both_sums(dy)
@@ -90,7 +90,7 @@ class StateMaps(NamedTuple):
         return (at_start * z).conj(), (at_start * h0 * (z + dz)).conj(), (self.lam * h0 * z).conj()
 
     def back_end(self, u: np.ndarray, dh: np.ndarray, h0: np.ndarray | None) -> tuple:
-        """What h_last says to u (L, D) and log_lam. -> du (D, L), dlog_lam."""
+        """The gradients through h_last. u (L, D) -> du (D, L), dlog_lam."""
         _, dz = self.levels.both_sums(u[::-1].T)
         dlog_lam = dz.conj() * dh
         if h0 is not None:

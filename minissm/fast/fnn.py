@@ -1,7 +1,7 @@
-"""layers.fnn with gelu for NumPy: some rows at a time through all layers, so that what is hidden stays in the cache.
+"""layers.fnn with gelu for NumPy: blocks of rows go through all layers, so that hidden values stay in the cache.
 
-As many rows go together as make a product that OpenBLAS likes. On the way back what gelu gave is multiplied again, not
-kept.
+A block has as many rows as OpenBLAS multiplies without a copy (layout.PRODUCT). The outputs of gelu are not kept; the
+backward multiplies h s again.
 """
 
 import math
@@ -10,8 +10,8 @@ import numpy as np
 
 from .layout import PRODUCT, cuts
 
-ENOUGH = 1 << 12  # numbers of x; with fewer, the calls cost more than the passes saved
-FEWEST = 128  # rows that are worth the calls
+ENOUGH = 1 << 12  # numbers of x; with fewer, the extra calls cost more than the cache saves
+FEWEST = 128  # rows of a block; fewer are not worth the calls
 ONCE = math.sqrt(2 / math.pi)  # gelu(h) = h (1 + tanh(ONCE h + CUBED h^3)) / 2
 CUBED = ONCE * 0.044715
 
@@ -22,7 +22,7 @@ def fnn(p: list, x: np.ndarray) -> tuple:
     R, *inner, last = len(rows), *(q["w"].shape[1] for q in p)
     size = max(FEWEST, PRODUCT // max(q["w"].size for q in p))
     blocks = cuts(0, R, size)
-    hidden = [np.empty((2, R, n), x.dtype) for n in inner]  # h, and the s that lets it through: gelu(h) = h s
+    hidden = [np.empty((2, R, n), x.dtype) for n in inner]  # h, and its gate s: gelu(h) = h s
     y = np.empty((R, last), x.dtype)
     for block in blocks:
         a = rows[block]

@@ -4,7 +4,7 @@
     sums(x)         z = sum_r x_r lam^r                     (D, L) real -> (D, N) complex
     both_sums(x)    z, and sum_r r x_r lam^r
 
-The adjoint of the kernel, da = conj(z) and dlog_lam = conj(a sum_r r x_r lam^r) for x = dk, is made of such sums.
+The adjoint of the kernel, da = conj(z) and dlog_lam = conj(a sum_r r x_r lam^r) for x = dk, consists of such sums.
 Each is one product of matrices; the memory is D N sqrt(L) instead of D N L.
 """
 
@@ -17,7 +17,7 @@ from .chunk import as_complex, as_real, channels_first, powers, transposed
 
 
 class Levels:
-    """`high` (D, m, N): lam^(w i), i < m;  `low` (D, w, 2N) pairs: lam^j, j < w;  w m >= L."""
+    """`high` (D, m, N): lam^(w i), i < m;  `low` (D, w, 2N) real: lam^j, j < w;  w m >= L."""
 
     def __init__(self, log_lam: np.ndarray, L: int, real: Any) -> None:
         self.w = w = 1 << (L.bit_length() + 1) // 2
@@ -41,7 +41,7 @@ class Levels:
         return (self.high * z).sum(axis=1), (self.high * dz).sum(axis=1)
 
     def _blocks(self, x: np.ndarray) -> np.ndarray:
-        """(D, L), however it lies in memory, -> (D, m, w), zeros at the end."""
+        """(D, L) in any memory layout -> (D, m, w), with zeros at the end."""
         blocks = np.zeros((len(x), self.m * self.w), x.dtype)
         layout.move(x, blocks[:, : self.L])
         return blocks.reshape(len(x), self.m, self.w)

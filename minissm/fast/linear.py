@@ -1,13 +1,13 @@
-"""scan.linear for NumPy: steps over contiguous memory, cut so that no array is much longer or shorter than the cache.
+"""scan.linear for NumPy: steps over contiguous memory, in blocks that fit the cache.
 
-A call of NumPy costs as much as many numbers, and rows scattered over memory cost more than their copy. So the
-sequence goes in blocks of BLOCK numbers, copied to (time, batch, channels) and back, in one of two ways:
+A NumPy call has a fixed cost, and strided rows cost more than a copy of them. So the sequence is processed in blocks
+of BLOCK numbers, which are copied to (time, batch, channels) and back. A block is computed in one of two ways:
 
 - wide, from WIDE numbers a step on: one step after the other;
-- narrow: the block's chunks of Q steps side by side, once from zero, which gives what each chunk adds, and once
-  from their true initial states. These states are a recurrence of the same kind over the chunks, whose factors are the
-  chunks' products. (Products, never sums of logarithms: a factor may be 0 or negative. Where a product
-  is not finite the steps come one after the other.)
+- narrow: all chunks of Q steps at once, in two passes. The first pass starts from zero and gives the end of each chunk.
+  A recurrence over the chunks, with the product of a chunk's factors as its factor, turns these ends into the initial
+  states of the second pass. (Sums of logarithms would not do: a factor may be 0 or negative. If a product is not
+  finite, the steps are done one after the other.)
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from .layout import cuts
 WIDE = 2048  # numbers a step: batch items times channels
 BLOCK = 1 << 18
 Q = 32  # steps in a chunk, and the fewest in a block
-RUN = 256  # batch items of that many channels are copied one by one, each in one long run of memory
+RUN = 256  # from this many channels on, batch items are copied one by one, each as one contiguous run
 
 
 def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
@@ -25,7 +25,7 @@ def linear(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple:
     shape, start, (B, L) = a.shape, h0.shape, a.shape[:2]
     a, b, h0 = a.reshape(B, L, -1), b.reshape(B, L, -1), h0.reshape(B, -1)
     h, C = np.empty(a.shape, a.dtype), a.shape[2]
-    width = min(max(1, 2 * WIDE // C), B)  # batch items side by side
+    width = min(max(1, 2 * WIDE // C), B)  # batch items in a group
     steps = max(Q, BLOCK // (width * C))
     groups = cuts(0, B, width)
     blocks = cuts(0, L, steps)
@@ -87,7 +87,7 @@ def advance(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> N
 
 
 def one_by_one(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -> None:
-    """Fill h (B, T, C), step after step, in memory that is sorted by time."""
+    """Fill h (B, T, C), one step after the other, in memory ordered by time."""
     B, T, C = a.shape
     x, y = np.empty((2, T, B, C), a.dtype)
     few = max(1, RUN // C)
@@ -100,7 +100,7 @@ def one_by_one(a: np.ndarray, b: np.ndarray, start: np.ndarray, h: np.ndarray) -
 
 
 def in_place(factors: np.ndarray, terms: np.ndarray, state: np.ndarray) -> None:
-    """The states take the place of the factors."""
+    """Overwrite the factors with the states."""
     for factor, term in zip(factors, terms, strict=True):
         factor *= state
         factor += term

@@ -1,7 +1,7 @@
-"""The halves of a batch on two threads: NumPy lets go of the interpreter while it computes.
+"""Two threads for the halves of a batch: NumPy releases the interpreter lock while it computes.
 
-How a batch is cut depends on its shape alone, never on the number of threads, and what is summed over the halves is
-summed in their order. So the bits are the same with one thread and with two.
+The cut of a batch depends on its shape alone, never on the number of threads, and sums over the halves have a fixed
+order. So the bits are the same with one thread and with two.
 """
 
 import importlib
@@ -14,18 +14,18 @@ from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any
 
-ENOUGH = 1 << 19  # numbers to work on; below that, starting a thread costs what it saves
+ENOUGH = 1 << 19  # numbers to process; with fewer, starting a thread costs more than it saves
 _limit: ContextVar[int | None] = ContextVar("threads", default=None)  # None: as many as there are cores
 _lock = threading.Lock()
-_held: list = []  # the limits of BLAS at the moment, the last of them in force; each in a list of its own
-_before: list = []  # what gives back the limits that were before the first of them
+_limits: list = []  # the active limits of BLAS, the last one in force; each is a list of one, compared by identity
+_before: list = []  # restores the limits of BLAS from before the first of them
 
 
 @contextmanager
 def threads(limit: int | None) -> Iterator[None]:
-    """Inside, `each` uses `limit` threads at most (None: one a core), and so does BLAS.
+    """Inside, `each` and BLAS use at most `limit` threads (None: one a core).
 
-    BLAS knows one limit for the whole process: of two users at the same time the later decides for both.
+    BLAS has one limit for the whole process: of two contexts at the same time, the later one sets it for both.
     """
     token = _limit.set(limit)
     try:
@@ -36,14 +36,14 @@ def threads(limit: int | None) -> Iterator[None]:
 
 
 def halves(batch: int, numbers: int) -> list[slice]:
-    """The batch in two parts, or in one where it is a single sequence or too little work."""
+    """The batch in two parts, or in one if it is a single sequence or too little work."""
     if batch < 2 or numbers < ENOUGH:
         return [slice(0, batch)]
     return [slice(0, batch // 2), slice(batch // 2, batch)]
 
 
 def each(work: Callable[[Any], Any], parts: Sequence) -> list:
-    """[work(part) for part in parts], at the same time where there are cores for it; inside a part, one by one."""
+    """[work(part) for part in parts], on two threads if there are two cores. A nested call runs its parts in turn."""
     if len(parts) < 2 or min(_cores(), _limit.get() or _cores()) < 2:
         return [work(part) for part in parts]
 
@@ -51,30 +51,30 @@ def each(work: Callable[[Any], Any], parts: Sequence) -> list:
         _limit.set(1)
         return work(part)
 
-    with _blas_limited(1):  # a thread of ours is one core; BLAS would start more in each
-        try:  # NumPy keeps errstate in the context
+    with _blas_limited(1):  # one core for each of our threads; BLAS would start more in each
+        try:  # the copied context holds NumPy's errstate
             futures = [_pool().submit(copy_context().run, alone, part) for part in parts]
-        except RuntimeError:  # Python is ending, and starts no thread any more
+        except RuntimeError:  # Python is shutting down and starts no more threads
             return [work(part) for part in parts]
         return [future.result() for future in futures]
 
 
 @contextmanager
 def _blas_limited(number: int) -> Iterator[None]:
-    """The limit of who came last; what was before the first comes back when the last has gone."""
+    """Limit BLAS. The latest active limit is in force. When none is active, the limits from before the first return."""
     mine = [number]
     with _lock:
         limiter = _blas().limit(limits=number, user_api="blas")
-        if not _held:
+        if not _limits:
             _before.append(limiter)
-        _held.append(mine)
+        _limits.append(mine)
     try:
         yield
     finally:
         with _lock:
-            _held[:] = [one for one in _held if one is not mine]
-            if _held:
-                _blas().limit(limits=_held[-1][0], user_api="blas")
+            _limits[:] = [one for one in _limits if one is not mine]
+            if _limits:
+                _blas().limit(limits=_limits[-1][0], user_api="blas")
             else:
                 _before.pop().restore_original_limits()
 
@@ -90,7 +90,7 @@ def _pool() -> ThreadPoolExecutor:
 
 @cache
 def _blas() -> Any:
-    """Not with minissm: it looks through all libraries that are loaded. SciPy brings a BLAS of its own."""
+    """Made at first use: it searches all loaded libraries. SciPy must be loaded first, since it has its own BLAS."""
     importlib.import_module("scipy.linalg.blas")
     import threadpoolctl
 
@@ -98,7 +98,7 @@ def _blas() -> Any:
 
 
 def _forget() -> None:
-    """A child made by fork has none of its parent's threads, and a lock may have been held by one of them."""
+    """In a child made by fork: it has none of its parent's threads, and one of them may have held the lock."""
     global _lock
     _lock = threading.Lock()
     _pool.cache_clear()

@@ -1,9 +1,9 @@
-"""selective_scan for NumPy: in blocks that stay near the core, whose states are computed again on the way back.
+"""selective_scan for NumPy: in blocks that stay in the cache; the backward recomputes their states.
 
-Of all the states, B L E N numbers, those at the starts of blocks are kept. A block is T steps of G batch items in the
-order (T, N, G, E), so that a step is one run of memory. Its sizes follow from the state's alone: as many batch items
-as make a step of STEP numbers, which are worth a call of NumPy, and as many steps as make a block of BLOCK numbers.
-Where a block is the whole sequence, and all of them together are KEPT numbers at most, nothing is computed again.
+Of all states, B L E N numbers, only those at the starts of blocks are kept. A block is T steps of G batch items, stored
+as (T, N, G, E), so that a step is contiguous. G and T depend on the size of a state alone. A step has up to STEP
+numbers, enough to be worth a NumPy call, and a block has up to BLOCK numbers. If a block is the whole sequence and all
+states have at most KEPT numbers, they are all kept and nothing is recomputed.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def selective_scan(
     y, starts = np.empty((batch, L, E), real), np.empty((len(blocks) + 1, N, batch, E), real)
     starts[0] = 0 if h0 is None else h0.transpose(2, 0, 1)
     again = len(blocks) > 1 or u.size * N > KEPT
-    kept: dict[int, tuple] = {}  # the first of a group: its factors and states
+    kept: dict[int, tuple] = {}  # the start of a group -> its buffers, with factors and states
 
     def forward(group: slice) -> None:
         a, h, product, As = _room(steps, A, group)
@@ -44,7 +44,7 @@ def selective_scan(
 
     def backward(dy: np.ndarray, dh_last: np.ndarray) -> tuple:
         du, ddt, dB, dC = (np.empty(z.shape, real) for z in (u, dt, B, C))
-        dh = np.array(dh_last.transpose(2, 0, 1), real, order="C")  # through the steps that have been, the later ones
+        dh = np.array(dh_last.transpose(2, 0, 1), real, order="C")  # the gradient of the state, from the later steps
 
         def backward_group(group: slice) -> np.ndarray:
             a, h, product, As = _room(steps, A, group) if again else kept[group.start]
@@ -75,7 +75,7 @@ def selective_scan(
 
 
 def _room(steps: int, A: np.ndarray, group: slice) -> tuple:
-    """Buffers of a group: factors, states (one more, the first), a product; and A, repeated for each of its items."""
+    """Buffers of a group: factors, states (one more: the initial one), a product; and A, repeated for each item."""
     state = (A.shape[1], group.stop - group.start, A.shape[0])
     a, h = np.empty((steps, *state), A.dtype), np.empty((steps + 1, *state), A.dtype)
     return a, h, np.empty(state, A.dtype), np.array(np.broadcast_to(A.T[:, None], state), order="C")
@@ -86,9 +86,9 @@ def _tokens(z: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(z.swapaxes(0, 1))
 
 
-def _outer(over_modes: np.ndarray, over_channels: np.ndarray, out: np.ndarray) -> None:
+def _outer(over_poles: np.ndarray, over_channels: np.ndarray, out: np.ndarray) -> None:
     """(T, G, N), (T, G, E) -> (T, N, G, E)."""
-    np.multiply(over_modes.swapaxes(1, 2)[..., None], over_channels[:, None], out=out)
+    np.multiply(over_poles.swapaxes(1, 2)[..., None], over_channels[:, None], out=out)
 
 
 def _states(
@@ -106,7 +106,7 @@ def _states(
 
 
 def _adjoint(a: np.ndarray, g: np.ndarray, dh: np.ndarray, ag: np.ndarray) -> np.ndarray:
-    """g_t += a_{t+1} g_{t+1}, and dh for the last; ag may be a. -> a_0 g_0, which the state before gets."""
+    """g_t += a_{t+1} g_{t+1}, and dh for the last; ag may be a. -> a_0 g_0, the gradient of the initial state."""
     for a_t, g_t, ag_t in zip(a[::-1], g[::-1], ag[::-1], strict=True):
         g_t += dh
         dh = np.multiply(a_t, g_t, out=ag_t)

@@ -20,7 +20,7 @@ from .chunk import (
 def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None) -> tuple:
     """y = T u + state_out h0,  h_last = lam^L h0 + state_in u;  shapes and gradients as in scan/diagonal.py.
 
-    Free where u is a view of channels (D, B, L): nothing is copied then, and y and du are such views again.
+    If u is a view of an array (D, B, L), nothing is copied, and y and du are such views too.
     """
     L, real = u.shape[1], u.dtype
     v = powers(log_lam, L + 1)

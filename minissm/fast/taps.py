@@ -1,7 +1,8 @@
-"""scan.taps for NumPy. s (D, U + L) is a sequence with the U inputs before it; its last U are the past of what follows.
+"""scan.taps for NumPy. s (D, U + L) is a sequence with the U inputs before it.
 
-Both bodies need one function and its adjoints: correlate(k, s)_t = sum_j k_j s_{t+j}. The filter is the correlation
-of s with the reversed k; ds is that of k with dy, which has U zeros before it and behind.
+The last U inputs of s are the past of the next piece.
+Both fast paths need one function and its adjoints: correlate(k, s)_t = sum_j k_j s_{t+j}. The output correlates s with
+the reversed k. The gradient ds correlates dy with k, where dy has U zeros before it and after it.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from . import layout, parallel
 
 
 def fft(k: np.ndarray, u: np.ndarray, past: np.ndarray | None) -> tuple:
-    """One convolution of s with the kernel, by FFT of U + L; what wraps around falls on the first U, which are cut."""
+    """One convolution of s with the kernel, by an FFT of U + L. The first U outputs, where it wraps, are cut."""
     (B, L, D), U = u.shape, k.shape[1] - 1
     n, F = fft_size(U + L), fft_of(namespace(u))
     fk = F.rfft(k.astype(u.dtype), n)
@@ -27,7 +28,7 @@ def fft(k: np.ndarray, u: np.ndarray, past: np.ndarray | None) -> tuple:
             layout.move(u[b].T, now)
             spectra[b] = F.rfft(s)
             np.multiply(spectra[b], fk, out=product)
-            now[...] = F.irfft(product, n, overwrite_x=True)[:, U : U + L]  # back into rows with room between them
+            now[...] = F.irfft(product, n, overwrite_x=True)[:, U : U + L]  # into s's padded rows, then transposed
             layout.move(now, y[b].T)
 
     def backward(dy: np.ndarray, dpast: np.ndarray | None) -> tuple:
@@ -57,7 +58,7 @@ def fft(k: np.ndarray, u: np.ndarray, past: np.ndarray | None) -> tuple:
 
 
 def chunked(k: np.ndarray, u: np.ndarray, past: np.ndarray | None, Q: int) -> tuple:
-    """Q outputs of many chunks at a time: their windows of U + Q inputs in one product with a band of the kernel."""
+    """Many chunks of Q outputs at a time: one product of their windows with a band matrix of the kernel."""
     (B, L, D), U, k_ = u.shape, k.shape[1] - 1, k.astype(u.dtype)
     zeros = np.zeros_like(u, shape=(B, U, D))
     before = zeros if past is None else past
@@ -92,7 +93,7 @@ def chunked(k: np.ndarray, u: np.ndarray, past: np.ndarray | None, Q: int) -> tu
 
 
 def _end(u: np.ndarray, past: np.ndarray | None, U: int) -> np.ndarray:
-    """The last U of the past and the inputs (B, U, D), a copy: a view would keep all of u alive."""
+    """The last U of past and inputs together, (B, U, D). A copy: a view would keep all of u alive."""
     B, L, D = u.shape
     new, end = min(U, L), np.zeros_like(u, shape=(B, U, D))
     end[:, U - new :] = u[:, L - new :]
@@ -102,8 +103,10 @@ def _end(u: np.ndarray, past: np.ndarray | None, U: int) -> np.ndarray:
 
 
 def _windows(Q: int, U: int, L: int, *parts: np.ndarray) -> np.ndarray:
-    """The windows (D, g, M, U + Q) of M chunks of outputs, L outputs in all, over the parts (g, ., D) one behind the
-    other, and zeros behind them."""
+    """The windows (D, g, M, U + Q) of M chunks of outputs, L outputs in all.
+
+    They cover the parts (g, ., D), concatenated in time and followed by zeros.
+    """
     g, _, D = parts[0].shape
     M = -(-L // Q)
     s, at = np.zeros((D, g, U + M * Q), parts[0].dtype), 0
@@ -124,19 +127,19 @@ def _correlate(windows: np.ndarray, band: np.ndarray, y: np.ndarray) -> None:
 
 
 def _add_band(windows: np.ndarray, dy: np.ndarray, dband: np.ndarray) -> None:
-    """What y = windows band says to the band, added to dband. dy (D, g, M or more, Q)."""
+    """Add the gradient of the band in y = windows band to dband. dy (D, g, M or more, Q)."""
     D, g, M, width = windows.shape
     for i, j in layout.pieces(M, g * D * width):
         dband += _rows(windows[:, :, i:j]).transpose(0, 2, 1) @ _rows(dy[:, :, i:j])
 
 
 def _rows(windows: np.ndarray) -> np.ndarray:
-    """(D, g, M, X) -> (D, g M, X), a copy where windows overlap: BLAS can't read such."""
+    """(D, g, M, X) -> (D, g M, X), a copy if windows overlap: BLAS can't read overlapping rows."""
     return np.ascontiguousarray(windows).reshape(len(windows), -1, windows.shape[-1])
 
 
 def _band(k: np.ndarray, Q: int) -> np.ndarray:
-    """band[s, t] = k[s - t], where that exists: (D, U + 1) -> (D, U + Q, Q)."""
+    """band[s, t] = k[s - t] for 0 <= s - t <= U, else 0: (D, U + 1) -> (D, U + Q, Q)."""
     D, width = k.shape
     padded = np.zeros((D, width + 2 * (Q - 1)), k.dtype)
     padded[:, Q - 1 : Q - 1 + width] = k

@@ -1,1 +1,1 @@
-"""Experiments that use the library: compare models on a task, draw and print what came out."""
+"""Experiments: compare models on a task, draw and print the results, measure the modes on this machine."""

@@ -1,6 +1,6 @@
-"""`minissm bench`: which mode of a state space layer is fastest on this machine, and from which length on.
+"""`minissm bench`: the fastest mode of a state space layer on this machine, and the lengths at which another one wins.
 
-Every mode is run forward and backward by its reference body and by its fast path, and on a GPU where CuPy finds one.
+It runs every mode forward and backward, by its reference body and by its fast path, and on a GPU if CuPy finds one.
 """
 
 import argparse
@@ -25,15 +25,15 @@ from . import machine, timing
 from .plots import COLOURS
 
 SPEC = "ssm"
-PATIENCE = {True: 1.5, False: 0.7}  # seconds of one call, at the asked length and at others
+PATIENCE = {True: 1.5, False: 0.7}  # seconds of one call, at the requested length and at others
 ROUNDS = {True: timing.Rounds(3, 15, 0.5), False: timing.Rounds(3, 15, 0.2)}
-DEADLINE = 35  # seconds, after which only the asked length is begun
+DEADLINE = 35  # seconds; after these, only the requested length is measured
 LARGEST = 2 << 30  # bytes of one call
 Rows = list[dict[str, Any]]
 
 
 class Method(NamedTuple):
-    """path: reference (the body that one reads), fast path, kernel (a fast path on a GPU) or arrays (none there)."""
+    """path: reference (the reference body), fast path, kernel (a fast path on a GPU) or arrays (a GPU without one)."""
 
     backend: str
     mode: str
@@ -44,13 +44,13 @@ class Method(NamedTuple):
 
 
 def add(commands: Any) -> None:
-    """The words of the command."""
-    bench = commands.add_parser("bench", help="which mode is fastest here, for your size", allow_abbrev=False)
+    """Add the command to the parser."""
+    bench = commands.add_parser("bench", help="find the fastest mode on this machine", allow_abbrev=False)
     bench.set_defaults(command=command)
-    bench.add_argument("--batch", type=int, default=8, help="sequences (default 8)")
-    bench.add_argument("--length", type=int, default=1024, help="tokens of a sequence (default 1024)")
+    bench.add_argument("--batch", type=int, default=8, help="sequences in a batch (default 8)")
+    bench.add_argument("--length", type=int, default=1024, help="tokens in a sequence (default 1024)")
     bench.add_argument("--width", type=int, default=64, help="width of the model (default 64)")
-    bench.add_argument("--out", metavar="FILE.png", default="bench.png", help="the figure (default bench.png)")
+    bench.add_argument("--out", metavar="FILE.png", default="bench.png", help="file of the figure (default bench.png)")
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -58,7 +58,7 @@ def command(arguments: argparse.Namespace) -> int:
     batch, length, width = (check_integer("bench", name, getattr(arguments, name)) for name in names)
     path = Path(arguments.out)
     if path.suffix != ".png" or path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"bench: --out {path}; expected a name that ends in .png, in a folder that can be written to")
+        raise ValueError(f"bench: --out {path}; expected a file name that ends in .png, in a writable folder")
     rows = measure(batch, length, width)
     draw(rows, batch, length, width, path)
     print(f"{text(rows, batch, length, width)}\nFigure: {path}")
@@ -66,12 +66,12 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def measure(batch: int, length: int, width: int, show: bool = True) -> Rows:
-    """A row a method and length: seconds and bytes, and at the asked length error and auto (auto takes this method)."""
+    """A row for each method and length: seconds and bytes; at the requested length also error and auto (is_auto)."""
     if 64 * batch * length * width + 32 * width**2 > LARGEST:
         raise ValueError(f"bench: batch {batch}, length {length}, width {width} is too large; give smaller ones")
     block, rng, rows, start = parse(SPEC)[0], np.random.default_rng(0), [], time.monotonic()
     p = tree.map(lambda a: a.astype(np.float32), block.init(rng, width))
-    last: dict[Method, dict] = {}  # the last row of each
+    last: dict[Method, dict] = {}  # the last row of each method
     lengths = sorted({length << i if i > 0 else max(1, length >> -i) for i in range(-5, 3)})
     with Progress(len(lengths), "bench", show) as bar:
         for L in lengths:
@@ -101,7 +101,7 @@ def run(block: Any, method: Method, p: dict, x: Any, dy: Any) -> tuple:
 
 
 def available(p: dict) -> list[Method]:
-    """Fast paths first. Without CuPy or a GPU those of NumPy alone; `minissm info` has the reason."""
+    """The methods, fast paths first. Without CuPy or a GPU, NumPy's alone; `minissm info` prints the reason."""
     paths = [("numpy", mode, "fast path") for mode in scan.MODES if fast.path(mode, p["w_in"])]
     paths += [("numpy", mode, "reference") for mode in scan.MODES]
     with suppress(RuntimeError):
@@ -111,7 +111,7 @@ def available(p: dict) -> list[Method]:
 
 
 def fits(last: dict[str, Any], L: int, asked: bool) -> bool:
-    """By what the last length took: time and memory grow with the length."""
+    """An estimate from the last length: time and memory grow linearly with it."""
     scale = L / last["L"]
     return scale * last["seconds"]["median"] < PATIENCE[asked] and scale * last["bytes"] < LARGEST
 
@@ -121,44 +121,44 @@ def memory(method: Method, f: Callable) -> int:
 
 
 def timed(runs: dict[Method, Callable], rounds: timing.Rounds) -> dict[Method, list[float]]:
-    """Each backend by its own clock."""
+    """Seconds of each method: CuPy's by CUDA events, NumPy's by the clock."""
     of = {name: {m: f for m, f in runs.items() if m.backend == name} for name in ("numpy", "cupy")}
     times = timing.interleave(of["numpy"], rounds)
     return times | (timing.interleave(of["cupy"], rounds, timing.by_events(backend.cupy())) if of["cupy"] else {})
 
 
 def agreement(block: Any, p: dict, x: Any, dy: Any, runs: dict[Method, Callable]) -> dict[Method, float]:
-    """The largest relative error of y and the gradients, against the chunked reference body in float64."""
+    """The largest relative error of y and the gradients. The reference is the chunked reference body in float64."""
     wide = [tree.map(lambda a: a.astype(np.float64), value) for value in (p, x, dy)]
     expected = run(block, Method("numpy", "chunked", "reference"), *wide)
     return {m: max(map(timing.error, f(), expected)) for m, f in runs.items()}
 
 
 def is_auto(block: Any, p: dict, method: Method, x: Any) -> bool:
-    """mode="auto" would take this method for these shapes."""
+    """True if mode="auto" takes this method for these shapes."""
     chosen = method.path != "reference" or not fast.path(method.mode, p["w_in"])
     coefficients, _ = block.filter(backend.to(p["filter"], method.backend))
     return chosen and scan.pick("auto", (*x.shape[:2], p["w_in"].shape[1]), coefficients).__name__ == method.mode
 
 
 def fastest(rows: Rows) -> str:
-    """ "recurrent, reference to length 32; chunked, fast path from 64", by the shortest calls.
+    """ "recurrent, reference to length 32; chunked, fast path from 64", from the minimum times.
 
-    A tenth of the time is no difference: then the method before stays.
+    A method replaces the one before only if it is more than a tenth faster.
     """
-    found: list[tuple[Method, int]] = []
+    winners: list[tuple[Method, int]] = []
     for L in sorted({row["L"] for row in rows}):
         seconds = {row["method"]: row["seconds"]["min"] for row in rows if row["L"] == L}
         best = min(seconds, key=seconds.__getitem__)
-        before = found[-1][0] if found else best
-        found.append((before if seconds.get(before, np.inf) < 1.1 * seconds[best] else best, L))
-    runs = [(method, [f"{L:,}" for _, L in same]) for method, same in groupby(found, lambda pair: pair[0])]
+        before = winners[-1][0] if winners else best
+        winners.append((before if seconds.get(before, np.inf) < 1.1 * seconds[best] else best, L))
+    runs = [(method, [f"{L:,}" for _, L in same]) for method, same in groupby(winners, lambda pair: pair[0])]
     first, *later = [f"{m} from {Ls[0]}" if i else f"{m} to length {Ls[-1]}" for i, (m, Ls) in enumerate(runs)]
     return "; ".join([first, *later]) if later else f"{runs[0][0]} at every length"
 
 
 def text(rows: Rows, batch: int, length: int, width: int) -> str:
-    """The table of the asked length, fastest first."""
+    """The table of the requested length, fastest first."""
     here = sorted((r for r in rows if r["L"] == length), key=lambda r: r["seconds"]["median"])
     lines = [f"{SPEC}, batch {batch}, length {length}, width {width}, float32, forward and backward on"]
     lines += [f"{machine.processor()}, cores: {machine.cores()}; BLAS {machine.blas()}", ""]
@@ -173,7 +173,7 @@ def text(rows: Rows, batch: int, length: int, width: int) -> str:
 
 
 def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
-    """Left: speed over the length, so that curves that cross can be told apart. Right: memory at the asked length."""
+    """Left: speed over the length, which separates curves that cross. Right: memory at the requested length."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5), layout="constrained")
@@ -182,9 +182,9 @@ def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
     lengths = sorted({row["L"] for row in rows})
     here = sorted((row for row in rows if row["L"] == length), key=lambda row: row["bytes"])
     for method in {r["method"]: 0 for r in rows}:
-        own = [r for r in rows if r["method"] == method]
-        y = [batch * r["L"] / 1e3 / r["seconds"]["min"] for r in own]
-        speed.plot([lengths.index(r["L"]) for r in own], y, **style(method), label=str(method))
+        points = [r for r in rows if r["method"] == method]
+        y = [batch * r["L"] / 1e3 / r["seconds"]["min"] for r in points]
+        speed.plot([lengths.index(r["L"]) for r in points], y, **style(method), label=str(method))
     speed.set_xticks(range(len(lengths)), [f"{L:,}" for L in lengths])
     times = [row["seconds"]["min"] for row in here]
     axis: dict[str, Any] = {"ylim": (0, None)} if max(times) < 50 * min(times) else {"yscale": "log"}
@@ -201,7 +201,8 @@ def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
 
 
 def style(method: Method) -> dict[str, Any]:
-    """Colour by mode; a dashed line and open marks for reference bodies, dotted on a GPU."""
-    i, plain = list(scan.MODES).index(method.mode), method.path == "reference"
-    line = ":" if method.backend == "cupy" else "--" if plain else "-"
-    return {"color": COLOURS[i], "marker": "os^"[i], "linestyle": line, "markerfacecolor": "white" if plain else None}
+    """A colour for each mode. Reference bodies have a dashed line and open marks, methods on a GPU a dotted line."""
+    i, reference = list(scan.MODES).index(method.mode), method.path == "reference"
+    line = ":" if method.backend == "cupy" else "--" if reference else "-"
+    fill = "white" if reference else None
+    return {"color": COLOURS[i], "marker": "os^"[i], "linestyle": line, "markerfacecolor": fill}

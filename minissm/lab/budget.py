@@ -1,4 +1,4 @@
-"""Models of equal size: choose the width, then the FNNs' hidden width, that come nearest to a number of parameters."""
+"""Models of equal size: the width, then the FNNs' hidden width, with the size nearest to a budget."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from ..spec import parse
 
 
 def model_for(spec: str, task: Any, width: int, dtype: str = "float32", hidden: int | None = None) -> Model:
-    """The spec as a model of the task, with no more learned positions than the task has places."""
+    """The spec as a model of the task, with no more learned positions than the task has tokens."""
     blocks = []
     for block in parse(spec):
         if isinstance(block, Attn) and block.positions == "learned" and block.max_len == Attn().max_len:
@@ -26,12 +26,12 @@ def model_for(spec: str, task: Any, width: int, dtype: str = "float32", hidden: 
 def at_budget(spec: str, task: Any, budget: int, dtype: str = "float32") -> Model:
     """The model whose size is nearest to `budget`: first the width, with hidden widths 4 x it, then the hidden widths.
 
-    A spec without an FNN of free width has only the width to turn, and lands where it lands.
+    A spec without an FNN of free hidden width can vary only the width, and may miss the budget.
     """
     step = _step(spec)
     smallest = model_for(spec, task, step, dtype)
     if smallest.size > 1.5 * budget:
-        raise ValueError(f"run: budget={budget}; {smallest!r}, the smallest, has {smallest.size}; give more")
+        raise ValueError(f"run: budget={budget}; the smallest model, {smallest!r}, has {smallest.size}; give more")
     best = _nearest(budget, lambda k: model_for(spec, task, k * step, dtype))
 
     def with_hidden(h: int) -> Model:
@@ -41,8 +41,8 @@ def at_budget(spec: str, task: Any, budget: int, dtype: str = "float32") -> Mode
 
 
 def _nearest(budget: int, make: Callable[[int], Model]) -> Model:
-    """Of make(1), make(2), ..., which grow, the one whose size is nearest to the budget."""
-    low, high = 1, 2  # make(high) is above the budget in the end, and make(low) not, unless make(1) is
+    """The model of make(1), make(2), ... whose size is nearest to the budget. The sizes must grow."""
+    low, high = 1, 2  # in the end make(high) is above the budget; make(low) is not, unless make(1) is
     while make(high).size <= budget:
         low, high = high, 2 * high
     while high - low > 1:
@@ -52,5 +52,5 @@ def _nearest(budget: int, make: Callable[[int], Model]) -> Model:
 
 
 def _step(spec: str) -> int:
-    """Widths must be multiples of the heads of every attention block."""
+    """The step between widths: they must be multiples of the heads of every attention block."""
     return math.lcm(*(block.heads for block in parse(spec) if isinstance(block, Attn)))

@@ -1,4 +1,4 @@
-"""The commands `minissm run` and `minissm info`: their options, and what they print."""
+"""The commands `minissm run` and `minissm info`: their options and their output."""
 
 import argparse
 import sys
@@ -14,31 +14,30 @@ def add(commands: Any) -> None:
     from ..model import DTYPES
     from ..scan import MODES
     from ..tasks import TASKS
-    from ..train import LR
     from .compare import BUDGET, MODELS, PROFILES
 
     run = commands.add_parser("run", help="train models on a task and compare them", allow_abbrev=False)
     run.set_defaults(command=_run)
-    run.add_argument("task", metavar="TASK", help=f'{", ".join(TASKS)}, or with options "recall(pairs=8, values=8)"')
-    run.add_argument("--profile", help=f"seeds, steps and rates: {', '.join(PROFILES)} (default quick)")
-    run.add_argument("--models", help=f'specs joined by ; (default "{"; ".join(MODELS)}")')
-    run.add_argument("--seeds", type=integer, help="how many, counted from 0")
-    run.add_argument("--steps", type=integer, help="training steps of each run")
+    run.add_argument("task", metavar="TASK", help=f'{", ".join(TASKS)}; with options: "recall(pairs=8, values=8)"')
+    run.add_argument("--profile", help=f"seeds, steps and learning rates: {', '.join(PROFILES)} (default quick)")
+    run.add_argument("--models", help=f'specs, separated by semicolons (default "{"; ".join(MODELS)}")')
+    run.add_argument("--seeds", type=integer, help="number of seeds, counted from 0 (default: the profile's)")
+    run.add_argument("--steps", type=integer, help="training steps of each run (default: the profile's)")
     run.add_argument("--budget", type=integer, help=f"parameters of each model (default {BUDGET})")
-    run.add_argument("--width", type=integer, help="one width for all models instead of a budget")
+    run.add_argument("--width", type=integer, help="one width for all models, in place of a budget")
     run.add_argument(
         "--lr",
         type=_rates,
-        help=f"learning rate, or several joined by , : the best at the last evaluation is shown (default {LR:g})",
+        help="learning rates, separated by commas: the best at the last evaluation is shown (default: the profile's)",
     )
-    run.add_argument("--mode", help=f"how filters are computed: {', '.join(MODES)} (default auto: by the shapes)")
-    run.add_argument("--backend", help="numpy (the default) or cupy")
+    run.add_argument("--mode", help=f"mode of the filters: {', '.join(MODES)} (default auto: by the shapes)")
+    run.add_argument("--backend", help="numpy or cupy (default numpy)")
     run.add_argument("--dtype", help=f"one of {', '.join(DTYPES)} (default {DTYPES[0]})")
-    run.add_argument("--plugin", metavar="FILE.py", help="a file that registers blocks, filters and tasks of your own")
+    run.add_argument("--plugin", metavar="FILE.py", help="Python file that registers blocks, filters and tasks")
     run.add_argument("--out", metavar="DIR", help="folder for the results (default: a new dated one under runs/)")
-    run.add_argument("--resume", metavar="DIR", help="finish the run in this folder, which was stopped or killed")
+    run.add_argument("--resume", metavar="DIR", help="folder of a run that was stopped or killed; finishes it")
     run.add_argument(
-        "--jobs", type=integer, help="processes (default: one a core; 1 keeps everything in this one, for a debugger)"
+        "--jobs", type=integer, help="processes (default: one a core; 1 with cupy or a debugger: no other process)"
     )
 
     info = commands.add_parser("info", help="versions, processor, BLAS and GPU of this machine", allow_abbrev=False)
@@ -58,7 +57,7 @@ def _rates(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} given; expected a number like 8e-3, or several joined by ,"
+            f"{text!r} given; expected a number like 8e-3, or several, separated by commas"
         ) from None
 
 
@@ -89,11 +88,11 @@ def _run(a: argparse.Namespace) -> int:
 
 
 def _as_stored(a: argparse.Namespace, options: dict[str, Any]) -> Any:
-    """The config in the folder of --resume; ValueError if an option given here says something else."""
+    """The config in the folder of --resume. Raises ValueError if an option of this call differs from it."""
     from .compare import stored
 
     if a.out is not None:
-        raise ValueError("run: both --resume and --out given; what is resumed stays in its folder, leave --out away")
+        raise ValueError("run: both --resume and --out given; a resumed run stays in its folder, leave --out away")
     config, _ = stored(Path(a.resume))
     asked = replace(config, **{"task": a.task, "plugin_sha256": None} | options)
     for name in ("task", *options):
@@ -111,7 +110,7 @@ def _as_stored(a: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 
 def _spelled(value: Any) -> str:
-    """As it is given on the command line."""
+    """The value as it is written on the command line."""
     if not isinstance(value, tuple):
         return str(value)
     return ("; " if isinstance(value[0], str) else ",").join(map(str, value))

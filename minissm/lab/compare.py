@@ -1,8 +1,8 @@
-"""Compare models on a task: train each with several seeds, write one row a finished run, the weights beside it.
+"""Compare models on a task: train each with several seeds; write a row and the weights for each finished run.
 
-A run is a pure function of its Job: the same job gives the same bits (one machine, same versions), whichever process
-it runs in, whatever runs beside it and however often it is stopped and goes on. One process, the one that was started,
-writes all the files but the checkpoints.
+A run is a pure function of its Job: on one machine with the same versions, the same job gives the same bits. They do
+not depend on the process, on other runs at the same time, or on stops and resumes. The parent process writes all
+files except the checkpoints.
 """
 
 import math
@@ -46,18 +46,20 @@ TEST_SEQUENCES = 2000
 
 @dataclass(frozen=True)
 class Config:
-    """What is compared.
+    """The settings of a comparison.
 
-    task: its spec, like "recall(pairs=8)".
-    models: their specs.
-    seeds: how many, counted from 0.
+    task: a spec, like "recall(pairs=8)".
+    models: specs.
+    seeds: number of seeds, counted from 0.
     steps: training steps of each run.
     lrs: learning rates; every model is trained with each.
-    budget: parameters of each model, where width is None.
-    width: one width for all models instead.
-    mode, backend, dtype: how and where it is computed.
+    budget: parameters of each model, if width is None.
+    width: one width for all models, in place of a budget.
+    mode: mode of the filters.
+    backend: "numpy" or "cupy".
+    dtype: dtype of the parameters.
     plugin: a Python file that registers blocks, filters and tasks.
-    plugin_sha256: of that file as the run was begun; None reads it from the file. A changed file is refused.
+    plugin_sha256: the SHA-256 of that file (None: of the file as it is). A file with another one is refused.
     """
 
     task: str
@@ -101,7 +103,7 @@ class Config:
             raise ValueError(f"run: backend={self.backend!r}; expected numpy or cupy")
 
     def nets(self) -> dict[str, Model]:
-        """name -> the model in the size that is trained. Each answers one sequence of the task before it is given."""
+        """name -> the model in the size that is trained. Each is tried on one sequence of the task first."""
         task, nets = tasks.parse(self.task), {}
         for name in self.models:
             if self.width is not None:
@@ -125,7 +127,7 @@ class Config:
 
 
 class Job(NamedTuple):
-    """One run: everything that decides its outcome."""
+    """One run: everything that its outcome depends on."""
 
     task: str
     model: str
@@ -147,17 +149,17 @@ class Job(NamedTuple):
 
     @property
     def weights(self) -> str:
-        """Where they are, in the folder of the comparison."""
+        """The file of the weights, relative to the folder of the comparison."""
         return f"weights/{self.name}.npz"
 
     @property
     def key(self) -> dict:
-        """What tells it from the other runs."""
+        """The fields that identify the run."""
         return {"task": self.task, "model": self.model, "seed": self.seed, "lr": self.lr}
 
     @property
     def known(self) -> dict:
-        """What its row says, before it is run. plugin: the SHA-256 of the file, or None."""
+        """The fields of its row that are known before the run. plugin: the SHA-256 of the file, or None."""
         net = Model.read(self.net)
         sizes = {"parameters": net.size, "state_size": net.state_size(tasks.parse(self.task).length)}
         files = {"weights": self.weights, "plugin": self.plugin_sha256}
@@ -167,7 +169,7 @@ class Job(NamedTuple):
 class Outcome(NamedTuple):
     """row: the line of results.jsonl.  curve: lines of curves.jsonl.  params: the trained weights, on NumPy.
 
-    Numbers in row and curve that are not finite are None, which JSON has a word for.
+    Numbers in row and curve that are not finite are None, which JSON can store as null.
     """
 
     row: dict
@@ -176,9 +178,9 @@ class Outcome(NamedTuple):
 
 
 def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every: float = EVERY) -> Outcome:
-    """Draw, train, test. Data for drawing, training and testing come from three generators of the seed.
+    """Draw the parameters, train, test. Each of the three has a generator of its own, derived from the seed.
 
-    unfinished: the folder of its checkpoint, which it goes on from and leaves there.
+    unfinished: the folder of its checkpoint. The run resumes from the checkpoint and does not delete it.
     """
     if job.plugin is not None:
         plugin.load(job.plugin, job.plugin_sha256)
@@ -187,7 +189,7 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
     options: dict = {"lr": job.lr, "mode": job.mode, "progress": False, "on_step": on_step, "every": every}
     if unfinished is not None:
         options["checkpoint"] = unfinished / f"{job.name}.npz"
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a run that breaks off says so in its row
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a run that breaks off has it in its row
         params, log = fit(net, to(net.init(draw), job.backend), task, job.steps, data, **options)
         if log.stopped.startswith("interrupted"):
             raise KeyboardInterrupt
@@ -202,7 +204,7 @@ def _finite(row: dict) -> dict:
 
 
 def versions() -> dict[str, str]:
-    """What the seconds and the last digits of a row depend on."""
+    """The versions and the processor, on which the seconds and the last digits of a row depend."""
     from importlib.metadata import version
 
     from .. import __version__
@@ -218,24 +220,24 @@ def versions() -> dict[str, str]:
 def run(
     config: Config, out: str | os.PathLike | None = None, jobs: int = 1, every: float = EVERY
 ) -> tuple[Path, list[dict], list[dict]]:
-    """Train everything that config names and write it to `out`. -> the folder, its rows, its learning curves.
+    """Train all runs of config and write the results to `out`. -> the folder, its rows, its learning curves.
 
-    Rows are printed as they finish, and stand in the order of the jobs whatever finished first. Ctrl-C and SIGTERM save
-    what is done (and raise KeyboardInterrupt, which says how to go on); who is killed loses `every` seconds at most.
-    jobs: processes; with 1 everything runs in this one, where a debugger can step through it.
+    A row is printed when its run is finished; the file has the rows in the order of the jobs. Ctrl-C and SIGTERM save
+    all runs and raise KeyboardInterrupt, whose text has the command to resume. A kill loses at most `every` seconds.
+    jobs: processes. With 1 all runs are in this process, and a debugger can step through them.
     """
     if out is not None and not os.fspath(out):
         raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
     folder = Path(out) if out is not None else _dated(config.task)
     if not os.fspath(folder).isprintable():
-        raise ValueError(f"out: {os.fspath(folder)!r} holds what can't be printed; choose another name")
+        raise ValueError(f"out: {os.fspath(folder)!r} contains characters that can't be printed; choose another name")
     work = config.work()
     with results.new_folder(folder, asdict(config) | {"versions": versions()}):
         return folder, *_finish(work, folder, [], [], jobs, every)
 
 
 def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tuple[Path, list[dict], list[dict]]:
-    """Finish the run in the folder, as `run` would have; ValueError in one sentence where it can't be read."""
+    """Finish the run in the folder, with the results that `run` would have. ValueError if it can't be read."""
     folder = Path(folder)
     config, begun = stored(folder)
     work = config.work()
@@ -251,7 +253,7 @@ def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tu
 
 
 def stored(folder: Path) -> tuple[Config, dict]:
-    """The settings of the run in the folder, and the versions it was begun with."""
+    """The settings of the run in the folder, and the versions with which it began."""
     asked = results.asked_in(folder)
     begun = asked.pop("versions", None)
     try:
@@ -267,14 +269,14 @@ def stored(folder: Path) -> tuple[Config, dict]:
 def _finish(
     work: list[Job], folder: Path, rows: list[dict], curves: list[dict], jobs: int, every: float
 ) -> tuple[list[dict], list[dict]]:
-    """Do what has no row yet. -> all rows and curves; KeyboardInterrupt says how to go on."""
-    place = {(job.model, job.seed, job.lr): i for i, job in enumerate(work)}
+    """Do the runs without a row. -> all rows and curves. The text of a KeyboardInterrupt has the command to resume."""
+    order = {(job.model, job.seed, job.lr): i for i, job in enumerate(work)}
 
     def in_order(lines: list[dict]) -> list[dict]:
-        return sorted(lines, key=lambda r: place[r["model"], r["seed"], r["lr"]])
+        return sorted(lines, key=lambda r: order[r["model"], r["seed"], r["lr"]])
 
     done = {row["weights"] for row in rows}
-    for row in rows:  # who was killed between a row and the end of its checkpoint
+    for row in rows:  # after a kill between the write of a row and the removal of its checkpoint
         results.checkpoint(folder, row).unlink(missing_ok=True)
     left = [job for job in work if job.weights not in done]
     task, steps, jobs, unfinished = work[0].task, work[0].steps, max(1, min(jobs, len(left))), folder / "unfinished"
@@ -294,7 +296,7 @@ def _finish(
                     results.write(folder, outcome, all_rows, all_curves)
                     rows, curves = all_rows, all_curves
                     bar.say(line(outcome.row))
-                    if pressed and jobs == 1:  # in a training on a device whose loss had broken before
+                    if pressed and jobs == 1:  # pressed in a training on a device that had broken off already
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
             how = f"go on with: minissm run {shlex.quote(task)} --resume {shlex.quote(str(folder))}"

@@ -1,4 +1,4 @@
-"""One run at a time in a folder, and what a killed one left in it."""
+"""A lock, so that one run at a time works in a folder; and the removal of a killed run's partial files."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process had not finished writing, below a folder that nobody else works in."""
+    """Remove the partial files of a killed process below the folder, which must be locked."""
     for path in folder.rglob(".*.part"):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder; ValueError if another process does. The system lets go of it when this process ends, however."""
+    """Lock the folder; ValueError if another process has locked it. The system unlocks it if this process is killed."""
     path = folder / ".lock"
     with open(path, "ab") as file:
         if not _locked(file) or not _is_at(file, path):
@@ -23,7 +23,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # Windows removes no open file; an empty one may stay
+            with suppress(OSError):  # Windows can't remove an open file; an empty one may stay
                 path.unlink()
 
 
@@ -42,13 +42,13 @@ def _locked(file: Any) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: better to run than not
+    except OSError:  # a file system without locks: run without one
         pass
     return True
 
 
 def _is_at(file: Any, path: Path) -> bool:
-    """The one who held it may have removed it between our opening and locking."""
+    """False if the process that held the lock removed the file between our opening and our locking of it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

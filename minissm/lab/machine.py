@@ -1,4 +1,4 @@
-"""What this machine and this installation are, in sentences: versions, processor, cores, BLAS and its kernel, GPU."""
+"""This machine and this installation as text: versions, processor, cores, BLAS and its kernel, GPU."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ def cores() -> int:
 
 
 def processor() -> str:
-    """The processor's own name where the system tells it."""
+    """The processor's model name, or its architecture if the system does not know the model."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
@@ -46,32 +46,32 @@ def _cpuinfo(name: str) -> str:
 
 
 def blas() -> str:
-    """Which BLAS NumPy uses, the kernel it picked and its threads."""
+    """The loaded BLAS libraries: version, kernel and number of threads."""
     import threadpoolctl
 
-    found = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"]
-    told = [
+    libraries = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"]
+    texts = [
         f"{i['internal_api']} {i['version']}, kernel {i.get('architecture', 'unknown')}, {i['num_threads']} threads"
-        for i in found
+        for i in libraries
     ]
-    return "; ".join(dict.fromkeys(told)) or "not recognised"
+    return "; ".join(dict.fromkeys(texts)) or "not recognised"
 
 
 def gpu() -> str:
-    """Found, or why not."""
+    """The GPU, or the reason why it can't be used."""
     from ..gpu import card, cupy
 
     try:
-        found = card(cupy())
+        device = card(cupy())
     except RuntimeError as error:
         return f"not usable: {error}"
-    versions = f"driver up to CUDA {found['driver']}, runtime CUDA {found['runtime']}, CuPy {found['cupy']}"
-    about = f"{found['memory'] / 1e9:.0f} GB, compute capability {found['compute_capability']}"
-    return f"{found['name']}, {about}, {versions}; usable with --backend cupy"
+    versions = f"driver up to CUDA {device['driver']}, runtime CUDA {device['runtime']}, CuPy {device['cupy']}"
+    about = f"{device['memory'] / 1e9:.0f} GB, compute capability {device['compute_capability']}"
+    return f"{device['name']}, {about}, {versions}; usable with --backend cupy"
 
 
 def info() -> str:
-    """All of it, a line each."""
+    """All of the above, a line each."""
     from .. import __version__
 
     installed = []
@@ -88,7 +88,7 @@ def info() -> str:
         f"Processor: {processor()}, {cores()} cores to use",
         f"BLAS: {blas()}" + (f" (forced by OPENBLAS_CORETYPE={forced}; unset it for speed)" if forced else ""),
         f"GPU: {gpu()}",
-        "Fast NumPy versions (minissm/fast/): "
+        "Fast paths (minissm/fast/): "
         + ("off (MINISSM_REFERENCE is set)" if os.environ.get("MINISSM_REFERENCE", "") not in ("", "0") else "on"),
     ]
     return "\n".join(lines)

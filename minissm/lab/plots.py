@@ -1,4 +1,4 @@
-"""Figures. The only file that knows matplotlib; it draws without a screen and leaves the user's settings alone."""
+"""Figures of a comparison. They need no screen and leave the user's settings of matplotlib alone."""
 
 import io
 import textwrap
@@ -11,11 +11,11 @@ from .compare import Config
 from .report import chosen
 from .results import FRACTIONS
 
-# Okabe & Ito's colours, told apart by all; dashes and marks are for grey print
+# Okabe & Ito's colours, which colour-blind readers can distinguish; dashes and marks are for grey print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-BLOCKS = {  # what the blocks in the models are, for a reader who sees the figure alone
+BLOCKS = {  # the meanings of the blocks, for a reader who sees the figure alone
     "ssm": "state space layers (ssm)",
     "trig": "windowed filters (trig)",
     "fir": "free taps (fir)",
@@ -28,7 +28,7 @@ BLOCKS = {  # what the blocks in the models are, for a reader who sees the figur
 
 
 def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, folder: Path) -> list[Path]:
-    """folder/figure.png and .svg: how each model learned, and what it reached."""
+    """folder/figure.png and .svg: the learning curve and the final score of each model."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -59,7 +59,7 @@ def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, 
 
 
 def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict], score: str) -> None:
-    """The score over steps: the median over seeds, and a band from the lowest to the highest."""
+    """The score over steps: the median over seeds, with a band from the lowest to the highest."""
     for i, (model, lr, label) in enumerate(shown):
         by_step: dict[int, list[float]] = {}
         for r in curves:
@@ -75,20 +75,20 @@ def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict]
 
 
 def _reached(axes: Any, groups: list[list[dict]], labels: list[str], score: str) -> None:
-    """A mark a seed, a line over their range, a large mark and a number for their median."""
+    """A mark for each seed, a line over their range, and a large mark and a number for their median."""
     reached = [[r[score] for r in rows if r[score] is not None] for rows in groups]
     most = 1 if score in FRACTIONS else max((value for values in reached for value in values), default=1)
     for i, values in enumerate(reached):
-        if not values:  # none is finite
+        if not values:  # no score is finite
             continue
         style, middle = _style(i), median(values)
         axes.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
         axes.plot([min(values), max(values)], [i, i], color=style["color"], linewidth=2)
         axes.plot([middle], [i], style["marker"], color=style["color"], markersize=9, markeredgecolor="white")
         room = middle < 0.8 * most
-        place = {"xytext": (10, 0), "ha": "left"} if room else {"xytext": (-10, 0), "ha": "right"}
+        position = {"xytext": (10, 0), "ha": "left"} if room else {"xytext": (-10, 0), "ha": "right"}
         end = max(values) if room else min(values)
-        axes.annotate(f"{middle:.3f}", (end, i), textcoords="offset points", va="center", **place)
+        axes.annotate(f"{middle:.3f}", (end, i), textcoords="offset points", va="center", **position)
     seeds = max(len(rows) for rows in groups)
     title = f"What they reach ({seeds} seeds, median)" if seeds > 1 else "What they reach (1 seed)"
     axes.set(ylim=(len(groups) - 0.5, -0.5), title=title)
@@ -96,7 +96,7 @@ def _reached(axes: Any, groups: list[list[dict]], labels: list[str], score: str)
 
 
 def _name_the_baseline(axes: Any, baseline: float) -> None:
-    """Below the line, where no curve runs, and on white."""
+    """Label the baseline, below its line, where no curve runs, on white."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     axes.annotate(
         f"baseline {baseline:.3f}",
@@ -112,13 +112,13 @@ def _name_the_baseline(axes: Any, baseline: float) -> None:
 
 
 def short(models: list[str]) -> list[str]:
-    """Labels of three short lines at most, numbered where they would be alike."""
+    """Labels of at most three short lines, numbered if two would be equal."""
     labels = ["\n".join(textwrap.wrap(m, 30, max_lines=3, placeholder=" ...")) for m in models]
     return labels if len(set(labels)) == len(labels) else [f"{i}: {label}" for i, label in enumerate(labels, start=1)]
 
 
 def _style(i: int) -> dict:
-    """Of line i: its own up to 49."""
+    """The style of line i; 49 lines have different ones."""
     j = (i + i // 7) % 7
     return {"color": COLOURS[i % 7], "linestyle": DASHES[j], "marker": MARKS[j], "markersize": 4}
 

@@ -1,4 +1,4 @@
-"""What came out of a comparison, as a table: a line a model, and the baseline as a line of its own."""
+"""The results of a comparison as a table: a line for each model, and one for the baseline."""
 
 import math
 from statistics import median
@@ -12,14 +12,14 @@ def best_rate(rows: list[dict], curves: list[dict], task: Task) -> dict[str, flo
     """model -> the learning rate whose last evaluation (not the test) had the best median over the seeds."""
     score, better = task.main
     sign = 1 if better == "higher" else -1
-    worst = -math.inf  # of a score that is not finite, and of a run that broke off before its first evaluation
+    worst = -math.inf  # for a score that is not finite, and for a run without an evaluation
     scores = {(r["model"], r["lr"], r["seed"]): r[score] for r in curves}
     last = {key: worst if value is None else sign * value for key, value in scores.items()}
-    found: dict[str, dict[float, list[float]]] = {}
+    by_rate: dict[str, dict[float, list[float]]] = {}
     for r in rows:
         value = last.get((r["model"], r["lr"], r["seed"]), worst)
-        found.setdefault(r["model"], {}).setdefault(r["lr"], []).append(value)
-    return {model: max(rates, key=lambda lr: median(rates[lr])) for model, rates in found.items()}
+        by_rate.setdefault(r["model"], {}).setdefault(r["lr"], []).append(value)
+    return {model: max(rates, key=lambda lr: median(rates[lr])) for model, rates in by_rate.items()}
 
 
 def chosen(rows: list[dict], curves: list[dict], task: Task) -> dict[str, list[dict]]:
@@ -29,7 +29,7 @@ def chosen(rows: list[dict], curves: list[dict], task: Task) -> dict[str, list[d
 
 
 def table(rows: list[dict], curves: list[dict], task: Any, config: Config) -> str:
-    """Median over seeds, with the lowest and the highest, of the scores on fresh sequences."""
+    """The scores on fresh sequences: median over seeds (lowest to highest)."""
     sizes = f"width {config.width}, no budget" if config.width else f"budget {config.budget:,} parameters"
     scores = [name for name in task.score_names if name != "loss"]
     cells = [("model", "parameters", "state", "lr", *(name.replace("_", " ") for name in scores), "seconds")]

@@ -1,7 +1,10 @@
-"""The folder of a comparison: made new, written row by row, and read back where a run goes on.
+"""The folder of a comparison: created, written row by row, and read back when a run is resumed.
 
-run.json: what was asked, and the versions it was begun with.  results.jsonl: a row a finished run.  curves.jsonl: its
-evaluations.  weights/: its model.  unfinished/: the checkpoints of the runs that have no row yet.
+run.json        the settings, and the versions with which the run began
+results.jsonl   a row for each finished run
+curves.jsonl    the evaluations of the finished runs
+weights/        the models of the finished runs
+unfinished/     the checkpoints of the other runs
 """
 
 import json
@@ -17,17 +20,17 @@ from ..tasks import parse
 from ..train import eval_steps
 from .lock import alone_in
 
-KEY = ("task", "model", "seed", "lr")  # what tells one run from another; beside it and what was known before
+KEY = ("task", "model", "seed", "lr")  # the fields that identify a run
 NUMBER = int | float | None
-EVALUATION = {"step": int, "training_loss": NUMBER}  # in a line of curves, besides the scores
-ROW = {"stopped": str, "seconds": int | float, "versions": dict}  # in a row, besides the scores
+EVALUATION = {"step": int, "training_loss": NUMBER}  # fields of a line of curves.jsonl, besides KEY and the scores
+ROW = {"stopped": str, "seconds": int | float, "versions": dict}  # fields of a row, besides Job.known and scores
 FRACTIONS = {"token_accuracy", "sequence_accuracy"}  # scores from 0 to 1
 
 
 @contextmanager
 def new_folder(folder: Path, asked: dict) -> Iterator[None]:
-    """Make the folder, hold it, and write what was asked into it; ValueError where that can't be."""
-    with ExitStack() as held:
+    """Create the folder, lock it, and write the settings to run.json. ValueError if that fails."""
+    with ExitStack() as stack:
         weights = folder / "weights"
         try:
             if folder.exists() and not folder.is_dir():
@@ -37,7 +40,7 @@ def new_folder(folder: Path, asked: dict) -> Iterator[None]:
             raise _no_room(folder, error) from None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone_in(folder))
+            stack.enter_context(alone_in(folder))
             for name in ("run.json", "results.jsonl"):
                 if (folder / name).exists():
                     raise ValueError(
@@ -48,7 +51,7 @@ def new_folder(folder: Path, asked: dict) -> Iterator[None]:
             text = json.dumps(asked, indent=1) + "\n"
             write_whole(folder / "run.json", lambda file: file.write(text.encode()))
         except OSError as error:
-            held.close()
+            stack.close()
             for path in made:
                 with suppress(OSError):
                     path.rmdir()
@@ -61,7 +64,7 @@ def _no_room(folder: Path, error: OSError) -> ValueError:
 
 
 def write(folder: Path, outcome: Any, rows: list[dict], curves: list[dict]) -> None:
-    """Weights, curve, row, in this order: a row on disk has its weights beside it. Then its checkpoint may go."""
+    """Write weights, curve and row in this order, so that a row always has its weights. Then remove the checkpoint."""
     save(folder / outcome.row["weights"], Model.read(outcome.row["net"]), outcome.params)
     write_lines(folder / "curves.jsonl", curves)
     write_lines(folder / "results.jsonl", rows)
@@ -82,7 +85,7 @@ def write_lines(path: Path, lines: list[dict]) -> None:
 
 
 def asked_in(folder: Path) -> dict:
-    """What run.json says; ValueError where it can't be read."""
+    """The content of run.json. ValueError if it can't be read."""
     path = folder / "run.json"
     try:
         asked = json.loads(path.read_bytes())
@@ -98,10 +101,10 @@ def asked_in(folder: Path) -> dict:
 
 
 def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], list[str]]:
-    """-> the rows of the finished runs, their evaluations, and what to say about torn lines.
+    """-> the rows of the finished runs, their evaluations, and a message for each torn line.
 
-    runs: what a row says before its run began, in the order of the runs. A torn last line is dropped and its run is
-    done again; any other damage is a ValueError in one sentence.
+    runs: Job.known of each run, in order. A torn last line is dropped, and its run is repeated. Any other damage is a
+    ValueError in one sentence.
     """
     results, curves = folder / "results.jsonl", folder / "curves.jsonl"
     order = {_key(run): i for i, run in enumerate(runs)}
@@ -109,7 +112,7 @@ def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], li
     rows, torn_row = _lines(results, {_key(run): run for run in runs}, scores | ROW)
     keys = {_key(run): {k: run[k] for k in KEY} for run in runs}
     evals, torn_eval = _lines(curves, keys, scores | EVALUATION)
-    if torn_eval:  # evaluations stand in the order of the runs: the last one's, or those of a run without a row
+    if torn_eval:  # it belongs to the last run in the file, with or without a row: repeat that run
         last = max((_key(line) for line in rows + evals), key=order.__getitem__, default="")
         rows = [row for row in rows if _key(row) != last]
     kept = {_key(row) for row in rows}
@@ -128,7 +131,7 @@ def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], li
             raise damaged(folder / row["weights"], str(error)) from None
     kept_evals = [line for line in evals if _key(line) in kept]
     if torn_row or torn_eval or len(kept_evals) < len(evals):
-        write_lines(results, rows)  # first: a row is never without its evaluations
+        write_lines(results, rows)  # rows first: a row always has its evaluations
         write_lines(curves, kept_evals)
     torn = [path for path, cut in ((results, torn_row), (curves, torn_eval)) if cut]
     notes = [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn]
@@ -136,16 +139,16 @@ def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], li
 
 
 def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[list[dict], bool]:
-    """The lines, each with all its fields (fixed: some are known), and whether there was a last one that was torn."""
+    """The lines, and True if a torn last line was dropped. fixed: by key, the fields of a line that are known."""
     parts = path.read_bytes().split(b"\n") if path.exists() else [b""]
     torn = parts.pop() != b""
-    found: list[dict] = []
+    lines: list[dict] = []
     for i, part in enumerate(parts, start=1):
         try:
-            line = json.loads(part, parse_constant=int)  # NaN and Infinity are no JSON, and no int
+            line = json.loads(part, parse_constant=int)  # int("NaN") and int("Infinity") raise: they are not JSON
         except (ValueError, RecursionError):
             if i == len(parts) and not torn:
-                return found, True
+                return lines, True
             raise damaged(path, f"line {i} is no JSON") from None
         known = fixed.get(_key(line)) if isinstance(line, dict) else None
         if known is None or line | known != line or line.keys() != known.keys() | kinds.keys():
@@ -154,8 +157,8 @@ def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[l
         wrong = any(isinstance(s, bool) or s is None or not 0 <= s <= 1 for s in fractions if isinstance(s, NUMBER))
         if wrong or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
             raise damaged(path, f"line {i} has a field of another kind")
-        found.append(line)
-    return found, torn
+        lines.append(line)
+    return lines, torn
 
 
 def damaged(path: Path, what: str) -> ValueError:

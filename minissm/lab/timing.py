@@ -1,7 +1,7 @@
-"""Time and memory of methods that compute the same thing, called in turn: a disturbance of the machine hits all alike.
+"""Time and memory of methods that compute the same thing, called in turn, so that disturbances affect all alike.
 
-JAX frees memory on threads of its own after a call has returned, so each call follows a pause, and each round has a
-new random order. Short calls are repeated within their turn, or they would mostly measure a cold cache.
+JAX frees memory on its own threads after a call has returned. So a pause comes before each turn, and each round has a
+new random order. Short calls are repeated within a turn; otherwise they would mostly measure a cold cache.
 """
 
 import gc
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-PAUSE = 0.1  # seconds, before a turn that follows a call of four times as long or longer
+PAUSE = 0.1  # seconds before a turn, at most: a quarter of the call before it
 TURN = 0.01  # seconds of calls in one turn
 Run = Callable[[], Any]
 Timer = Callable[[Run, int], list[float]]
@@ -23,7 +23,7 @@ Timer = Callable[[Run, int], list[float]]
 
 @dataclass(frozen=True)
 class Rounds:
-    """Each method gets `least` turns, then more while the next call fits into `seconds`, and `most` turns in all."""
+    """Each method gets at least `least` turns, then more while the next one fits into `seconds`, up to `most`."""
 
     least: int
     most: int
@@ -33,7 +33,7 @@ class Rounds:
 def interleave(
     runs: dict[Any, Run], rounds: Rounds, timer: Timer | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> dict[Any, list[float]]:
-    """Seconds of one call, by method.  timer(run, calls): of several calls in a row, the seconds of each, or a mean."""
+    """Seconds of one call, by method.  timer(run, calls): seconds of each of several calls, or their mean."""
     timer = timer or by_clock
     times: dict[Any, list[float]] = {name: [] for name in runs}
     order, last = random.Random(0), 0.0
@@ -55,21 +55,21 @@ def by_clock(run: Run, calls: int, clock: Callable[[], float] = time.perf_counte
         start = clock()
         result = run()
         times.append(clock() - start)
-        del result  # freed outside of the time
+        del result  # freed after the clock is read
     return times
 
 
 def by_events(cupy: Any) -> Timer:
-    """Seconds of a call on the GPU: the mean over a turn, between two marks in CuPy's stream.
+    """Seconds of a call on the GPU: the mean over a turn, between two events in CuPy's stream.
 
-    A call on CuPy arrays returns once its work is queued, so a clock on the host would time the queue. PyTorch queues
-    into the same stream; a method of JAX waits for its result, so the second mark comes after it.
+    A call on CuPy arrays returns once its work is queued, so a clock on the host would measure the queueing. PyTorch
+    uses the same stream. A method of JAX waits for its result, so the second event comes after it.
     """
 
     def timer(run: Run, calls: int) -> list[float]:
         cuda = cupy.cuda
         stream, start, end = cuda.get_current_stream(), cuda.Event(), cuda.Event()
-        cuda.Device().synchronize()  # work of other streams ends before the first mark
+        cuda.Device().synchronize()  # work of other streams ends before the first event
         start.record(stream)
         for _ in range(calls):
             run()
@@ -87,7 +87,7 @@ def spread(times: list[float]) -> dict[str, float]:
 
 
 def numpy_memory(run: Run) -> int:
-    """Peak bytes of NumPy arrays and Python objects in one call, exact and repeatable. It makes the call slower."""
+    """Peak bytes of NumPy arrays and Python objects in one call, exact and repeatable. Tracing slows the call down."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -101,7 +101,7 @@ def numpy_memory(run: Run) -> int:
 
 
 def cupy_memory(cupy: Any, run: Run) -> int:
-    """Bytes that CuPy's pool takes from the GPU for one call. The pool keeps them, so its size after is the peak."""
+    """Bytes that CuPy's pool takes from the GPU for one call. The pool returns none, so its final size is the peak."""
     pool = cupy.get_default_memory_pool()
     free(cupy)
     before = pool.total_bytes()
@@ -110,7 +110,7 @@ def cupy_memory(cupy: Any, run: Run) -> int:
 
 
 def free(cupy: Any) -> None:
-    """Give back what no array uses, plans of FFTs included. Raises where the GPU no longer answers."""
+    """Free unused memory of CuPy's pool, FFT plans included. Raises if the GPU no longer responds."""
     cupy.cuda.Device().synchronize()
     gc.collect()
     cupy.fft.config.get_plan_cache().clear()

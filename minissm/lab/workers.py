@@ -1,7 +1,7 @@
 """Run jobs one after another in this process, or in several processes with the same results.
 
-run(job, on_step) -> outcome does one job and calls on_step(i) after each of its `job.steps` steps. BLAS is kept on one
-thread: the same bits wherever a job runs, and processes that don't wait for each other.
+run(job, on_step) -> outcome does one job and calls on_step(i) after each of its `job.steps` steps. BLAS uses one
+thread: the bits are the same in every process, and processes don't wait for each other.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ Run = Callable[[Any, Callable[[int], None]], Any]
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which asks a process to end as Ctrl-C does, but for the exit code."""
+    """SIGTERM. It ends a run as Ctrl-C does, with another exit code."""
 
     code = 128 + signal.SIGTERM
 
@@ -34,12 +34,12 @@ def in_process(run: Run, work: list, bar: Progress) -> Generator[Any, None, None
 
 
 def in_processes(run: Run, work: list, bar: Progress, jobs: int, pressed: list[int]) -> Generator[Any, None, None]:
-    """The same outcomes from `jobs` processes, as they finish, until `pressed` is filled."""
+    """The same outcomes from `jobs` processes, as they finish. Stops once `pressed` is not empty."""
     context = multiprocessing.get_context("spawn")
     steps, stop = context.SimpleQueue(), context.Event()
     with ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
         try:
-            with _workers_deaf_to_ctrl_c(), _workers_in_huge_pages():
+            with _workers_ignore_ctrl_c(), _workers_in_huge_pages():
                 waiting: set[Future] = {pool.submit(_work, run, job) for job in work}
             while waiting:
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -50,34 +50,34 @@ def in_processes(run: Run, work: list, bar: Progress, jobs: int, pressed: list[i
                 if pressed:
                     raise KeyboardInterrupt
         except BrokenProcessPool:
-            if pressed:  # SIGTERM to all of them at once: each has saved
+            if pressed:  # SIGTERM reached all processes at once: each has saved
                 raise KeyboardInterrupt from None
             raise RuntimeError(
-                "run: a process was ended from outside, perhaps for want of memory; try again with fewer --jobs"
+                "run: a process was ended from outside, perhaps for lack of memory; try again with fewer --jobs"
             ) from None
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _counted(tell: Callable[[int], Any], every: int = 1, last: int = 0) -> Callable[[int], None]:
-    """on_step that tells how many steps are new, after each `every` and the last; some may be of an earlier run."""
-    told = 0
+def _counted(report: Callable[[int], Any], every: int = 1, last: int = 0) -> Callable[[int], None]:
+    """An on_step that reports the number of new steps, every `every` steps and at the last. The first may resume."""
+    reported = 0
 
     def on_step(i: int) -> None:
-        nonlocal told
+        nonlocal reported
         if i % every == 0 or i == last:
-            tell(i - told)
-            told = i
+            report(i - reported)
+            reported = i
 
     return on_step
 
 
 @contextmanager
 def stop_signals(at_once: bool) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM fill the list, and raise KeyboardInterrupt too if at_once.
+    """Ctrl-C and SIGTERM add to the list. With at_once they also raise KeyboardInterrupt.
 
-    An exception in the midst of a pool would leave its locks held, and everything hangs.
+    An exception inside the pool's code would leave its locks held, and the program would hang.
     """
     pressed: list[int] = []
 
@@ -87,7 +87,7 @@ def stop_signals(at_once: bool) -> Iterator[list[int]]:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield pressed  # signals are the main thread's
+        yield pressed  # only the main thread may set handlers
         return
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -98,8 +98,8 @@ def stop_signals(at_once: bool) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _workers_deaf_to_ctrl_c() -> Iterator[None]:
-    """Ctrl-C reaches every process; the parent decides what ends. Processes inherit what is blocked as they start."""
+def _workers_ignore_ctrl_c() -> Iterator[None]:
+    """Block SIGINT while workers start, and they inherit the mask: on Ctrl-C the parent alone decides what ends."""
     mask = getattr(signal, "pthread_sigmask", None)
     if mask is None:  # Windows
         yield
@@ -113,7 +113,7 @@ def _workers_deaf_to_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _workers_in_huge_pages() -> Iterator[None]:
-    """Processes that start inside have glibc ask for huge pages: their trainings take a twentieth less time."""
+    """Workers that start inside have glibc use huge pages, which makes their trainings a twentieth faster."""
     name = "GLIBC_TUNABLES"
     before = os.environ.get(name)
     os.environ[name] = f"{before}:glibc.malloc.hugetlb=1" if before else "glibc.malloc.hugetlb=1"
@@ -126,13 +126,13 @@ def _workers_in_huge_pages() -> Iterator[None]:
             os.environ[name] = before
 
 
-_worker: dict[str, Any] = {}  # what a worker process was started with
+_worker: dict[str, Any] = {}  # the arguments of a worker process
 
 
 def _start_worker(steps: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker.update(steps=steps, stop=stop, limits=threads(1))
-    _worker["limits"].__enter__()  # for good
+    _worker["limits"].__enter__()  # until the process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -144,7 +144,7 @@ def _end_with_parent() -> None:
 
 
 def _work(run: Run, job: Any) -> Any:
-    """One job in a worker. Told to stop, by its parent or by SIGTERM, it saves first."""
+    """One job in a worker. If its parent or SIGTERM stops it, it saves first."""
     terminated: list[int] = []
     count = _counted(_worker["steps"].put, 50, job.steps)
 

@@ -1,4 +1,4 @@
-"""Tasks: from a generator to a batch. They know no model."""
+"""Tasks: data, loss and scores. A task draws batches from a generator and knows no model."""
 
 from typing import Any
 

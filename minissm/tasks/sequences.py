@@ -1,4 +1,4 @@
-"""The synthetic tasks in which the position of the token that matters depends on the input."""
+"""The synthetic tasks: copying and recall. In both, the input decides which earlier token an answer depends on."""
 
 import math
 from dataclasses import dataclass
@@ -9,17 +9,18 @@ import numpy as np
 from ..checks import integer
 from .task import Batch, TokenTask
 
-BOS, COPY, PAD = 0, 1, 2  # tokens of copying; its symbols follow
+BOS, COPY, PAD = 0, 1, 2  # tokens of copying; the symbols come after them
 
 
 @dataclass(frozen=True)
 class Copying(TokenTask):
     """<BOS> x_1 .. x_n <COPY> x_1 .. x_n: repeat the symbols. Only the copied part counts.
 
-    min_len, max_len: n is uniform between them and differs within a batch. At one fixed n a pure delay copies all.
-    symbols: how many there are; x is uniform.
+    min_len, max_len: bounds of n (default 4, 12). n is uniform and differs within a batch; for one fixed n, a pure
+        delay would solve the task.
+    symbols: number of different symbols (default 8); each x_i is uniform.
 
-    After Jelassi et al. 2024, arXiv 2402.01032, in a laptop's size. Baseline: without the order of the symbols, the
+    After Jelassi et al. 2024, arXiv 2402.01032, at a laptop's scale. Baseline: without the order of the symbols, the
     best answer is the most frequent of those that are still to come.
     """
 
@@ -31,8 +32,8 @@ class Copying(TokenTask):
         for name in ("min_len", "max_len", "symbols"):
             integer(self, "copying", name, minimum=1)
         if self.max_len < self.min_len:
-            given = f"min_len={self.min_len}, max_len={self.max_len}"
-            raise ValueError(f"copying: {given}; expected min_len <= max_len")
+            lengths = f"min_len={self.min_len}, max_len={self.max_len}"
+            raise ValueError(f"copying: {lengths}; expected min_len <= max_len")
 
     @property
     def vocab(self) -> int:
@@ -44,7 +45,7 @@ class Copying(TokenTask):
 
     @cached_property
     def baseline(self) -> float:
-        """Of r symbols that are still to come, the most frequent is the next one with probability E[its count] / r."""
+        """With r symbols still to come, the most frequent one is the next with probability E[its count] / r."""
         right = np.cumsum([most_frequent(r, self.symbols) / r for r in range(1, self.max_len + 1)])
         lengths = np.arange(self.min_len, self.max_len + 1)
         return float(right[lengths - 1].sum() / lengths.sum())
@@ -52,12 +53,12 @@ class Copying(TokenTask):
     def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         size = rng.integers(self.min_len, self.max_len + 1, (n, 1))
-        word = rng.integers(PAD + 1, PAD + 1 + self.symbols, (n, self.max_len))
+        symbols = rng.integers(PAD + 1, PAD + 1 + self.symbols, (n, self.max_len))
         t = np.arange(2 * self.max_len + 2)[None]
         first = (t >= 1) & (t <= size)
         again = (t >= size + 2) & (t <= 2 * size + 1)
         position = np.where(again, t - size - 2, np.minimum(t - 1, self.max_len - 1)).clip(0)
-        sequence = np.where(first | again, np.take_along_axis(word, position, axis=1), PAD)
+        sequence = np.where(first | again, np.take_along_axis(symbols, position, axis=1), PAD)
         sequence[:, 0] = BOS
         sequence[t == size + 1] = COPY
         return Batch(sequence[:, :-1], sequence[:, 1:], again[:, 1:].astype(np.float64))
@@ -65,14 +66,15 @@ class Copying(TokenTask):
 
 @dataclass(frozen=True)
 class Recall(TokenTask):
-    """k_1 v_1 .. k_m v_m, then keys again, each to be answered by its value. Only the answers count.
+    """k_1 v_1 .. k_m v_m, then keys again: the answer to each is its value. Only the answers count.
 
-    pairs: m.
-    keys, values: how many there are (keys: None means pairs + 2). The keys of a sequence differ; values may repeat.
-    queries: keys that are asked, in random order (None: every one). With one query hardly anything learns.
+    pairs: m (default 4).
+    keys: number of different keys (default None: pairs + 2). The keys of a sequence differ.
+    values: number of different values (default 6). The values of a sequence may repeat.
+    queries: number of keys that are asked, in random order (default None: all). With one query, models hardly learn.
 
-    The map is drawn anew for each sequence, so only the context helps. Baseline: without the key, the best answer is
-    the most frequent value shown.
+    The map from keys to values is new in each sequence, so only the context helps. Baseline: without the key, the best
+    answer is the most frequent value shown.
     """
 
     pairs: int = 4
@@ -87,8 +89,8 @@ class Recall(TokenTask):
             integer(self, "recall", name, minimum=1, optional=True)
         keys, queries = self._sizes
         if not queries <= self.pairs <= keys:
-            given = f"queries={queries}, pairs={self.pairs}, keys={keys}"
-            raise ValueError(f"recall: {given}; expected queries <= pairs <= keys")
+            sizes = f"queries={queries}, pairs={self.pairs}, keys={keys}"
+            raise ValueError(f"recall: {sizes}; expected queries <= pairs <= keys")
 
     @property
     def _sizes(self) -> tuple[int, int]:
@@ -123,8 +125,8 @@ class Recall(TokenTask):
 def most_frequent(draws: int, kinds: int) -> float:
     """The expected count of the most frequent of `kinds` equally likely kinds in `draws` draws, exactly.
 
-    Counts of draws are independent Poisson counts, given that their sum is `draws`: P(all <= k) is the chance that
-    they are all <= k and have this sum, over the chance of the sum.
+    The counts have the distribution of independent Poisson counts, conditioned on the sum `draws`. So P(all <= k) is
+    the probability that all are <= k and have this sum, divided by the probability of the sum.
     """
 
     def poisson(count: int, mean: float) -> float:

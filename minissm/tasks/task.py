@@ -1,12 +1,12 @@
-"""What a task is: its options, a batch drawn from a generator, a loss, scores, and a baseline.
+"""The protocol of a task: options, batches, a loss, scores, and a baseline.
 
 A task is a frozen dataclass of its options that derives from `TokenTask` or `RealTask`. It has
 
-    length      tokens of its longest sequence
-    vocab       the number of tokens (TokenTask), or
-    inputs, outputs     numbers that a token brings, and that an answer has (RealTask)
-    baseline    the best main score that can be reached without using what the task tests
-    batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step; a finite data set
+    length              tokens of its longest sequence
+    vocab               number of different tokens (TokenTask), or
+    inputs, outputs     numbers in an input vector and in an answer (RealTask)
+    baseline            the best main score that can be reached without using what the task tests
+    batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step. A finite data set
                                         returns items step n, step n + 1, ... of a permutation, so that a training can
                                         be resumed
 """
@@ -25,7 +25,7 @@ from ..backend import to
 class Batch(NamedTuple):
     """inputs (B, L) tokens or (B, L, inputs) real; targets (B, L) tokens or (B, L, outputs) real; weights (B, L).
 
-    An answer counts where its weight is above 0. The target of a whole sequence is a weight of 1 at its last token.
+    An answer counts if its weight is above 0. For one answer per sequence, only its last token has a weight of 1.
     """
 
     inputs: np.ndarray
@@ -34,13 +34,13 @@ class Batch(NamedTuple):
 
 
 class Task:
-    """What tasks share.
+    """The base class of tasks.
 
     loss: y, targets, weights -> loss, backward.
-    main: the score that is compared, and which is better, "higher" or "lower".
-    score_names: all scores, `loss` among them.
-    tally(y, batch): sums of one batch, by name, to be added over batches. y (R, outputs) has the outputs of the R
-        answers with a weight above 0, in their order.
+    main: the name of the score that is compared, and "higher" or "lower", which is better.
+    score_names: the names of all scores, including `loss`.
+    tally(y, batch): sums over one batch, by name; the caller adds them over batches. y (R, outputs) holds the outputs
+        for the R answers with a weight above 0, in order.
     scores(sums): the scores by name.
     """
 
@@ -50,18 +50,18 @@ class Task:
 
     @property
     def spec(self) -> str:
-        """How it is spelled, only what differs from the defaults: "recall(pairs=8)"."""
+        """The task in call syntax, with the options that differ from their defaults: "recall(pairs=8)"."""
         cls: Any = type(self)
         return calls.spell(_names.get(cls, cls.__name__), calls.differing(self))
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What a model of this task has: vocab, or inputs and outputs."""
+        """The sizes that a model of this task needs: vocab, or inputs and outputs."""
         return {name: getattr(self, name) for name in ("vocab", "inputs", "outputs") if hasattr(self, name)}
 
     @property
     def identity(self) -> str:
-        """The spec, and a SHA-256 of each array that the task holds: two tasks with one identity draw the same."""
+        """The spec, and a SHA-256 of each array of the task. Tasks with the same identity draw the same batches."""
         digests = []
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
@@ -84,7 +84,7 @@ class Task:
 
 
 class TokenTask(Task):
-    """Tokens or real vectors in, tokens out: cross-entropy; the fractions of right tokens and of right sequences."""
+    """Tokens or real vectors in, tokens out. Cross-entropy; the fractions of correct tokens and sequences."""
 
     loss = staticmethod(losses.cross_entropy)
     main = ("token_accuracy", "higher")
@@ -115,7 +115,7 @@ class TokenTask(Task):
 
 
 class RealTask(Task):
-    """Real vectors in and out: squared error, and the share of the variance of the targets that is explained."""
+    """Real vectors in and out. Squared error; the explained fraction of the variance of the targets."""
 
     loss = staticmethod(losses.squared_error)
     main = ("mean_squared_error", "lower")
@@ -133,9 +133,9 @@ class RealTask(Task):
         }
 
     def scores(self, sums: dict) -> dict:
-        """mean_squared_error (summed over the outputs), share_of_variance = 1 - SSE / SST, and loss, the first again.
+        """mean_squared_error (summed over the outputs), share_of_variance = 1 - SSE / SST, and loss, as the first.
 
-        SST is taken about the weighted mean of what is evaluated.
+        SST is taken about the weighted mean of the evaluated targets.
         """
         error = float(sums["error"] / sums["weight"])
         variance = float(sums["squares"] - (sums["targets"] ** 2).sum() / sums["weight"]) / float(sums["weight"])
@@ -143,11 +143,11 @@ class RealTask(Task):
         return {"mean_squared_error": error, "share_of_variance": share, "loss": error}
 
 
-_names: dict[type, str] = {}  # class -> the name that TASKS has for it
+_names: dict[type, str] = {}  # class -> its name in TASKS
 
 
 def check_batch(who: str, batch: Batch) -> None:
-    """ValueError unless the three arrays belong together and some answer counts."""
+    """ValueError unless the shapes of the three arrays agree and some answer counts."""
     inputs, targets, weights = (a.shape for a in batch)
     if {len(inputs), len(targets)} - {2, 3} or not inputs[:2] == targets[:2] == weights:
         shapes = f"inputs {inputs}, targets {targets}, weights {weights}"

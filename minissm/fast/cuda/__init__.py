@@ -1,6 +1,6 @@
-"""Fast paths for CuPy: kernels in CUDA C++ (the .cu files), and beside each of them what gives it its arrays.
+"""Fast paths for CuPy: kernels in CUDA C++ (the .cu files), each with a Python file of the same name that launches it.
 
-A kernel is compiled when the first CuPy array comes to it. CuPy keeps it, from 14.2 on also for later processes.
+A kernel is compiled at its first launch. CuPy caches it, from version 14.2 on also for later processes.
 """
 
 from . import diagonal as diagonal, linear as linear, step as step

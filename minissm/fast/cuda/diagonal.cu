@@ -1,20 +1,20 @@
-// h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, with N complex modes in each channel of u (B, L, D), and its
-// backward: with g_{t,n}, what the loss gets from h_{t,n} directly and through all that comes later,
+// h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, with N complex poles in each channel of u (B, L, D), and its
+// backward, with the gradient g_{t,n} of the loss with respect to the state h_{t,n}:
 //
 //     g_t = conj(c) dy_t + conj(lam) g_{t+1}        du_t = Re sum_n g_{t,n}        dh0 = conj(lam) g_1
 //     dc = sum_t dy_t conj(h_t)                     dlam = sum_t g_t conj(h_{t-1})
 //
 // T is float or double.
 //
-// A thread has one channel of one sequence, in one part of L. It goes through its part in chunks of Q steps: the inputs
-// and outputs of a chunk stay in registers while the modes pass one after another, each from its state before the chunk,
-// which is kept, to that after it, for the next chunk. The backward begins each chunk at the state that was kept and
-// forms the others again. So no (B, L, D, N) numbers are ever in memory, only a Q-th of them.
+// A thread has one channel of one sequence, in one part of L. It processes its part in chunks of Q steps. The inputs
+// and outputs of a chunk stay in registers, and the poles are processed one after another. The state before each chunk is
+// kept. The backward starts each chunk from that state and recomputes the others. So the (B, L, D, N) states are never
+// all in memory, only one in Q of them.
 //
-// Parts run side by side where channels are few: `ends` brings each part's states from 0 to its end, `chain` goes from
-// part to part, and `outputs` begins each part where `chain` says. Back in time: `back_ends`, `chain`, `gradients`.
-// Where lam^(steps of a part) grows it may overflow, or cost digits, where the recurrence doesn't: then the first thread of
-// the channel, back in time the last, goes through all of L alone.
+// If there are few channels, the parts run in parallel. `ends` computes each part's final states from 0, `chain` turns
+// them into the true states at the part boundaries, and `outputs` starts each part from these. Backward: `back_ends`,
+// `chain`, `gradients`. If lam^(steps of a part) is large, it may overflow or lose digits where the recurrence doesn't.
+// Then one thread of the channel, the first one (in the backward the last one), computes all of L alone.
 //
 // lam, c, power (N, D), power = lam^steps.  kept (B, chunks + 1, N, D): the states before each chunk, and the last.
 
@@ -22,7 +22,7 @@
 
 constexpr int Q = 16;
 
-// What one thread works on: a channel d of the sequence `item`, in steps first .. last - 1.
+// The work of one thread: channel d of sequence `item`, in steps first .. last - 1.
 template <typename T>
 struct Thread {
     Size L, D, N, d, part, item, first, last;
@@ -54,7 +54,7 @@ struct Thread {
     __device__ Size state(Size rows, Size row) const { return (item * rows + row) * N * D + d; }  // in (B, rows, N, D)
 };
 
-// Q values of a channel from step t on, 0 behind the end.
+// Q values of a channel from step t on, 0 after the end.
 template <typename T>
 __device__ void load(T (&into)[Q], const T *from, Size D, Size count) {
 #pragma unroll
@@ -72,7 +72,7 @@ template <typename T>
 __global__ void ends(const Complex<T> *lam, const Complex<T> *power, const T *u, Complex<T> *kept, Size B, Size L, Size D,
                      Size N, Size parts, Size steps) {
     const Thread<T> my(power, B, L, D, N, parts, steps, false);
-    if (!my.works || my.last == L) return;  // nobody begins behind L
+    if (!my.works || my.last == L) return;  // no part starts at L
     Complex<T> *end = kept + my.state((L + Q - 1) / Q + 1, my.last / Q);
     for (Size t = my.first; t < my.last; t += Q) {
         T us[Q];
@@ -96,7 +96,7 @@ __global__ void outputs(const Complex<T> *lam, const Complex<T> *c, const Comple
     for (Size t = my.first; t < my.last; t += Q) {
         const Size count = my.last - t;
         Complex<T> *before = kept + my.state(chunks + 1, t / Q), *after = before + N * D;
-        const bool keep = t + Q < my.last || my.last == L;  // what stands before the next part is its own
+        const bool keep = t + Q < my.last || my.last == L;  // the state before the next part comes from `chain`
         T us[Q], ys[Q] = {};
         load(us, u + my.at(t), D, count);
         for (Size n = 0; n < N; ++n) {
@@ -105,7 +105,7 @@ __global__ void outputs(const Complex<T> *lam, const Complex<T> *c, const Comple
 #pragma unroll
             for (int i = 0; i < Q; ++i) {
                 if (i < count) h = l * h + us[i];
-                ys[i] += w.re * h.re - w.im * h.im;  // behind the end it is not written
+                ys[i] += w.re * h.re - w.im * h.im;  // values after the end are not stored
             }
             if (keep) after[n * D] = h;
         }
@@ -113,8 +113,8 @@ __global__ void outputs(const Complex<T> *lam, const Complex<T> *c, const Comple
     }
 }
 
-// carry (B, parts, N, D): what the states at the ends of the parts get from all that comes later. For the last part it
-// is given, and the last part alone begins from it: it may be shorter than the others, and power is not for it.
+// carry (B, parts, N, D): the gradients of the states at the ends of the parts. That of the last part is an input, and
+// only the last part starts from it: that part may be shorter than the others, so `power` does not apply to it.
 template <typename T>
 __global__ void back_ends(const Complex<T> *lam, const Complex<T> *c, const Complex<T> *power, const T *dy,
                           Complex<T> *carry, Size B, Size L, Size D, Size N, Size parts, Size steps) {
@@ -139,7 +139,7 @@ __global__ void back_ends(const Complex<T> *lam, const Complex<T> *c, const Comp
     }
 }
 
-// dlam, dc (B, parts, N, D): each thread's share, to be added up, 0 of those that don't work.  dh0 (B, N, D).
+// dlam, dc (B, parts, N, D): each thread's part of a sum, 0 for threads without work.  dh0 (B, N, D).
 template <typename T>
 __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Complex<T> *power, const T *u, const T *dy,
                           const Complex<T> *kept, Complex<T> *carry, Complex<T> *dlam, Complex<T> *dc, T *du,
@@ -184,7 +184,7 @@ __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Comp
     for (Size n = 0; n < N; ++n) dh0[my.state(1, 0) + n * D] = carry[mine + n * D];
 }
 
-// states (B, rows, N, D), rows between two parts apart, `first` the first one that is right already: x_i += power x_{i-1}.
+// states (B, rows, N, D): x_i += power x_{i-1}, from row `first` on, which is final already, in strides of `step` rows.
 template <typename T>
 __global__ void chain(const Complex<T> *power, Complex<T> *states, Size B, Size rows, Size width, Size first, Size step,
                       Size count) {

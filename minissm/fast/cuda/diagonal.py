@@ -1,4 +1,4 @@
-"""scan.recurrent of modes for CuPy: what diagonal.cu is given, and in how many parts it goes through L."""
+"""scan.recurrent of poles for CuPy: the arrays for diagonal.cu, and the number of parts that L is cut into."""
 
 from functools import partial
 from typing import Any
@@ -7,8 +7,8 @@ from ...backend import complex_dtype, namespace, transpose
 from . import launch as cuda
 
 Q = 16  # steps of a chunk, as in diagonal.cu
-FULL = 1 << 16  # threads that keep a card busy; fewer, and L is cut into parts
-SHORTEST = 8 * Q  # steps of a part, so that its states are few beside its inputs
+FULL = 1 << 16  # threads that keep a GPU busy; with fewer, L is cut into parts
+SHORTEST = 8 * Q  # steps of a part; then its states are few compared with its inputs
 Array = Any
 run = partial(cuda.each, "diagonal.cu")
 
@@ -22,11 +22,11 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
     sizes, threads = (B, L, D, N, parts, steps), B * parts * D
 
     def by_poles(z: Array) -> Array:
-        """(..., D, N) -> (..., N, D): neighbouring threads have neighbouring channels."""
+        """(..., D, N) -> (..., N, D): neighbouring threads read neighbouring channels."""
         return xp.astype(xp.ascontiguousarray(transpose(z)), complex_, copy=False)
 
     lam, weights = by_poles(xp.exp(log_lam)), by_poles(c)
-    power = by_poles(xp.exp(log_lam * steps)) if parts > 1 else lam  # of one part there is no next
+    power = by_poles(xp.exp(log_lam * steps)) if parts > 1 else lam  # unused with one part
     u = xp.ascontiguousarray(u)
     y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=complex_)
     kept[:, 0] = transpose(h0)

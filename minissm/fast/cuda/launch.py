@@ -1,4 +1,4 @@
-"""The way to the kernels: the text of a .cu file, compiled by CuPy for the card that is there, and its launch."""
+"""Launch kernels: CuPy compiles the text of a .cu file for the current GPU."""
 
 import re
 from collections.abc import Callable
@@ -21,18 +21,18 @@ Array = Any
 
 
 def source(file: str) -> str:
-    """The file with number.cuh inside: CuPy keeps compiled kernels by their text, and would not see that one change."""
+    """The text with number.cuh inserted: CuPy caches kernels by their text, and would miss changes in an include."""
     return (FOLDER / file).read_text().replace('#include "number.cuh"\n', (FOLDER / "number.cuh").read_text())
 
 
 def kernels(file: str) -> list[str]:
-    """The names of its kernels, each a template over one type."""
+    """The names of the kernels in a file, each a template over one type."""
     return re.findall(r"__global__\s+void (\w+)\(", source(file))
 
 
 @cache
 def function(file: str, kernel: str, type_: str) -> Callable:
-    """`function(file, kernel, type)(grid, block, arguments)` launches kernel<type>. Compiled when first asked for."""
+    """`function(file, kernel, type)(grid, block, arguments)` launches kernel<type>. Compiled at the first call."""
     return _module(file, type_).get_function(f"{kernel}<{type_}>")
 
 
@@ -43,16 +43,16 @@ def _module(file: str, type_: str) -> Any:
 
 
 def launch(file: str, kernel: str, dtype: Any, blocks: int, block: tuple[int, ...], *arguments: Any) -> None:
-    """kernel<the C++ type of dtype> on so many blocks of this shape. Arrays must be contiguous; numbers are whole."""
+    """Launch kernel<type of dtype> on `blocks` blocks of shape `block`. arguments: contiguous arrays, integers."""
     for a in arguments:
         if hasattr(a, "flags") and not a.flags.c_contiguous:
             raise ValueError(f"{file}: {kernel} got an array of strides {a.strides}; make it contiguous")
     if str(dtype) not in TYPES:
-        raise ValueError(f"scan: {dtype} on a GPU; expected one of {', '.join(TYPES)}, convert it")
-    given = tuple(np.int64(a) if isinstance(a, int) else a for a in arguments)
-    function(file, kernel, TYPES[str(dtype)])((blocks,), block, given)
+        raise ValueError(f"scan: {dtype} on a GPU; expected one of {', '.join(TYPES)}; convert it")
+    sized = tuple(np.int64(a) if isinstance(a, int) else a for a in arguments)
+    function(file, kernel, TYPES[str(dtype)])((blocks,), block, sized)
 
 
 def each(file: str, kernel: str, dtype: Any, threads: int, *arguments: Any, block: int = 128) -> None:
-    """So many threads or a few more, in blocks in one dimension."""
+    """Launch at least `threads` threads, in one-dimensional blocks."""
     launch(file, kernel, dtype, -(-threads // block), (block,), *arguments)

@@ -1,4 +1,4 @@
-"""scan.linear for CuPy: what linear.cu is given, and in how many parts it goes through L."""
+"""scan.linear for CuPy: the arrays for linear.cu, and the number of parts that L is cut into."""
 
 from functools import partial
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from ...backend import namespace
 from . import launch as cuda
 
-LANES, PIECES = 32, 8  # of linear.cu
-BUSY, FULL = 256, 1024  # with fewer tiles side by side a card isn't busy; then L is cut, into so many in all
-SHORTEST = 256  # steps of a part: two kernels more must be worth their launch
+LANES, PIECES = 32, 8  # as in linear.cu
+BUSY, FULL = 256, 1024  # with fewer parallel tiles than BUSY, L is cut until there are about FULL
+SHORTEST = 256  # steps of a part: the work must outweigh two more launches
 Array = Any
 run = partial(cuda.launch, "linear.cu")
 
@@ -25,9 +25,9 @@ def linear(a: Array, b: Array, h0: Array) -> tuple:
     sizes, blocks = (L, C, parts, steps), tiles * parts
 
     def starts_of_parts(ends: str, factors: Array, terms: Array, first: Array) -> tuple:
-        """-> the states before the parts (B, parts, C), and (B, C) where the parts can't run side by side."""
+        """-> the states before the parts (B, parts, C), and (B, C): not 0 where the parts can't run in parallel."""
         if parts == 1:
-            return xp.reshape(first, (B, 1, C)), h0  # which isn't looked at
+            return xp.reshape(first, (B, 1, C)), h0  # h0 stands for `alone`, which is not read
         starts, alone = xp.empty((B, parts, C), dtype=dtype), xp.empty((B, C), dtype=xp.int8)
         products = xp.empty_like(starts)
         starts[:, 0] = xp.reshape(first, (B, C))

@@ -1,4 +1,4 @@
-// The numbers of the kernels: T is float, double, Complex<float> or Complex<double>, laid out as NumPy and CuPy do it.
+// The number types of the kernels: float, double, Complex<float> and Complex<double>, with NumPy's and CuPy's layout.
 
 using Size = long long;
 
@@ -35,8 +35,8 @@ inline __device__ double size(double a) { return a < 0 ? -a : a; }
 template <typename T>
 __device__ T size(Complex<T> a) { return size(a.re) + size(a.im); }
 
-// Whether a product of factors may stand for them. A large one doesn't: multiplied by a state, it overflows, or loses the
-// digits that the terms between the factors would have cancelled. (A nan is not <= anything.)
+// True if the product of several factors may replace them. A large product may not: times a state it overflows, or it
+// loses digits that the terms between the factors would have cancelled. (nan <= 1000 is false.)
 template <typename T>
 __device__ bool is_tame(T product) { return size(product) <= 1000; }
 

@@ -1,5 +1,5 @@
 // One step of diagonal.cu: h <- lam h + u,  y = Re sum_n c_n h_n, with a thread for each channel of each sequence.
-// u, y (B, D) real; lam, c (N, D), h (B, N, D) complex, moved on where it lies. T is float or double.
+// u, y (B, D) real; lam, c (N, D) and h (B, N, D) complex; h is updated in place. T is float or double.
 
 #include "number.cuh"
 

@@ -1,4 +1,4 @@
-"""scan.stepper of modes for CuPy: one launch a step, and nothing allocated but y."""
+"""scan.stepper of poles for CuPy: one launch a step, and only y is allocated."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ Array = Any
 def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
     """h <- lam h + u,  y = Re sum_n c_n h_n;  shapes as in scan/diagonal.py.
 
-    A state that isn't its own is copied first, to (B, N, D): the backward of whoever made it may still hold it.
+    A state from anywhere but the last step is copied first, to (B, N, D): a backward may still use it.
     """
     xp = namespace(log_lam, c)
     (D, N), complex_ = c.shape, complex_dtype(xp, dtype)
