@@ -1,7 +1,12 @@
-"""The command line. Each wing has a command.py with `add(commands)`; here are the parser and what errors become.
+"""The command line: the parser, and the message for each error. The commands are in lab/command.py and lab/bench.py.
 
-Exit codes: 0 done; 1 some runs broke off; 2 the request can't be met, with one sentence
-why; 130 interrupted, 143 ended by SIGTERM: both have saved, and say how to go on.
+Exit codes:
+
+    0      done
+    1      some runs stopped early
+    2      the request can't be met; one sentence on stderr gives the reason
+    130    interrupted by Ctrl-C; finished work is saved, and the message shows how to continue
+    143    ended by SIGTERM; the same holds
 """
 
 import argparse
@@ -14,15 +19,15 @@ MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
 
 
 class Parser(argparse.ArgumentParser):
-    """An error is one sentence."""
+    """A parser that reports an error in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # said by the outer parser
+        page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # of the outer parser
         self.exit(2, _one_line(f"{self.prog}: {message}; see {page} --help") + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; -> exit code."""
+    """Run the command line argv (None: sys.argv[1:]) -> exit code."""
     benching = (sys.argv[1:] if argv is None else argv)[:1] == ["bench"]
     try:
         arguments = _parser().parse_args(argv)
@@ -34,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         how = "bench: not enough memory ({}); choose a smaller --batch, --length or --width" if benching else MEMORY
         _say(f"minissm {how.format(error)}")
-    except BrokenPipeError:  # `minissm run copying | head`: what is still in the buffer has no reader either
+    except BrokenPipeError:  # `minissm run copying | head`: the rest of the buffer has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say("minissm: the reader of the output has gone; give it a file instead")
     except OSError as error:
@@ -47,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
         return getattr(stop, "code", 130)
     except Exception as error:
-        if not type(error).__module__.startswith("cupy"):  # of its errors, that of its compiler is none of the above
+        if not type(error).__module__.startswith("cupy"):  # CuPy's compiler error has none of the types above
             raise
         _say(f"minissm: CuPy can't go on ({type(error).__name__}: {error}); docs/gpu.md has remedies")
     return 2
@@ -58,7 +63,7 @@ def _say(text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    """One line, whatever was given: of a long one the beginning and the end."""
+    """The text on one line; of a long text, the first and the last 250 characters."""
     text = " ".join(text.split())
     return text if len(text) <= 500 else f"{text[:250]} ... {text[-250:]}"
 
