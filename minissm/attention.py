@@ -18,7 +18,7 @@ Array = Any
 def attention(q: Array, k: Array, v: Array) -> tuple:
     """o_t = sum_{s <= t} a_ts v_s,  a = attention_weights(q, k)  (Vaswani et al. 2017).
 
-    q (B, H, L, P): the queries of the last L tokens of S.
+    q (B, H, L, P): the queries of the last L of the S tokens.
     k, v (B, H, S, P): the keys and values of all S tokens, S >= L.
     -> o (B, H, L, P) and `dq, dk, dv = backward(do)`.
 
@@ -41,7 +41,7 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
 
 
 def _check(q: Array, k: Array, v: Array) -> None:
-    """Argument checks: without them NumPy would silently broadcast fewer heads."""
+    """Argument checks: otherwise fewer heads would silently broadcast, and a longer v would be cut."""
     B, H, L, P = q.shape if q.ndim == 4 else (0, 0, 0, 0)
     S = k.shape[2] if k.ndim == 4 else 0
     if k.shape != (B, H, S, P) or v.shape[:-1] != (B, H, S) or not S >= L > 0 or min(B, H, P, v.shape[3]) < 1:
@@ -52,7 +52,7 @@ def _check(q: Array, k: Array, v: Array) -> None:
 def attention_weights(q: Array, k: Array) -> Array:
     """a_ts = softmax over s <= t of q_t . k_s / sqrt(P): the weight of token s in the output of token t.
 
-    q (B, H, L, P), of the last L tokens of S; k (B, H, S, P) -> a (B, H, L, S). There is no backward.
+    q (B, H, L, P), of the last L of the S tokens; k (B, H, S, P) -> a (B, H, L, S). There is no backward.
     """
     xp = namespace(q, k)
     position = xp.arange(k.shape[2], device=device(q))
@@ -79,7 +79,8 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
 
     p: in {w (D, 3D), b (3D,)}, out {w (D, D), b (D,)}, and, with learned positions, position (max_len, D).
     x, y (B, L, D).
-    state: {"k", "v": (B, H, S, P), "filled": tokens so far, the first of the S}. None (default): no token yet.
+    state: {"k": (B, H, S, P), "v": (B, H, S, P), "filled": n}. The first n of the S are in use.
+        None (default): no token yet.
     heads: H, a divisor of D; P = D / H.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
 
@@ -146,7 +147,7 @@ class Attn:
     heads: H, a divisor of the model's width. Default 2.
     positions: "learned" (default): the block adds to its input a vector for each position, ~ N(0, 0.3^2) at first.
         "none": it adds nothing.
-    max_len: tokens in the longest sequence with learned positions. `start` allocates as many. Default 256.
+    max_len: tokens in the longest sequence with learned positions. `start` allocates for as many. Default 256.
     """
 
     heads: int = 2

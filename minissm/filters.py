@@ -62,7 +62,7 @@ class S4d:
     variant: the initial poles a_n, n = 0, ..., N-1. Default "lin".
         lin: -1/2 + i pi n;  inv: -1/2 + i (M/pi) (M/(2n+1) - 1) with M = 2N;  real: -(n+1).
     dt: the range (low, high) of the initial steps, in tokens, drawn log-uniformly. None (default): by depth, from
-        (0.1, 1) in the first layer to (0.01, 0.1) in the last, so that memories are short first and long last.
+        (0.1, 1) in the first layer to (0.01, 0.1) in the last, so that early layers begin with short memories.
     """
 
     draws_by_depth: ClassVar[bool] = True
@@ -100,7 +100,7 @@ class S4d:
 def s4d(p: dict) -> tuple:
     """log_lam = dt (-exp(log_re) + i im),  c = 2 C / N with complex C, or C / N where the poles are real.
 
-    p: log_dt (D,), log_re (D, N), im (D, N) or absent, c = C as (D, N, 2), or (D, N, 1) where the poles are real.
+    p: log_dt (D,), log_re (D, N), im (D, N) or absent, c (D, N, 2), Re and Im of C, or (D, N, 1) for real poles.
     -> Poles(log_lam, c), (D, N) complex, and `dp = backward(dpoles)`.
 
     Poles are in double precision: a phase rounded to single is off by 2e-4 after 4,096 steps. There is no factor

@@ -94,7 +94,7 @@ ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu, "silu": silu, "t
 
 
 def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
-    """linear(p[0], .), then (activation, linear(q, .)) for each further q in p.  x (..., D) -> y (..., D).
+    """linear with p[0], then activation and linear for each further entry of p.  x (..., D) -> y (..., D).
 
     p: a list of {w, b}, one more than there are hidden layers.
     activation: a key of ACTIVATIONS. Default "gelu".
@@ -145,7 +145,7 @@ def layer_norm(p: dict, x: Array) -> tuple:
     def backward(dy: Array) -> tuple:
         dn = dy * p["g"]
         dm = dn - n * xp.mean(dn * n, axis=-1, keepdims=True)
-        dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # n has mean 0: subtracting its multiple changes no mean
+        dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # mean dm = mean dn, because mean n = 0
         return {"g": column_sums(dy * n), "b": column_sums(dy)}, dx
 
     return n * p["g"] + p["b"], backward
@@ -207,7 +207,7 @@ def take_rows(x: Array, rows: Array) -> tuple:
 
     def backward(dy: Array) -> Array:
         position = xp.arange(tokens.shape[0], dtype=rows.dtype, device=device(rows))
-        r = xp.searchsorted(rows, position, side="right")  # rows up to here: the array API has no scatter
+        r = xp.searchsorted(rows, position, side="right")  # rows <= position; the array API has no scatter
         last = xp.concat([rows[:1] - rows[:1] - 1, rows])  # the greatest of them, -1 for none
         zero = xp.zeros((1, dy.shape[1]), dtype=dy.dtype, device=device(dy))
         index = xp.where(xp.take(last, r) == position, r, xp.zeros_like(r))

@@ -12,7 +12,7 @@ Array = Any
 
 
 def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
-    """c_t = f_t c_{t-1} + i_t g_t,  h_t = o_t tanh(c_t),  y_t = h_t, with gates from the token and the h before it:
+    """c_t = f_t c_{t-1} + i_t g_t,  h_t = o_t tanh(c_t),  y_t = h_t, where the gates read the token and h_{t-1}:
 
     [i f o g]_t = [sigmoid sigmoid sigmoid tanh](x_t w_x + h_{t-1} w_h + b)
 
@@ -62,7 +62,7 @@ def _gates(z: Array) -> tuple:
 
 
 def _state(p: dict, B: int, state: dict | None) -> dict:
-    """The state, or its cotangent, after argument checks; zeros for None. A batch of 1 would silently broadcast."""
+    """The state, or its cotangent, after argument checks; zeros for None. A state with B = 1 would broadcast."""
     w = p["w_h"]
     zero = namespace(w).zeros((B, w.shape[0]), dtype=w.dtype, device=device(w))
     if state is None:
