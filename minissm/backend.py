@@ -57,9 +57,9 @@ def fft_of(xp: Any) -> Any:
     return importlib.import_module("scipy.fft") if is_numpy(xp) else xp.fft
 
 
-def fft_size(least: int) -> int:
-    """The smallest even length for which an FFT is fast, `least` or more."""
-    return 2 * importlib.import_module("scipy.fft").next_fast_len(-(-least // 2), real=True)
+def fft_size(minimum: int) -> int:
+    """The smallest even length for which an FFT is fast, `minimum` or more."""
+    return 2 * importlib.import_module("scipy.fft").next_fast_len(-(-minimum // 2), real=True)
 
 
 def complex_dtype(xp: Any, real: Any) -> Any:

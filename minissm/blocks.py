@@ -1,4 +1,4 @@
-"""The block protocol, and two functions that run any block. A model is blocks between embedding and readout.
+"""The protocol of a block, and how any block is run. A model stacks blocks between embedding and readout.
 
 A block is a frozen dataclass of its options with
 
@@ -14,7 +14,7 @@ A block with a memory, a mixer, has
     run(p, x, state, mode) -> y, state, backward        dp, dx, dstate = backward(dy, dstate=None); state may be None
     start(p, like, length) -> state     the state of B sequences before their first token; like (B, D) has the model's
                                         width, dtype and device; length: tokens to allocate for, or None
-    state_size(width, length)           real numbers in its state after `length` tokens; None: in the state of `start`
+    state_size(width, length)           real numbers in its state after `length` tokens; None: in the state from `start`
 
 Optional:
 

@@ -1,4 +1,4 @@
-"""Call syntax, `name(option=value, ...)`: the spelling of blocks, models and tasks, and the way back.
+"""Call syntax, `name(option=value, ...)`: the spelling of blocks, models and tasks, and its parser.
 
 The text is read with `ast` and never evaluated: an option is a literal.
 """

@@ -20,11 +20,11 @@ def check_block(block: Any, width: int = 6) -> None:
     """Check a block in a model of its own; BlockError says in one sentence what is wrong.
 
     block: a block, or a filter, which is checked as the filter of an `ssm`.
-    width: D of the model. Default 6. Some blocks need a multiple, `attn` of its heads.
+    width: D of the model. Default 6. `attn` needs a multiple of its heads.
 
     The checks:
     - `size` is the number of parameters that `init` draws;
-    - a sequence cut into two pieces, and one given step by step, has the outputs of the whole;
+    - a sequence cut into two pieces, and one run step by step, has the outputs of the whole;
     - the outputs under a mask equal those of all tokens;
     - a changed token changes no earlier output, and no other output at all if the block has `apply`;
     - in single precision every gradient is float32;
@@ -79,7 +79,7 @@ def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarra
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference, relative to the largest entry of b, if that is above 1."""
+    """max |a - b| / max(1, max |b|)."""
     return float(abs(a - b).max(initial=0)) / max(1.0, float(abs(b).max(initial=0)))
 
 

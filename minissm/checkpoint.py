@@ -132,15 +132,15 @@ def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _check(who: str, net: Model, params: Tree) -> None:
     """ValueError unless params have the names, shapes and dtype of net's parameters."""
-    given = {f"params.{name}": leaf for name, leaf in tree.named(params)}
-    numbers = sum(getattr(leaf, "size", 0) for leaf in given.values())
+    leaves = {f"params.{name}": leaf for name, leaf in tree.named(params)}
+    numbers = sum(getattr(leaf, "size", 0) for leaf in leaves.values())
     if net.size > 2 * numbers:  # don't draw a model that is much larger than its file
         raise ValueError(f"{who}: {net!r} has {net.size} parameters, {numbers} given; save a model with its own")
     expected = {f"params.{name}": shape for name, shape in net.shapes.items()}
-    for name in sorted(expected.keys() ^ given.keys()):
+    for name in sorted(expected.keys() ^ leaves.keys()):
         state = "missing" if name in expected else "one too many"
         raise ValueError(f"{who}: the array {name} is {state} for {net!r}; save a model with its own parameters")
-    for name, leaf in given.items():
+    for name, leaf in leaves.items():
         shape, dtype = getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf).__name__)
         if (shape, str(dtype).split(".")[-1]) != (expected[name], net.dtype):  # array_api_strict.float32
             needs = f"{net!r} needs {net.dtype} {expected[name]}; save a model with its own"

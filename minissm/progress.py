@@ -6,32 +6,32 @@ from typing import Any
 
 
 class Progress:
-    """`with Progress(total, "copying") as bar: bar.update(1); bar.say("a line")`. Writes to stderr; say() to stdout."""
+    """`with Progress(total, "copying") as bar: bar.update(1); bar.say("a line")`. The bar is on stderr."""
 
     def __init__(self, total: int, name: str, show: bool = True) -> None:
         self.total, self.name, self.done = total, name, 0
-        self.start = self.told = time.monotonic()
+        self.start = self.printed = time.monotonic()
         self.show, self.bar = show, None
         if show and draws_bars():
             import tqdm.auto
 
-            tqdm.auto.tqdm.monitor_interval = 0  # no thread beside the work
+            tqdm.auto.tqdm.monitor_interval = 0  # without tqdm's own thread
             self.bar = tqdm.auto.tqdm(total=total, desc=name, unit="step", leave=False, dynamic_ncols=True)
 
     def update(self, n: int, note: str = "") -> None:
-        """n more are done."""
+        """Count n more steps. note: text after the bar."""
         self.done += n
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
             self.bar.update(n)
-        elif self.show and time.monotonic() - self.told > 10:
-            self.told = time.monotonic()
-            spent = self.told - self.start
+        elif self.show and time.monotonic() - self.printed > 10:
+            self.printed = time.monotonic()
+            spent = self.printed - self.start
             line = f"{self.name}: {self.done} of {self.total} steps in {spent:.0f} s {note}"
             print(line.rstrip(), file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """A line that stays, above the bar."""
+        """Print a line on stdout, above the bar."""
         if self.bar is not None:
             self.bar.write(text)
         else:
@@ -46,6 +46,6 @@ class Progress:
 
 
 def draws_bars() -> bool:
-    """A terminal or a notebook, and nobody is stepping: a bar that redraws itself hides a debugger's prompt."""
+    """True on a terminal or in a notebook, but not under a debugger: a redrawn bar would hide its prompt."""
     notebook = "ipykernel" in sys.modules
     return sys.gettrace() is None and (notebook or sys.stderr.isatty())
