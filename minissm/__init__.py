@@ -21,8 +21,8 @@ from .spec import parse, register
 from .ssm import Ssm, ssm
 from .train import Log, evaluate, fit
 
-# attention, check_block, gradcheck, lstm, mean, selective and ssm are functions; `from minissm.ssm import ...` reaches
-# the rest of their files
+# attention, check_block, gradcheck, lstm, mean, selective and ssm are functions here, not modules. Import other names
+# of their files with `from minissm.ssm import ...`.
 
 __version__ = "0.5.0"
 __all__ = [

@@ -1,4 +1,4 @@
-"""Causal softmax attention with several heads: the mixer whose memory grows with every token."""
+"""Causal softmax attention with several heads. Its state grows with every token: a key and a value for each head."""
 
 import math
 from collections.abc import Callable
@@ -18,8 +18,11 @@ Array = Any
 def attention(q: Array, k: Array, v: Array) -> tuple:
     """o_t = sum_{s <= t} a_ts v_s,  a = attention_weights(q, k)  (Vaswani et al. 2017).
 
-    q (B, H, L, P); k, v (B, H, S, P), S >= L: the queries are those of the last L of S places.
-    -> o (B, H, L, P) and `dq, dk, dv = backward(do)`. The weights are B H L S numbers; the fast path keeps none.
+    q (B, H, L, P): the queries of the last L of the S tokens.
+    k, v (B, H, S, P): the keys and values of all S tokens, S >= L.
+    -> o (B, H, L, P) and `dq, dk, dv = backward(do)`.
+
+    ValueError where shapes don't fit. Cost: the reference body keeps B H L S weights; a fast path keeps none.
     """
     _check(q, k, v)
     if fast_path := fast.path("attention", q, k, v):
@@ -38,22 +41,22 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
 
 
 def _check(q: Array, k: Array, v: Array) -> None:
-    """Argument checks: fewer heads, or a longer v, would broadcast or be cut in silence."""
+    """Argument checks: otherwise fewer heads would silently broadcast, and a longer v would be cut."""
     B, H, L, P = q.shape if q.ndim == 4 else (0, 0, 0, 0)
     S = k.shape[2] if k.ndim == 4 else 0
     if k.shape != (B, H, S, P) or v.shape[:-1] != (B, H, S) or not S >= L > 0 or min(B, H, P, v.shape[3]) < 1:
         shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in (("q", q), ("k", k), ("v", v)))
-        raise ValueError(f"attention: {shapes}; expected (B, H, L, P) and (B, H, S, P) twice, S at least L")
+        raise ValueError(f"attention: {shapes}; expected q (B, H, L, P), k, v (B, H, S, P), S >= L")
 
 
 def attention_weights(q: Array, k: Array) -> Array:
-    """a_t = softmax over s <= t of q_t . k_s / sqrt(P): how much place t takes from place s.
+    """a_ts = softmax over s <= t of q_t . k_s / sqrt(P): the weight of token s in the output of token t.
 
-    q (B, H, L, P), the last L of S places; k (B, H, S, P) -> a (B, H, L, S). Without a gradient.
+    q (B, H, L, P), of the last L of the S tokens; k (B, H, S, P) -> a (B, H, L, S). There is no backward.
     """
     xp = namespace(q, k)
-    place = xp.arange(k.shape[2], device=device(q))
-    hidden = place[k.shape[2] - q.shape[2] :, None] < place[None, :]
+    position = xp.arange(k.shape[2], device=device(q))
+    hidden = position[k.shape[2] - q.shape[2] :, None] < position[None, :]
     z = xp.where(hidden, -math.inf, (q * (1 / math.sqrt(q.shape[3]))) @ xp.matrix_transpose(k))
     e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)
@@ -74,9 +77,14 @@ def join_heads(x: Array) -> Array:
 def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) -> tuple:
     """[q k v] = (x + position) w + b,  y = concat over heads of attention(q, k, v) wo + bo.
 
-    x, y (B, L, D); p: in {w (D, 3D), b}, out {w (D, D), b}, and, with learned positions, position (max_len, D).
-    state: the keys and values so far, k, v (B, H, S, P), of which the first `filled` count (None: no token yet).
-    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
+    p: in {w (D, 3D), b (3D,)}, out {w (D, D), b (D,)}, and, with learned positions, position (max_len, D).
+    x, y (B, L, D).
+    state: {"k": (B, H, S, P), "v": (B, H, S, P), "filled": n}. The first n of the S are in use.
+        None (default): no token yet.
+    heads: H, a divisor of D; P = D / H.
+    -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
+
+    ValueError where the state doesn't fit, or the sequence is longer than max_len.
     """
     xp = namespace(x, p["in"]["w"])
     q, k_new, v_new, back_project = _project(p, x, state, heads)
@@ -105,7 +113,7 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
 
 
 def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
-    """Queries, keys and values of the tokens x, (B, H, L, P) each, which stand behind those of the state."""
+    """Queries, keys and values of the tokens x, (B, H, L, P) each. Their positions follow the tokens in the state."""
     if state is not None:
         check_state("attn", state, ("k", "v", "filled"))
     xp = namespace(x)
@@ -118,8 +126,8 @@ def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
     if "position" in p and p["position"].shape[0] < first + L:
         where = f"a sequence of L={first + L}, but positions for {p['position'].shape[0]}"
         raise ValueError(f"attn: {where}; give attn(max_len={first + L}) or more")
-    placed, back_position = add_positions(p["position"], x, first) if "position" in p else (x, None)
-    qkv, back_in = linear(p["in"], placed)
+    z, back_position = add_positions(p["position"], x, first) if "position" in p else (x, None)
+    qkv, back_in = linear(p["in"], z)
     q, k, v = (split_heads(qkv[..., i * D : (i + 1) * D], heads) for i in range(3))
 
     def backward(dq: Array, dk: Array, dv: Array) -> tuple:
@@ -134,9 +142,12 @@ def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
 
 @dataclass(frozen=True)
 class Attn:
-    """The block `attn`. heads must divide the model's width.
+    """The block `attn`: causal self-attention (see `self_attention`).
 
-    positions: "learned", a vector for each of max_len places, ~ N(0, 0.3^2), added to the block's input, or "none".
+    heads: H, a divisor of the model's width. Default 2.
+    positions: "learned" (default): the block adds to its input a vector for each position, ~ N(0, 0.3^2) at first.
+        "none": it adds nothing.
+    max_len: tokens in the longest sequence with learned positions. `start` allocates for as many. Default 256.
     """
 
     heads: int = 2
@@ -148,7 +159,7 @@ class Attn:
         choice(self, "attn", "positions", ("learned", "none"))
         integer(self, "attn", "max_len", minimum=1)
         if self.positions == "none" and self.max_len != 256:
-            raise ValueError("attn: max_len means nothing with positions='none'; leave one of them out")
+            raise ValueError("attn: max_len has no meaning with positions='none'; leave one of them out")
 
     def _check(self, width: int) -> None:
         if width % self.heads:
@@ -170,7 +181,7 @@ class Attn:
         return 2 * width * (self.max_len if length is None else length)
 
     def start(self, p: dict, like: Array, length: int | None) -> dict:
-        """Room for the keys and values of `length` tokens (None: max_len); `step` makes more where it runs out."""
+        """Room for the keys and values of `length` tokens (None: max_len); `step` enlarges a full buffer."""
         w = p["in"]["w"]
         shape = (like.shape[0], self.heads, length or self.max_len, w.shape[0] // self.heads)
         zeros = (namespace(w).zeros(shape, dtype=w.dtype, device=device(w)) for _ in range(2))
@@ -183,10 +194,10 @@ class Attn:
         return lambda x, state: self._step(p, x, state)
 
     def _step(self, p: dict, x: Array, state: dict) -> tuple:
-        """One token x (B, 1, D). Its key and value go into the buffers of `state`, which is used up by that."""
+        """One token x (B, 1, D). Its key and value go into the buffers of `state`: don't use that state again."""
         q, k, v, _ = _project(p, x, state, self.heads)
         filled, buffers = state["filled"], (state["k"], state["v"])
-        if filled == buffers[0].shape[2]:  # full: twice the room, in a copy
+        if filled == buffers[0].shape[2]:  # full: copy into buffers of twice the size
             xp = namespace(x)
             B, H, _, P = k.shape
             more = xp.zeros((B, H, filled + 1, P), dtype=k.dtype, device=device(k))
@@ -198,6 +209,6 @@ class Attn:
         return y, {"k": buffers[0], "v": buffers[1], "filled": filled + 1}
 
     def trace(self, p: dict, x: Array) -> dict:
-        """weights (B, H, L, L): how much token t takes from token s."""
+        """weights (B, H, L, L): the weight of token s in the output of token t."""
         q, k, _, _ = _project(p, x, None, self.heads)
         return {"weights": attention_weights(q, k)}

@@ -1,7 +1,7 @@
-"""Which library owns an array. There is no switch: the arrays that a function is given decide where it computes.
+"""The library and the device of an array. There is no device switch: a function computes where its arrays live.
 
-Every function of the core begins with `xp = namespace(x, ...)` and calls only what the Python array API standard
-has (https://data-apis.org/array-api), so the same lines run on NumPy, CuPy and, in the tests, array_api_strict.
+Every function of the core begins with `xp = namespace(x, ...)`. It calls only functions of the Python array API
+standard (https://data-apis.org/array-api). So the same lines run on NumPy, CuPy and, in the tests, array_api_strict.
 """
 
 import importlib
@@ -14,24 +14,24 @@ import numpy as np
 
 from .gpu import cupy as cupy
 
-REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # set: no fast path (minissm/fast/) is chosen
+REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # True: no fast path (minissm/fast/) runs
 BACKENDS = ("numpy", "cupy")
 _NUMPY_ONLY = frozenset((np.ndarray, type(None)))
 
 
 def namespace(*arrays: Any) -> Any:
-    """The array library of these arrays (None and Python numbers are passed over); TypeError where they differ."""
+    """The array library of these arrays (None and Python numbers don't count); TypeError where the libraries differ."""
     if _NUMPY_ONLY.issuperset(map(type, arrays)):
         return _numpy
-    found = [a for a in arrays if a is not None]
+    present = [a for a in arrays if a is not None]
     try:
-        return array_api_compat.array_namespace(*found)
+        return array_api_compat.array_namespace(*present)
     except TypeError as error:
-        names = sorted({type(a).__module__.split(".")[0] for a in found if hasattr(a, "dtype")})
+        names = sorted({type(a).__module__.split(".")[0] for a in present if hasattr(a, "dtype")})
         if len(names) > 1:
-            found_here = f"arrays live on different backends: {', '.join(names)}"
-            raise TypeError(f"{found_here}; move them with minissm.to(tree, backend)") from None
-        raise TypeError(f"expected arrays, got {', '.join(type(a).__name__ for a in found)}") from error
+            mixed = f"arrays live on different backends: {', '.join(names)}"
+            raise TypeError(f"{mixed}; move them with minissm.to(tree, backend)") from None
+        raise TypeError(f"expected arrays, got {', '.join(type(a).__name__ for a in present)}") from error
 
 
 def is_numpy(xp: Any) -> bool:
@@ -43,6 +43,7 @@ def is_cupy(xp: Any) -> bool:
 
 
 def device(array: Any) -> Any:
+    """The device of the array, as the array API names it."""
     return array_api_compat.device(array)
 
 
@@ -52,13 +53,13 @@ def transpose(a: Any) -> Any:
 
 
 def fft_of(xp: Any) -> Any:
-    """scipy.fft for NumPy (it keeps float32, and is more than twice as fast as numpy.fft), else the library's own."""
+    """The FFT module: scipy.fft for NumPy (it is more than twice as fast as numpy.fft), else the library's own."""
     return importlib.import_module("scipy.fft") if is_numpy(xp) else xp.fft
 
 
-def fft_size(least: int) -> int:
-    """The next even length that an FFT is fast at."""
-    return 2 * importlib.import_module("scipy.fft").next_fast_len(-(-least // 2), real=True)
+def fft_size(minimum: int) -> int:
+    """The smallest even length for which an FFT is fast, `minimum` or more."""
+    return 2 * importlib.import_module("scipy.fft").next_fast_len(-(-minimum // 2), real=True)
 
 
 def complex_dtype(xp: Any, real: Any) -> Any:
@@ -68,12 +69,12 @@ def complex_dtype(xp: Any, real: Any) -> Any:
 
 def one_hot(xp: Any, index: Any, depth: int, dtype: Any) -> Any:
     """index (...) of integers -> (..., depth): 1 at the index, 0 elsewhere."""
-    places = xp.arange(depth, dtype=xp.int64, device=device(index))  # 300 letters don't fit into uint8
-    return xp.astype(xp.astype(index, xp.int64)[..., None] == places, dtype)
+    classes = xp.arange(depth, dtype=xp.int64, device=device(index))  # uint8 can't count 300 classes
+    return xp.astype(xp.astype(index, xp.int64)[..., None] == classes, dtype)
 
 
 def to(tree: Any, backend: str) -> Any:
-    """The same tree with its arrays on `backend`, "numpy" or "cupy". Arrays that are there already are not copied."""
+    """The tree with its arrays on `backend`, "numpy" or "cupy". An array that is there already is not copied."""
     if backend not in BACKENDS:
         raise ValueError(f"to: backend {backend!r}; expected one of {', '.join(BACKENDS)}")
     move = _to_numpy if backend == "numpy" else cupy().asarray
@@ -94,14 +95,14 @@ def _to_numpy(array: Any) -> np.ndarray:
 
 
 def like(array: Any, reference: Any) -> Any:
-    """The NumPy array `array` where `reference` lives."""
+    """The NumPy array `array`, moved to the library and device of `reference`."""
     xp = namespace(reference)
     return array if is_numpy(xp) else xp.asarray(array, device=device(reference))
 
 
-def check_shapes(who: str, *given: tuple[str, Any, tuple]) -> None:
-    """Each is (name, array or None, the shape that it must have)."""
-    for name, a, shape in given:
+def check_shapes(who: str, *arrays: tuple[str, Any, tuple]) -> None:
+    """ValueError unless every array has its shape. arrays: (name, array or None, expected shape) each."""
+    for name, a, shape in arrays:
         if a is not None and a.shape != shape:
             raise ValueError(f"{who}: {name} has shape {tuple(a.shape)}; expected {tuple(shape)}")
 
@@ -122,9 +123,9 @@ def check_like(who: str, name: str, a: Any, expected: Any) -> None:
         raise ValueError(f"{who}: {name} is {given[0]} {given[1]}; expected {expected.dtype} {tuple(expected.shape)}")
 
 
-def cotangents(who: str, *given: tuple[str, Any, Any]) -> list:
-    """Argument checks of a backward, of (name, cotangent, output) each. -> The cotangents, zeros for None."""
-    for name, d, y in given:
+def cotangents(who: str, *outputs: tuple[str, Any, Any]) -> list:
+    """The cotangents of a backward after argument checks, zeros for None. outputs: (name, cotangent, output) each."""
+    for name, d, y in outputs:
         if d is not None:
             check_like(who, name, d, y)
-    return [namespace(y).zeros_like(y) if d is None else d for _, d, y in given]
+    return [namespace(y).zeros_like(y) if d is None else d for _, d, y in outputs]

@@ -1,4 +1,4 @@
-"""Call syntax, `name(option=value, ...)`: how blocks, models and tasks are spelled and read back.
+"""Call syntax, `name(option=value, ...)`: the spelling of blocks, models and tasks, and its parser.
 
 The text is read with `ast` and never evaluated: an option is a literal.
 """
@@ -16,10 +16,10 @@ def shorten(text: str) -> str:
 
 
 def expression(text: str, who: str, example: str) -> ast.expr:
-    """The text as a Python expression. example: what the error shows as right."""
+    """The text as a Python expression, else ValueError. example: a correct text, for the error."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Python only warns of some texts that are no literals, "\d" for one
+            warnings.simplefilter("error")  # some bad literals only cause a warning, "\d" for instance
             return ast.parse(text.strip(), mode="eval").body
     except (RecursionError, MemoryError):
         raise ValueError(f"{who}: {shorten(text)} is too long or too deep; give a shorter one") from None
@@ -28,15 +28,15 @@ def expression(text: str, who: str, example: str) -> ast.expr:
 
 
 def terms(node: ast.expr) -> list[ast.expr]:
-    """The terms of a sum, from left to right, whatever the brackets."""
-    waiting, found = [node], []
+    """The terms of a sum, from left to right. Brackets don't matter."""
+    waiting, operands = [node], []
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             waiting += [node.left, node.right]
         else:
-            found.append(node)
-    return found[::-1]
+            operands.append(node)
+    return operands[::-1]
 
 
 def read(node: ast.expr, text: str, who: str, expected: str) -> tuple[str, list, dict]:
@@ -64,6 +64,7 @@ def options_of(cls: Any) -> list[str]:
 
 
 def check_options(name: str, options: dict, known: list[str]) -> None:
+    """ValueError for an option that is not known."""
     for option in options:
         if option not in known:
             expected = f"one of {', '.join(known)}" if known else "none, it has no options"
@@ -71,21 +72,22 @@ def check_options(name: str, options: dict, known: list[str]) -> None:
 
 
 def make(name: str, cls: Callable, options: dict, **fixed: Any) -> Any:
-    """cls(**options), after a check of their names. fixed: fields that the name itself gives."""
+    """cls(**options), after a check of their names. fixed: fields that the name itself sets, like the 2 in fnn2."""
     check_options(name, options, [o for o in options_of(cls) if o not in fixed])
     return cls(**fixed, **options)
 
 
 def differing(value: Any, *skip: str) -> dict:
     """The options of a dataclass that differ from their defaults. Fields with compare=False don't count."""
-    found = {}
+    options = {}
     for f in fields(value):
         default = f.default if f.default_factory is MISSING else f.default_factory()
         option = getattr(value, f.name)
         if f.init and f.compare and f.name not in skip and option != default:
-            found[f.name] = option.item() if hasattr(option, "item") else option  # NumPy's 3 is no literal
-    return found
+            options[f.name] = option.item() if hasattr(option, "item") else option  # NumPy's 3 is no literal
+    return options
 
 
 def spell(name: str, options: dict) -> str:
+    """`name`, or `name(option=value, ...)` where there are options."""
     return name + (f"({', '.join(f'{k}={v!r}' for k, v in options.items())})" if options else "")

@@ -1,4 +1,4 @@
-"""Does a block keep the protocol? Everything that Model relies on, tried on one block."""
+"""Check that a block keeps the protocol of blocks.py, on which Model relies."""
 
 from typing import Any
 
@@ -17,17 +17,18 @@ class BlockError(AssertionError):
 
 
 def check_block(block: Any, width: int = 6) -> None:
-    """Try a block, or a filter (as the filter of an `ssm`), in a model of its own; BlockError in one sentence.
+    """Check a block in a model of its own; BlockError says in one sentence what is wrong.
 
-    It compares:
-    - `size` with what `init` draws;
-    - every cut of a sequence into two pieces, and every step, with the whole;
-    - the outputs under a mask with all outputs;
-    - a sequence in which one token is changed: no earlier output may change, and of a block with `apply` no other;
-    - the dtype of every gradient in single precision;
-    - every gradient with differences (`gradcheck`).
+    block: a block, or a filter, which is checked as the filter of an `ssm`.
+    width: D of the model. Default 6. `attn` needs a multiple of its heads.
 
-    width: the model's, a multiple of what the block needs (heads, for instance).
+    The checks:
+    - `size` is the number of parameters that `init` draws;
+    - a sequence cut into two pieces, and one run step by step, has the outputs of the whole;
+    - the outputs under a mask equal those of all tokens;
+    - a changed token changes no earlier output, and no other output at all if the block has `apply`;
+    - in single precision every gradient is float32;
+    - every gradient agrees with central differences (`gradcheck`).
     """
     block = block if blocks.is_block(block) else Ssm(block)
     who = type(block.filter if type(block) is Ssm else block).__name__
@@ -45,7 +46,7 @@ def check_block(block: Any, width: int = 6) -> None:
         head, state, _ = net.run(params, x[:, :cut])
         tail, _, _ = net.run(params, x[:, cut:], state)
         off = _distance(np.concatenate([head, tail], axis=1), y)
-        _expect(off < 1e-9, f"{who}: cut after {cut} of {L} tokens, the pieces differ from the whole by {off:.1e}")
+        _expect(off < 1e-9, f"{who}: a sequence cut after {cut} of {L} tokens differs from the whole by {off:.1e}")
     state, step = net.start(params, B), net.stepper(params)
     for t in range(L):
         y_t, state = step(state, x[:, t])
@@ -54,7 +55,7 @@ def check_block(block: Any, width: int = 6) -> None:
     mask = rng.random((B, L)) < 0.5
     mask[0, 0] = True
     off = _distance(net(params, x, where=mask)[0], y[mask])
-    _expect(off < 1e-9, f"{who}: outputs where a mask is True differ from those of all tokens by {off:.1e}")
+    _expect(off < 1e-9, f"{who}: the outputs under a mask differ from the full outputs by {off:.1e}")
     _, state, _ = net.run(params, x[:, :2])
     _, backward = net(tree.map(lambda a: a.astype("float32"), params), x.astype("float32"))
     wrong = [name for name, a in tree.named(backward(y.astype("float32"))[0]) if a.dtype != np.float32]
@@ -64,8 +65,8 @@ def check_block(block: Any, width: int = 6) -> None:
 
 
 def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
-    """A token that changes may change later outputs of a mixer, and its own alone of a block with `apply`."""
-    remedy = "a block that mixes tokens has run, start and state_size in place of apply"
+    """A changed token may change its own output and, in a mixer, later outputs. No other output may change."""
+    remedy = "a block that mixes tokens needs run, start and state_size instead of apply"
     for t in range(L):
         changed = x.copy()
         changed[:, t] += rng.normal(size=changed[:, t].shape)
@@ -78,6 +79,7 @@ def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarra
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    """max |a - b| / max(1, max |b|)."""
     return float(abs(a - b).max(initial=0)) / max(1.0, float(abs(b).max(initial=0)))
 
 

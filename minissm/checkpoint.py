@@ -1,7 +1,7 @@
-"""Models, states and trainings on disk: an .npz with an array a leaf. Nothing in it is ever executed.
+"""Models, states and trainings on disk: an .npz with one array for each leaf. Loading a file executes nothing in it.
 
-Beside the arrays lie `layout`, the tree as JSON, and `digest`, a SHA-256 of all the rest: a file that was damaged or
-cut anywhere is refused, and never gives other numbers.
+The file also holds `layout`, the tree as JSON, and `digest`, a SHA-256 of all the rest. A damaged or truncated file is
+refused, and never gives wrong numbers.
 """
 
 import hashlib
@@ -22,11 +22,16 @@ from .spec import UnknownBlockError, parse, spell
 
 Tree = Any  # dict[str, Tree] | list[Tree] | None | bool | int | float | str | array
 LAYOUT, DIGEST = "layout", "digest"
-FORMAT = 5  # of a model's file; it changes when a spec comes to mean another model
+FORMAT = 5  # version of a model's file; it changes when a spec gets another meaning
 
 
 def save(path: str | os.PathLike, net: Model, params: dict) -> None:
-    """Write net and params to `path`, whole or not at all. Arrays of any backend; ValueError if they aren't net's."""
+    """Write net and params to `path`, whole or not at all.
+
+    params: parameters of net, on NumPy or CuPy.
+
+    ValueError where params don't fit net, or a block has no name (see `register`).
+    """
     who = f"save: {os.fspath(path)}"
     if spell(parse(net.spec)) != net.spec:  # a block without a name says so here, an option that is no literal too
         raise ValueError(f"{who}: {net!r} is not read back as it is; give its options as plain numbers and texts")
@@ -35,45 +40,48 @@ def save(path: str | os.PathLike, net: Model, params: dict) -> None:
 
 
 def load(path: str | os.PathLike) -> tuple[Model, dict]:
-    """-> net, params (on NumPy). ValueError in one sentence for any file that `save` did not write whole."""
-    who, found = f"load: {os.fspath(path)}", load_tree(path)
-    if not (isinstance(found, dict) and found.keys() >= {"model", "params"} and isinstance(found["model"], str)):
+    """Read the file that `save` wrote -> net, params (on NumPy).
+
+    ValueError for any other file and for a damaged one. A block of your own needs `register` first.
+    """
+    who, content = f"load: {os.fspath(path)}", load_tree(path)
+    if not (isinstance(content, dict) and content.keys() >= {"model", "params"} and isinstance(content["model"], str)):
         raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
-    if found.get("format") != FORMAT:
+    if content.get("format") != FORMAT:
         raise ValueError(f"{who} was written by another version, in which specs mean other models; save it again")
     try:
-        net = Model.read(found["model"])
+        net = Model.read(content["model"])
     except UnknownBlockError as error:
         raise ValueError(f"{who} uses the block {error.name}; call ms.register({error.name!r}, ...) first") from None
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"{who} holds no model of this minissm ({error}); save it again") from None
-    _check(who, net, found["params"])
-    return net, found["params"]
+    _check(who, net, content["params"])
+    return net, content["params"]
 
 
 def save_state(path: str | os.PathLike, state: Tree) -> None:
-    """Write what a model remembers of its sequences: nested dicts and lists of arrays, numbers, texts and None."""
+    """Write the state of a model to `path`: nested dicts and lists of arrays, numbers, strings and None."""
     save_tree(path, {"state": state})
 
 
 def load_state(path: str | os.PathLike) -> Tree:
-    """The state as `save_state` was given it (arrays on NumPy, tuples as lists). ValueError for any other file."""
-    found = load_tree(path)
-    if not isinstance(found, dict) or found.keys() != {"state"}:
+    """Read the state that `save_state` wrote (arrays on NumPy, tuples as lists). ValueError for any other file."""
+    content = load_tree(path)
+    if not isinstance(content, dict) or content.keys() != {"state"}:
         raise ValueError(f"load: {os.fspath(path)} holds no state; expected a file that minissm.save_state wrote")
-    return found["state"]
+    return content["state"]
 
 
 def save_tree(path: str | os.PathLike, tree: Tree) -> None:
-    """Write nested dicts and lists of arrays, numbers, texts and None to `path`, whole or not at all."""
+    """Write nested dicts and lists of arrays, numbers, strings and None to `path`, whole or not at all."""
     arrays: dict[str, np.ndarray] = {}
 
     def layout(leaf: Tree, name: str) -> Any:
-        """JSON, with {"": name} in the place of each array."""
+        """The leaf as JSON, with {"": name} for each array."""
         if isinstance(leaf, dict):
             for key in leaf:
                 if not isinstance(key, str) or not key or "." in key:
-                    raise ValueError(f"save: {path}: the key {key!r}; expected a text without a dot")
+                    raise ValueError(f"save: {path}: the key {key!r}; expected a string without a dot")
             return {key: layout(leaf[key], f"{name}.{key}" if name else key) for key in leaf}
         if isinstance(leaf, list | tuple):
             return [layout(child, f"{name}.{i}" if name else str(i)) for i, child in enumerate(leaf)]
@@ -92,30 +100,30 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
 
 
 def load_tree(path: str | os.PathLike, remedy: str = "save it again") -> Tree:
-    """The tree that `save_tree` was given, with lists for tuples. ValueError in one sentence for any other file."""
+    """Read the tree that `save_tree` wrote, with lists for tuples. ValueError for any other file, with the remedy."""
     who = f"load: {os.fspath(path)}"
     if not Path(path).is_file():
         raise FileNotFoundError(f"{who}: no such file; give the .npz that minissm.save wrote")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{who} is not a whole checkpoint (not an .npz, or cut); {remedy}")
+        raise ValueError(f"{who} is not a whole checkpoint (not an .npz, or truncated); {remedy}")
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # of many types: zipfile, zlib, tokenize and NumPy each have their own
+    except Exception as error:  # zipfile, zlib, tokenize and NumPy each raise their own types
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f"{who} is not a whole checkpoint ({reason}); {remedy}") from None
     if not all(isinstance(a, np.ndarray) for a in arrays.values()) or not {LAYOUT, DIGEST} <= arrays.keys():
         raise ValueError(f"{who} holds no minissm model or state, or one without a digest; {remedy}")
     if arrays[DIGEST].tobytes() != sealed(arrays)[DIGEST].tobytes():
-        raise ValueError(f"{who} is not a whole checkpoint (its digest is another); {remedy}")
+        raise ValueError(f"{who} is not a whole checkpoint (its digest doesn't match); {remedy}")
     try:
         return json.loads(arrays[LAYOUT].item(), object_hook=lambda o: arrays[o[""]] if "" in o else o)
-    except Exception as error:  # sealed by someone else
+    except Exception as error:  # another program sealed the file
         raise ValueError(f"{who} has no layout that can be read ({type(error).__name__}); {remedy}") from None
 
 
 def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The arrays with a digest of their names, dtypes, shapes and bytes."""
+    """The arrays, with a digest of their names, dtypes, shapes and bytes added."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         if name != DIGEST:
@@ -125,9 +133,9 @@ def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _check(who: str, net: Model, params: Tree) -> None:
-    """ValueError where these are not net's parameters, by name, shape and dtype."""
+    """ValueError unless params have the names, shapes and dtype of net's parameters."""
     numbers = sum(getattr(leaf, "size", 0) for _, leaf in tree.named(params))
-    if net.size > 2 * numbers:  # a model that is much too large for its file is not even drawn
+    if net.size > 2 * numbers:  # don't draw a model that is much larger than its file
         raise ValueError(f"{who}: {net!r} has {net.size} parameters, {numbers} given; save a model with its own")
     try:
         net.check_params(params)

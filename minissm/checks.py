@@ -5,7 +5,7 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-LARGEST = 10**15  # of any size: a larger one is a slip
+LARGEST = 10**15  # upper bound of every size: a larger one is a typing error
 
 
 def _refuse(who: str, name: str, value: Any, expected: str) -> None:
@@ -14,9 +14,9 @@ def _refuse(who: str, name: str, value: Any, expected: str) -> None:
 
 
 def check_integer(who: str, name: str, value: Any, minimum: int = 1, also: str = "") -> int:
-    """The value as an int, if it is an integer and at least `minimum`. 4.0 and NumPy's 4 become 4.
+    """The value as an int; 4.0 and NumPy's 4 become 4. ValueError unless it is an integer, `minimum` or more.
 
-    also: what else the caller accepts, as the error names it.
+    also: the other values that the caller accepts, as text for the error.
     """
     wrong = isinstance(value, bool) or not isinstance(value, numbers.Real)
     wrong = wrong or not (isinstance(value, numbers.Integral) or math.isfinite(value))

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
-    """write(file) fills a binary file that appears under `path` when it is complete; on any failure nothing changes."""
+    """Call write(file) on a binary file that appears at `path` once it is complete. A failure changes nothing."""
     path, name = Path(path), ""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -23,7 +23,7 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
         if name:
             with suppress(OSError):
                 os.unlink(name)
-        if isinstance(error, OSError):  # a full disk does not say where, a deleted folder names the temporary file
+        if isinstance(error, OSError):  # a full disk names no file, a deleted folder the temporary one
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 

@@ -1,13 +1,18 @@
-"""Filters: from real parameters to the coefficients of a linear scan. Each has its initial draw beside it.
+"""Filters: from real parameters to the coefficients of a linear scan, each with its initial draw.
 
 A filter is a frozen dataclass of its options. Called with its parameters p it returns one of two kinds of coefficients,
 
     Poles(log_lam, c), backward = filter(p)    dp = backward(Poles(dlog_lam, dc))     (D, N) complex: scan/diagonal.py
     Taps(k), backward = filter(p)              dp = backward(Taps(dk))                (D, U + 1) real: scan/taps.py
 
-It also has `init(rng, channels)`, which draws p, `size(channels)`, how many numbers p has, and `state_size(channels)`,
-how many real numbers the scan remembers. With `draws_by_depth = True`, init gets a third argument, `relative_depth`:
-0 in the first such layer of the model, 1 in the last, None where depth should not matter (Model's `timescales`).
+It also has
+
+    init(rng, channels) -> p        the initial draw
+    size(channels)                  the number of its parameters
+    state_size(channels)            real numbers in the state of its scan
+
+With `draws_by_depth = True`, init gets a third argument, `relative_depth`: 0 in the first such layer of the model, 1 in
+the last, None where depth should not matter (Model's `timescales`).
 """
 
 import math
@@ -21,8 +26,8 @@ from .checks import choice, fraction, integer, interval
 
 Array = Any
 
-SHORT, LONG = (0.1, 1.0), (0.01, 0.1)  # ranges of the steps dt in the first and in the last layer
-WIDE = (0.01, 0.3)  # and where depth does not matter
+SHORT, LONG = (0.1, 1.0), (0.01, 0.1)  # ranges of the step dt, in tokens: the first and the last layer
+WIDE = (0.01, 0.3)  # the range where depth does not matter
 
 
 class Poles(NamedTuple):
@@ -53,9 +58,11 @@ def dt_range(relative_depth: float | None) -> tuple[float, float]:
 class S4d:
     """lam = exp(dt a), a = -exp(log_re) + i im: the diagonal state space model S4D  (Gu et al. 2022, arXiv 2206.11893).
 
-    poles: N. With the variants lin and inv each stands for a conjugate pair (S4D's d_state is 2 N).
-    variant: the initial poles. lin: -1/2 + i pi n; inv: -1/2 + i (M/pi) (M/(2n+1) - 1) with M = 2N; real: -(n+1).
-    dt: the range (low, high) from which the steps are drawn, log-uniformly. None: by depth, short memories first.
+    poles: N. Default 8. With the variants lin and inv each stands for a conjugate pair (S4D's d_state is 2 N).
+    variant: the initial poles a_n, n = 0, ..., N-1. Default "lin".
+        lin: -1/2 + i pi n;  inv: -1/2 + i (M/pi) (M/(2n+1) - 1) with M = 2N;  real: -(n+1).
+    dt: the range (low, high) of the initial steps, in tokens, drawn log-uniformly. None (default): by depth, from
+        (0.1, 1) in the first layer to (0.01, 0.1) in the last, so that early layers begin with short memories.
     """
 
     draws_by_depth: ClassVar[bool] = True
@@ -93,7 +100,7 @@ class S4d:
 def s4d(p: dict) -> tuple:
     """log_lam = dt (-exp(log_re) + i im),  c = 2 C / N with complex C, or C / N where the poles are real.
 
-    p: log_dt (D,), log_re (D, N), im (D, N) or absent, c (D, N, 2) or (D, N, 1).
+    p: log_dt (D,), log_re (D, N), im (D, N) or absent, c (D, N, 2), Re and Im of C, or (D, N, 1) for real poles.
     -> Poles(log_lam, c), (D, N) complex, and `dp = backward(dpoles)`.
 
     Poles are in double precision: a phase rounded to single is off by 2e-4 after 4,096 steps. There is no factor
@@ -126,7 +133,7 @@ def s4d(p: dict) -> tuple:
 
 @dataclass(frozen=True)
 class Window:
-    """The options of a filter with a window. name: what errors call it."""
+    """The options of a filter with a window. name: its name in errors."""
 
     name: ClassVar[str] = "window"
     draws_by_depth: ClassVar[bool] = True
@@ -138,7 +145,7 @@ class Window:
         fraction(self, self.name, "moving_sums")
 
     def _sums(self, channels: int, relative_depth: float | None) -> np.ndarray:
-        """(channels,): True for the channels that begin as sums, evenly spread."""
+        """(channels,): True for the channels that begin as moving sums, evenly spread."""
         depth = 1.0 if relative_depth is None else relative_depth
         part = depth / 2 if self.moving_sums is None else self.moving_sums
         return np.diff(np.floor(np.arange(channels + 1) * part + 0.5)) > 0
@@ -152,9 +159,11 @@ class Window:
 class Trig(Window):
     """k_j = c1 cos(2 pi a1 j / (U+1)) + c2 sin(2 pi a2 j / (U+1)), 0 <= j <= U: the filter of arXiv 2405.19036.
 
-    window: U. An output sees its own input and the U inputs before it.
-    moving_sums: the fraction of the channels that begin as sums over the window, a ~ U(0, .02 U); the others begin with
-        a ~ U(0, U/2). None: by depth, from 0 in the first layer to 1/2 in the last. c ~ N(0, 1/U) in all.
+    window: U, in tokens. An output sees its own input and the U inputs before it. Default 32.
+    moving_sums: the fraction of the channels that begin nearly as sums over the window, with a ~ U(0, .02 U). The
+        others begin with a ~ U(0, U/2). None (default): by depth, from 0 in the first layer to 1/2 in the last.
+
+    In all channels c ~ N(0, 1/U) at first.
     """
 
     name: ClassVar[str] = "trig"
@@ -195,11 +204,12 @@ def trig(p: dict, U: int) -> tuple:
 
 @dataclass(frozen=True)
 class Fir(Window):
-    """k_j = any numbers, 0 <= j <= U: a finite impulse response with free taps.
+    """A finite impulse response with free taps: every k_j, 0 <= j <= U, is a parameter.
 
-    window: U. An output sees its own input and the U inputs before it.
-    moving_sums: the fraction of the channels that begin as sums, 1/sqrt(U) throughout; the others delay by one step or
-        by none, in turn, plus N(0, .1^2). None: by depth, from 0 in the first layer to 1/2 in the last.
+    window: U, in tokens. An output sees its own input and the U inputs before it. Default 32.
+    moving_sums: the fraction of the channels that begin as sums over the window, k_j = 1/sqrt(U). The others begin as a
+        delay of one token or of none, in turn, plus N(0, .1^2) in every tap. None (default): by depth, from 0 in the
+        first layer to 1/2 in the last.
     """
 
     name: ClassVar[str] = "fir"

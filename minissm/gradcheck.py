@@ -1,4 +1,4 @@
-"""Is a backward right? Compare it with differences of its forward, along random directions, leaf by leaf.
+"""Is a backward right? Compare it with central differences of its forward, along random directions, leaf by leaf.
 
     gradcheck(f, *inputs)        for anything with the library's contract:  *outputs, backward = f(*inputs)
 
@@ -20,7 +20,7 @@ Array = Any
 
 
 class GradientError(AssertionError):
-    """A backward and the differences of its forward disagree; the message is the report, if there is one to give."""
+    """A backward disagrees with the differences of its forward. report: all rows, or None if nothing was compared."""
 
     def __init__(self, message: str, report: "Report | None" = None) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class GradientError(AssertionError):
 
 @dataclass(frozen=True)
 class Row:
-    """One leaf: its derivative by the backward and by differences, their relative error, and the error to expect."""
+    """One leaf: its derivative by the backward and by differences, their relative error, and its bound."""
 
     leaf: str
     backward: float
@@ -42,7 +42,7 @@ class Row:
         return self.error <= self.expected
 
     def badness(self) -> tuple[bool, float]:
-        """Wrong rows above right ones (an error of nan compares with nothing, but is wrong)."""
+        """A key to sort by: wrong rows come after right ones. An error of nan counts as wrong."""
         return not self.ok, self.error / self.expected
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All leaves that were checked; print it."""
+    """A row for each leaf that was checked; print it."""
 
     rows: tuple[Row, ...]
 
@@ -79,17 +79,21 @@ def gradcheck(
 ) -> Report:
     """Check every real or complex leaf of every input of f; GradientError names the leaves that are wrong.
 
-    f(*inputs) -> *outputs, backward. Inputs and outputs are arrays or trees of arrays, on any backend; integers
-    and None are passed over. names: how the report calls the inputs. Use float64: in float32 only errors above 1 %
-    show. Keep away from kinks (relu at 0).
+    f: `*outputs, backward = f(*inputs)`.
+    inputs: arrays or trees of arrays, on any backend. Integers and None are not checked.
+    names: the names of the inputs in the report. Default: "input 0", "input 1", ...
+    directions: random directions for each leaf. Default 3.
+    rng: draws cotangents and directions. Default: a generator with a fixed seed.
+
+    Use float64: float32 shows only errors above 1 %. Keep away from kinks (relu at 0).
     """
-    rng = np.random.default_rng([0, 7]) if rng is None else rng  # not the seed that one draws inputs from
+    rng = np.random.default_rng([0, 7]) if rng is None else rng  # a seed that hardly anyone draws inputs from
     names = tuple(names or (f"input {i}" for i in range(len(inputs))))
     if directions < 1 or len(names) != len(inputs):
         given = f"directions={directions}, names={names} for {len(inputs)} inputs"
-        raise ValueError(f"gradcheck: {given}; expected >= 1, one each")
+        raise ValueError(f"gradcheck: {given}; expected directions >= 1 and one name for each")
     *outputs, backward = f(*inputs)
-    cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differs(a) else None, y) for y in outputs]
+    cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differentiable(a) else None, y) for y in outputs]
     gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))
 
     def loss(args: list) -> float:
@@ -98,20 +102,20 @@ def gradcheck(
 
     rows = []
     for i, (name, value) in enumerate(zip(names, inputs, strict=True)):
-        found, second = dict(tree.named(gradients[i])), dict(tree.named(again[i]))
+        first, second = dict(tree.named(gradients[i])), dict(tree.named(again[i]))
         leaves = dict(tree.named(value))
-        if surplus := [n for n, g in found.items() if g is not None and n not in leaves]:
+        if surplus := [n for n, g in first.items() if g is not None and n not in leaves]:
             raise GradientError(f"{name}: the backward gives {', '.join(surplus)}, which the input does not have")
         for k, (leaf_name, leaf) in enumerate(leaves.items()):
-            if not _differs(leaf):
+            if not _differentiable(leaf):
                 continue
             label = f"{name}.{leaf_name}" if leaf_name else name
-            _fits(label, leaf, found.get(leaf_name), second.get(leaf_name))
+            _fits(label, leaf, first.get(leaf_name), second.get(leaf_name))
 
             def along(z: Array, i: int = i, k: int = k) -> float:
                 return loss([*inputs[:i], _with_leaf(inputs[i], k, z), *inputs[i + 1 :]])
 
-            checked = [_row(label, leaf, found[leaf_name], along, rng) for _ in range(directions)]
+            checked = [_row(label, leaf, first[leaf_name], along, rng) for _ in range(directions)]
             rows.append(max(checked, key=Row.badness))
     if not rows:
         raise ValueError("gradcheck: no input has a real or complex leaf; there is nothing to check")
@@ -127,7 +131,7 @@ def _gradients(backward: Callable, cotangents: list, count: int) -> tuple:
     if count == 1 and not isinstance(gradients, tuple):
         gradients = (gradients,)
     if len(gradients) != count:
-        raise GradientError(f"backward gave {len(gradients)} gradients for {count} inputs")
+        raise GradientError(f"the backward gives {len(gradients)} gradients for {count} inputs; expected one for each")
     return gradients
 
 
@@ -137,27 +141,27 @@ def _fits(name: str, leaf: Array, gradient: Array, again: Array) -> None:
         got = "nothing" if gradient is None else f"{gradient.dtype} {tuple(gradient.shape)}"
         raise GradientError(f"{name}: the backward gives {got} for a leaf {leaf.dtype} {tuple(leaf.shape)}")
     xp = namespace(leaf)
-    if bool(xp.any((gradient != again) & (gradient == gradient))):  # nan aside, which the differences will show
+    if bool(xp.any((gradient != again) & (gradient == gradient))):  # the differences show nan
         raise GradientError(f"{name}: the backward gives other numbers when it is called again")
 
 
 def _row(name: str, leaf: Array, gradient: Array, loss: Callable, rng: np.random.Generator) -> Row:
-    """One direction: what the backward says, what central differences say."""
+    """One direction: the derivative by the backward and by central differences."""
     precision = float(namespace(leaf).finfo(leaf.dtype).eps)
-    expected, least = (1e-6, 0.01) if precision < 1e-10 else (1e-2, 0.3)
+    expected, minimum = (1e-6, 0.01) if precision < 1e-10 else (1e-2, 0.3)
     size = math.sqrt(_inner(leaf, leaf) / max(1, math.prod(leaf.shape)))
-    h = precision ** (1 / 3) * min(1.0, max(size, least))  # smaller for small leaves, where the forward bends sooner
+    h = precision ** (1 / 3) * min(1.0, max(size, minimum))  # smaller for small leaves: the forward bends sooner
     d = _normal_like(rng, leaf)
     up, down = loss(leaf + h * d), loss(leaf - h * d)
     analytic, difference = _inner(gradient, d), (up - down) / (2 * h)
     rounding = 20 * precision * max(abs(up), abs(down), 1.0) / (2 * h)  # of the two losses, in the difference
-    usual = math.sqrt(_inner(gradient, gradient))  # |<dz, d>| on average: one direction may happen to give nearly 0
+    usual = math.sqrt(_inner(gradient, gradient))  # |<dz, d>| on average: one direction may give nearly 0 by chance
     scale = max(abs(analytic), abs(difference), usual, rounding / expected)
     return Row(name, analytic, difference, abs(analytic - difference) / scale, expected)
 
 
 def _with_leaf(value: Any, k: int, z: Array) -> Any:
-    """The tree with z in the place of leaf k."""
+    """The tree with z as leaf k."""
     leaves = iter([z if i == k else leaf for i, leaf in enumerate(tree.leaves(value))])
     return tree.map(lambda _: next(leaves), value)
 
@@ -174,8 +178,8 @@ def _inner(a: Any, b: Any) -> float:
     return total
 
 
-def _differs(leaf: Any) -> bool:
-    """Arrays of real or complex numbers have derivatives; integers and None don't."""
+def _differentiable(leaf: Any) -> bool:
+    """True for arrays of real or complex numbers; integers and None have no derivative."""
     return hasattr(leaf, "dtype") and namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating"))
 
 

@@ -5,8 +5,8 @@ The contract of everything differentiable, here and in every other file:
     *outputs, backward = f(*inputs)         one gradient for each input = backward(one cotangent for each output)
 
 The backward stands inside its forward, in reverse order, with the same names and a d. Parameters p are a dict of real
-arrays, and dp has the same keys, shapes and dtypes. A layer writes none of its arguments and keeps nothing;
-`backward` may be called more than once.
+arrays, and dp has the same keys, shapes and dtypes. A layer does not write into its arguments and keeps nothing between
+calls. `backward` may be called more than once.
 """
 
 import math
@@ -30,7 +30,7 @@ def flat(x: Array) -> Array:
 
 
 def column_sums(x: Array) -> Array:
-    """(..., D) -> (D,), as a product with ones: no less exact than a sum over an axis, and faster."""
+    """(..., D) -> (D,), as a product with ones: as exact as a sum over an axis, and faster."""
     xp, rows = namespace(x), flat(x)
     return xp.ones((rows.shape[0],), dtype=x.dtype, device=device(x)) @ rows
 
@@ -94,7 +94,11 @@ ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu, "silu": silu, "t
 
 
 def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
-    """linear, then (activation, linear) for each further p: len(p) - 1 hidden layers.  x (..., D) -> y (..., D)."""
+    """linear with p[0], then activation and linear for each further entry of p.  x (..., D) -> y (..., D).
+
+    p: a list of {w, b}, one more than there are hidden layers.
+    activation: a key of ACTIVATIONS. Default "gelu".
+    """
     if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (fast_path := fast.path("fnn", x)):
         return fast_path(p, x)
     act = ACTIVATIONS[activation]
@@ -141,14 +145,14 @@ def layer_norm(p: dict, x: Array) -> tuple:
     def backward(dy: Array) -> tuple:
         dn = dy * p["g"]
         dm = dn - n * xp.mean(dn * n, axis=-1, keepdims=True)
-        dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # n has mean 0, so subtracting n first changes no mean
+        dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # mean dm = mean dn, because mean n = 0
         return {"g": column_sums(dy * n), "b": column_sums(dy)}, dx
 
     return n * p["g"] + p["b"], backward
 
 
 def no_norm(p: dict, x: Array) -> tuple:
-    """y = x."""
+    """y = x: no normalisation."""
     return x, lambda dy: ({}, dy)
 
 
@@ -164,10 +168,10 @@ def norm_init(norm: str, width: int) -> dict:
 
 
 def embed(p: dict, x: Array) -> tuple:
-    """The rows of w that the tokens name.  x (B, L) integers or (B, L, V) one-hot, w (V, D) -> y (B, L, D).
+    """y = w[x], a row of w for each token.  x (B, L) integers or (B, L, V) one-hot, w (V, D) -> y (B, L, D).
 
-    dx is None for integers. A table that large vocabularies need (scatter-add) is not in the array API: the
-    gradient is the product with the one-hot matrix, B L V numbers.
+    dx is None for integers. Cost: the backward forms the one-hot matrix, B L V numbers, even for integers, because the
+    array API has no scatter-add.
     """
     xp, w = namespace(x, p["w"]), p["w"]
     if xp.isdtype(x.dtype, "integral"):
@@ -194,19 +198,19 @@ def add_positions(w: Array, x: Array, first: int = 0) -> tuple:
 
 
 def take_rows(x: Array, rows: Array) -> tuple:
-    """y_r = the token rows_r of all B L tokens, counted sequence by sequence.  x (B, L, D), rows (R,) -> y (R, D).
+    """y_r = x[b, t], where rows_r = b L + t.  x (B, L, D), rows (R,) -> y (R, D).
 
-    rows are integers below B L, each greater than the one before.
+    rows: integers from 0 to B L - 1, each greater than the one before.
     """
     xp, tokens = namespace(x, rows), flat(x)
-    rows = xp.astype(rows, xp.int64)  # 300 tokens can't be counted in uint8
+    rows = xp.astype(rows, xp.int64)  # uint8 can't count 300 tokens
 
     def backward(dy: Array) -> Array:
-        place = xp.arange(tokens.shape[0], dtype=rows.dtype, device=device(rows))
-        r = xp.searchsorted(rows, place, side="right")  # rows up to this place: the array API has no scatter
+        position = xp.arange(tokens.shape[0], dtype=rows.dtype, device=device(rows))
+        r = xp.searchsorted(rows, position, side="right")  # rows <= position; the array API has no scatter
         last = xp.concat([rows[:1] - rows[:1] - 1, rows])  # the greatest of them, -1 for none
         zero = xp.zeros((1, dy.shape[1]), dtype=dy.dtype, device=device(dy))
-        index = xp.where(xp.take(last, r) == place, r, xp.zeros_like(r))
+        index = xp.where(xp.take(last, r) == position, r, xp.zeros_like(r))
         return xp.reshape(xp.take(xp.concat([zero, dy]), index, axis=0), x.shape)
 
     return xp.take(tokens, rows, axis=0), backward
@@ -227,10 +231,11 @@ def linear_size(inputs: int, outputs: int) -> int:
 
 @dataclass(frozen=True)
 class Fnn:
-    """The block `fnn<depth>`: depth hidden layers, token by token. fnn0 is an affine map.
+    """The block `fnn<depth>`: a network that sees one token at a time. fnn0 is an affine map.
 
-    width: of the hidden layers (None: four times the model's).
-    act: the activation, a name from ACTIVATIONS.
+    depth: hidden layers, 0 to 999. Default 1.
+    width: of the hidden layers. None (default): four times the model's.
+    act: the activation, a key of ACTIVATIONS. Default "gelu".
 
     Weights ~ N(0, 2 / inputs), biases 0 (He et al. 2015): with smaller draws, depth 2 and more don't start to learn.
     """
@@ -246,7 +251,7 @@ class Fnn:
         integer(self, "fnn", "width", minimum=1, optional=True)
         choice(self, "fnn", "act", ACTIVATIONS)
         if self.depth == 0 and (self.width is not None or self.act != "gelu"):
-            raise ValueError("fnn0: has no hidden layer, so width and act mean nothing; leave them out or use fnn1")
+            raise ValueError("fnn0: width or act was given, but fnn0 has no hidden layer; leave them out or use fnn1")
 
     def _sizes(self, width: int) -> list[tuple[int, int]]:
         sizes = [width, *[self.width or 4 * width] * self.depth, width]

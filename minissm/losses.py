@@ -10,8 +10,10 @@ Array = Any
 def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     """loss = sum_i w_i (log sum_v exp z_iv - z_i,target) / sum_i w_i, over all positions i.
 
-    logits z (..., V) real, targets (...) integers, weights (...) >= 0, not all 0 -> loss (), in nats;
-    `dlogits = backward(dloss)`. Targets where the weight is 0 are ignored (but must lie in 0..V-1).
+    logits z (..., V) real, targets (...) integers, weights (...) >= 0, not all 0 -> loss (), in nats, and
+    `dlogits = backward(dloss)`. A target with weight 0 has no effect, but must lie in 0..V-1.
+
+    ValueError where shapes or dtypes don't fit and, on NumPy alone, for a target outside 0..V-1.
     """
     xp = namespace(logits, targets, weights)
     V = logits.shape[-1]
@@ -39,8 +41,8 @@ def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
 def squared_error(y: Array, targets: Array, weights: Array) -> tuple:
     """loss = sum_i w_i |y_i - t_i|^2 / sum_i w_i, over all positions i; |.|^2 is summed over the outputs.
 
-    y, targets t (..., outputs) real, weights (...) >= 0, not all 0 -> loss (), in squared units of y;
-    `dy = backward(dloss)`.
+    y, targets t (..., outputs) real, weights (...) >= 0, not all 0 -> loss (), in squared units of y, and
+    `dy = backward(dloss)`. ValueError where shapes or dtypes don't fit.
     """
     xp = namespace(y, targets, weights)
     if targets.shape != y.shape or weights.shape != y.shape[:-1] or not xp.isdtype(targets.dtype, "real floating"):

@@ -1,4 +1,4 @@
-"""Long short-term memory: the nonlinear recurrence that gates its own memory, one step of Python a token."""
+"""Long short-term memory (LSTM), a nonlinear recurrence with gates. Each token costs one step of a Python loop."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,16 @@ Array = Any
 
 
 def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
-    """c_t = f_t c_{t-1} + i_t g_t,  h_t = o_t tanh(c_t),  y = h, with gates that see the token and the last h:
+    """c_t = f_t c_{t-1} + i_t g_t,  h_t = o_t tanh(c_t),  y_t = h_t, where the gates read the token and h_{t-1}:
 
-    [i f o g] = [sigmoid sigmoid sigmoid tanh](x_t w_x + h_{t-1} w_h + b)
+    [i f o g]_t = [sigmoid sigmoid sigmoid tanh](x_t w_x + h_{t-1} w_h + b)
 
-    (Hochreiter & Schmidhuber 1997; the forget gate f is that of Gers et al. 2000.) x (B, L, D), y (B, L, H), state
-    {"h": (B, H), "c": (B, H)} (None: zeros); w_x (D, 4H), w_h (H, 4H), b (4H,), in columns i, f, o, g.
-    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
+    (Hochreiter & Schmidhuber 1997; Gers et al. 2000 added the forget gate f.)
+
+    p: w_x (D, 4H), w_h (H, 4H), b (4H,), with columns in the order i, f, o, g.
+    x (B, L, D), y (B, L, H).
+    state: {"h": (B, H), "c": (B, H)}. None (default): zeros.
+    -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where the state doesn't fit.
     """
     xp = namespace(x, p["w_x"])
     state = _state(p, x.shape[0], state)
@@ -59,7 +62,7 @@ def _gates(z: Array) -> tuple:
 
 
 def _state(p: dict, B: int, state: dict | None) -> dict:
-    """The state, or the cotangent of one: zeros for None. One state for a whole batch would broadcast in silence."""
+    """The state, or its cotangent, after argument checks; zeros for None. A state with B = 1 would broadcast."""
     w = p["w_h"]
     zero = namespace(w).zeros((B, w.shape[0]), dtype=w.dtype, device=device(w))
     if state is None:
@@ -72,8 +75,8 @@ def _state(p: dict, B: int, state: dict | None) -> dict:
 class Lstm:
     """The block `lstm`, as wide as the model: H = D.
 
-    w, b ~ U(-1/sqrt(D), 1/sqrt(D)), and b + 1 at the forget gates: around f = 1/2, where they would start, a memory
-    halves with every token, and what is far back trains late or never (Jozefowicz et al. 2015).
+    At first w, b ~ U(-1/sqrt(D), 1/sqrt(D)), with 1 added to b at the forget gates (Jozefowicz et al. 2015). Without
+    this 1, f starts near 1/2: the memory halves with every token, and long dependencies train late or never.
     """
 
     def init(self, rng: np.random.Generator, width: int) -> dict:

@@ -13,9 +13,10 @@ Array = Any
 def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
     """y_t = (x_1 + ... + x_t) / t, counted from the first token of the sequence.
 
-    p: {}, it has no parameters; x, y (B, L, D).
-    state: {"sum": (B, D) in double precision, "count": tokens so far} (None: no token yet).
-    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where shapes differ.
+    p: {}, no parameters.
+    x, y (B, L, D).
+    state: {"sum": (B, D) in double precision, "count": tokens so far}. None (default): no token yet.
+    -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where shapes don't fit.
 
     The sum is kept in double precision: in single precision a long sequence would lose its last tokens.
     """

@@ -2,7 +2,7 @@
 
     x = embed(tokens);   for each block:  x = x + block(norm(x));   y = norm(x) w + b
 
-A Model holds the shape and no weights: the weights are a tree that `init` draws and a call is given.
+A Model holds the structure and no weights. The weights are a tree of arrays: `init` draws it, and each call takes it.
 
 See blocks.py for the block protocol.
 """
@@ -30,15 +30,17 @@ class Model:
     """`Model("ssm + fnn1", vocab=16)`; y, backward = net(params, x);  dparams, dx = backward(dy).
 
     blocks: a spec (see spec.py) or a tuple of blocks.
-    vocab: tokens x (B, L) from 0..vocab-1 come in, or one-hot floats (B, L, vocab). Give this or inputs.
-    inputs: real vectors x (B, L, inputs) come in.
-    outputs: numbers per token of y (B, L, outputs); vocab unless given.
-    width: D of the residual stream.
-    norm: "none", "rms" or "layer", before each block and before the readout.
-    residual: x + block(x), or block(x) alone.
-    timescales: how blocks with `draws_by_depth` begin. "graded": short memories in the first of them, long ones in the
-        last; "reversed"; "equal".
-    dtype: of the parameters, "float32" or "float64".
+    vocab: size of the vocabulary. Then x is tokens (B, L) from 0 to vocab-1, or one-hot floats (B, L, vocab).
+    inputs: numbers per token. Then x is real vectors (B, L, inputs). Give either vocab or inputs.
+    outputs: numbers per token of y (B, L, outputs). Default: vocab; with inputs it must be given.
+    width: D of the residual stream. Default 32.
+    norm: "none" (default), "rms" or "layer", before each block and before the readout.
+    residual: True (default) for x + block(x), False for block(x) alone.
+    timescales: the initial memory of blocks with `draws_by_depth`. "graded" (default): short in the first of them, long
+        in the last; "reversed": long first; "equal": the same at every depth.
+    dtype: of the parameters, "float32" (default) or "float64".
+
+    ValueError for an option that doesn't fit.
     """
 
     blocks: Any
@@ -53,26 +55,26 @@ class Model:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        found = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
-        if not isinstance(found, list | tuple) or not all(blocks.is_block(b) for b in found):
-            raise ValueError(f"Model: blocks={found!r}; expected a spec or a tuple of blocks like (Ssm(), Fnn(1))")
-        if not found:
+        members = parse(self.blocks) if isinstance(self.blocks, str) else self.blocks
+        if not isinstance(members, list | tuple) or not all(blocks.is_block(b) for b in members):
+            raise ValueError(f"Model: blocks={members!r}; expected a spec or a tuple of blocks like (Ssm(), Fnn(1))")
+        if not members:
             raise ValueError("Model: no blocks; give a spec like 'ssm + fnn1' or a tuple of blocks")
-        object.__setattr__(self, "blocks", tuple(found))
+        object.__setattr__(self, "blocks", tuple(members))
         if (self.vocab is None) == (self.inputs is None):
-            raise ValueError("Model: give either vocab (tokens come in) or inputs (real vectors come in)")
+            raise ValueError("Model: give either vocab (x is tokens) or inputs (x is real vectors)")
         for name in ("vocab", "inputs", "outputs"):
             integer(self, "Model", name, minimum=1, optional=True)
         if self.outputs is None:
             if self.vocab is None:
-                raise ValueError("Model: inputs without outputs; say how many numbers a token gets: outputs=...")
+                raise ValueError("Model: inputs without outputs; give outputs=..., the numbers per token of y")
             object.__setattr__(self, "outputs", self.vocab)
         integer(self, "Model", "width", minimum=1)
         choice(self, "Model", "norm", layers.NORMS)
         flag(self, "Model", "residual")
         choice(self, "Model", "timescales", TIMESCALES)
         choice(self, "Model", "dtype", DTYPES)
-        self.size  # noqa: B018  (blocks that don't fit the width say so here)
+        self.size  # noqa: B018  (raises for a block that doesn't fit the width)
 
     # ---- its spelling
 
@@ -82,7 +84,7 @@ class Model:
         return spell(self.blocks)
 
     def __repr__(self) -> str:
-        """The whole model, as Python that makes it again: what rows and checkpoints store."""
+        """The whole model as a Python expression, which results and checkpoints store."""
         try:
             first = repr(self.spec) if '"' in self.spec else f'"{self.spec}"'
         except ValueError:  # a block without a name
@@ -94,7 +96,7 @@ class Model:
 
     @classmethod
     def read(cls, text: str) -> "Model":
-        """The model that `repr` wrote. The text is parsed, never evaluated."""
+        """The model of a `repr`. The text is parsed, never evaluated; ValueError where it is no model."""
         expected = 'Model("spec", option=value, ...)'
         name, arguments, options = calls.read(calls.expression(text, "Model", expected), text, "Model", expected)
         unknown = [o for o in options if o not in [f.name for f in fields(cls)[1:]]]
@@ -106,16 +108,16 @@ class Model:
 
     @property
     def size(self) -> int:
-        """Parameters, counted without drawing them."""
+        """The number of parameters, without drawing them."""
         D = self.width
         embed = self.vocab * D if self.vocab else layers.linear_size(self.inputs or 0, D)
         norms = (len(self.blocks) + 1) * len(layers.NORM_LEAVES[self.norm]) * D
         return embed + sum(b.size(D) for b in self.blocks) + norms + layers.linear_size(D, self.outputs or 0)
 
     def state_size(self, length: int | None = None) -> int:
-        """Real numbers that the model must remember after `length` tokens to go on with the next.
+        """Real numbers in the state after `length` tokens.
 
-        Only attention's memory grows with the length. None: the room that `start` makes for it.
+        length: tokens so far; only attention's state grows with them. None (default): the state that `start` allocates.
         """
         if length is not None:
             check_integer("Model.state_size", "length", length, minimum=0)
@@ -124,7 +126,7 @@ class Model:
     # ---- its parameters
 
     def init(self, rng: np.random.Generator, like: Array = None) -> dict:
-        """Draw the parameters (each block draws its own); on NumPy, or on the device of the array `like`."""
+        """Draw the parameters -> a tree. like: an array; they go to its library and device. Default: NumPy."""
         D = self.width
         embed = {"w": rng.normal(0, 1, (self.vocab, D))} if self.vocab else layers.linear_init(rng, self.inputs or 0, D)
         params = {
@@ -137,15 +139,15 @@ class Model:
         return params if like is None else tree.map(lambda a: put_like(a, like), params)
 
     def _depths(self) -> list[tuple]:
-        """What `init` of each block gets after the width: (relative depth,) if its draw depends on it, else ()."""
+        """The last arguments of `init`, block by block: (relative depth,) if the draw depends on it, else ()."""
         by_depth = [getattr(b, "draws_by_depth", False) for b in self.blocks]
-        last, k, found = sum(by_depth) - 1, 0, []
+        last, k, depths = sum(by_depth) - 1, 0, []
         for counts in by_depth:
             f = k / max(1, last)
             graded = None if last < 1 or self.timescales == "equal" else 1 - f if self.timescales == "reversed" else f
-            found.append((graded,) if counts else ())
+            depths.append((graded,) if counts else ())
             k += counts
-        return found
+        return depths
 
     @cached_property
     def shapes(self) -> dict:
@@ -157,11 +159,12 @@ class Model:
     def __call__(self, params: dict, x: Array, mode: str = "auto", where: Array = None) -> tuple:
         """x (B, L) or (B, L, V or D_in) -> y (B, L, outputs), backward;  `dparams, dx = backward(dy)`.
 
-        mode: how filters are computed: auto, recurrent, chunked or fft; other blocks ignore it.
-        where (B, L): a mask, True where an output is wanted. Then y (R, outputs) has the R wanted tokens, as y[where]
-            does, and after the last mixer nothing is computed for the others. A NumPy mask costs no wait on a device.
+        mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft". Other blocks ignore it.
+        where: a mask (B, L), True where an output is wanted. Then y is (R, outputs), equal to y[where] of the full y,
+            and the layers after the last mixer see those R tokens alone. Default: all tokens.
 
-        dx is None for tokens.
+        dx is None for tokens. ValueError where params, x or where don't fit. Trap: a mask on a device makes the host
+        wait for it; a NumPy mask doesn't.
         """
         y, _, backward = self.run(params, x, mode=mode, where=where)
         return y, lambda dy: backward(dy)[:2]
@@ -169,8 +172,9 @@ class Model:
     def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", where: Array = None) -> tuple:
         """A piece of a sequence -> y, state, backward;  `dparams, dx, dstate = backward(dy, dstate=None)`.
 
-        state: what an earlier piece, or `start`, returned (None: the sequence begins here). It is not written to. Its
-            position counts the tokens so far, its blocks hold a tree for each block; minissm.save_state writes it.
+        state: the state after the piece before, from `run`, or the first state, from `start`. None (default): the
+            first. `run` does not write into it. minissm.save_state stores it.
+        mode, where: as in a call of the model.
 
         The pieces of a sequence give the same y as the whole, and the same gradients.
         """
@@ -193,11 +197,11 @@ class Model:
         out, back_head = layers.linear(params["head"], n)
 
         def backward(dout: Array, dstate: dict | None = None) -> tuple:
-            passed = list(zip(self.blocks, tape, blocks.states_of(dstate, self.blocks), strict=True))
+            record = list(zip(self.blocks, tape, blocks.states_of(dstate, self.blocks), strict=True))
             dhead, dn = back_head(*cotangents("Model", ("dy", dout, out)))
             dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], list[Any]()
-            for block, (back_norm, back_block, back_rows), dstate_i in reversed(passed):
+            for block, (back_norm, back_block, back_rows), dstate_i in reversed(record):
                 dy = back_rows(dy) if back_rows else dy
                 dp, dn, *dstate_i = back_block(dy, dstate_i) if blocks.has_memory(block) else back_block(dy)
                 dnorm, dx = back_norm(dn)
@@ -215,7 +219,7 @@ class Model:
     def start(self, params: dict, batch: int, length: int | None = None) -> dict:
         """The state of `batch` sequences before their first token.
 
-        length: the tokens that attention makes room for (None: its max_len). A step makes more where that runs out.
+        length: tokens that attention allocates for. None (default): its max_len. A step enlarges a full buffer.
         """
         batch = check_integer("Model.start", "batch", batch)
         length = None if length is None else check_integer("Model.start", "length", length)
@@ -226,14 +230,14 @@ class Model:
         return {"position": 0, "blocks": [b.start(p, like, length) if blocks.has_memory(b) else {} for b, p in pairs]}
 
     def step(self, params: dict, state: dict, x_t: Array) -> tuple:
-        """One token of each sequence -> y_t, state, as `stepper(params)` does it: make that once where many follow."""
+        """`y_t, state = stepper(params)(state, x_t)`, one token. For many tokens it is faster to make one stepper."""
         return self.stepper(params)(state, x_t)
 
     def stepper(self, params: dict) -> Callable:
         """`y_t, state = step(state, x_t)`: x_t (B,) integers or (B, V or D_in) -> y_t (B, outputs).
 
-        What depends on the parameters alone is computed here, once: after a change to them make a new one. A step uses
-        the given state up (its memory may hold the next): go on with the one returned, or keep a copy.
+        Everything that depends on the parameters alone is computed here, once: make a new stepper when they change.
+        Trap: a step may overwrite the state it is given. Go on with the state it returns, or keep a copy.
         """
         self.check_params(params)
         norm, norms = layers.NORMS[self.norm], params["norms"]
@@ -254,29 +258,29 @@ class Model:
         return step
 
     def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
-        """What happens inside, by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
+        """The inner arrays by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
 
-        An output is what the block leaves in the residual stream: x + block(x), where there is a residual.
+        `.output` is the residual stream after the block: x + block(x), or block(x) without a residual.
         """
         self._check(params, x, mode)
         norm, norms = layers.NORMS[self.norm], params["norms"]
         y, _ = self._embed(params, x)
-        found = {"embed": y}
+        arrays = {"embed": y}
         for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], norms, strict=False)):
             n, _ = norm(p_norm, y)
             inside = block.trace(p, n) if hasattr(block, "trace") else {}
             z, _, _ = blocks.run(block, p, n, None, mode)
             y = y + z if self.residual else z
-            found |= {f"blocks.{i}.{name}": a for name, a in inside.items()} | {f"blocks.{i}.output": y}
-        found["y"], _ = layers.linear(params["head"], norm(norms[-1], y)[0])
-        return found
+            arrays |= {f"blocks.{i}.{name}": a for name, a in inside.items()} | {f"blocks.{i}.output": y}
+        arrays["y"], _ = layers.linear(params["head"], norm(norms[-1], y)[0])
+        return arrays
 
     def _embed(self, params: dict, x: Array) -> tuple:
         return (layers.embed if self.vocab else layers.linear)(params["embed"], x)
 
     @cached_property
     def _last_mixer(self) -> int:
-        """After this block each token is alone. 0 where there is no mixer."""
+        """The index of the last block in which tokens meet; 0 where there is none."""
         return max((i for i, b in enumerate(self.blocks) if blocks.has_memory(b)), default=0)
 
     # ---- argument checks
@@ -287,11 +291,11 @@ class Model:
         self._check_input(params, x)
 
     def check_params(self, params: dict) -> None:
-        """Names and shapes are those of `init`."""
+        """ValueError unless names and shapes equal those from `init`."""
         given = tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), params)
         if given != self.shapes:
             of, expected = tree.difference(given, self.shapes)
-            raise ValueError(f"Model: parameters with {of}; expected {expected}; {self!r} draws its own with init")
+            raise ValueError(f"Model: parameters with {of}; expected {expected}; draw them with init of {self!r}")
 
     def _check_token(self, state: dict, x_t: Array) -> None:
         shape = getattr(x_t, "shape", None)
@@ -318,12 +322,12 @@ class Model:
 
 
 def zeros(net: Model) -> dict:
-    """A tree of zeros in the form of net's parameters, on NumPy: to write weights into."""
+    """Zeros in the form of net's parameters, on NumPy, to set weights by hand."""
     return tree.map(np.zeros_like, net.init(np.random.default_rng(0)))
 
 
 def _rows(where: Array, x: Array) -> Array:
-    """The wanted tokens, counted through the batch, b L + t, on x's device; None for None."""
+    """The indices b L + t of the wanted tokens, on x's device; None for None."""
     if where is None:
         return None
     shape, dtype = getattr(where, "shape", None), getattr(where, "dtype", type(where).__name__)

@@ -18,7 +18,7 @@ def sgd(params: dict, grads: dict, lr: float) -> dict:
 
 
 class AdamWState(NamedTuple):
-    """What adamw carries from step to step: the count, the two moments and where the decay acts, each (P,)."""
+    """The state of adamw: n steps so far, the moments m and v (P,), and decayed (P,), 1 where weight decay acts."""
 
     n: int
     m: Array
@@ -27,11 +27,14 @@ class AdamWState(NamedTuple):
 
 
 def adamw(params: dict, grads: dict, state: AdamWState | None = None, *, lr: float, **options: Any) -> tuple:
-    """One step of `adamw_vector` on trees. -> new params, new state; no argument is written to.
+    """One step of `adamw_vector` on trees. -> new params, new state. It writes into no argument.
 
     grads: a tree like params, or its `gradient_vector`.
-    state: what the step before returned (None: the first step).
-    options: betas, eps, decay.
+    state: the state that the step before returned. None (default): the first step.
+    lr: the learning rate.
+    options: betas, eps, decay, as in `adamw_vector`.
+
+    ValueError where the dtype of a gradient is not the parameter's.
     """
     w, g = tree.flatten(params), gradient_vector(params, grads)
     w, state = adamw_vector(w, g, adamw_start(params) if state is None else state, lr=lr, **options)
@@ -57,10 +60,16 @@ def adamw_vector(
 ) -> tuple[Array, AdamWState]:
     """m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  w <- w - lr (m' / (sqrt v' + eps) + decay w).
 
-    m' = m / (1 - b1^n), v' = v / (1 - b2^n)  (Loshchilov & Hutter 2019, arXiv 1711.05101). The decay leaves filters and
-    skips alone: pulling log_dt to 0 would pull every memory towards one step.
+    m' = m / (1 - b1^n), v' = v / (1 - b2^n)  (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
-    w, g (P,): all parameters as one vector (tree.flatten), and its gradient. -> new w, new state.
+    w, g (P,): all parameters as one vector (tree.flatten), and its gradient.
+    state: of the step before; `adamw_start(params)` for the first.
+    lr: the learning rate.
+    betas: b1, b2. Default 0.9, 0.999.
+    eps: added to sqrt v'. Default 1e-8.
+    decay: the weight decay. Default 0.01. It doesn't act on filters and skips: it would pull every log_dt to 0, and so
+        every memory to one step.
+    -> new w, new state.
     """
     lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
     xp, n, (b1, b2) = namespace(w, g), state.n + 1, (float(b) for b in betas)
@@ -72,7 +81,7 @@ def adamw_vector(
 
 
 def gradient_vector(params: dict, grads: Any) -> Array:
-    """All gradients behind one another (P,), in the order of the parameters; a vector stays as it is."""
+    """All gradients as one vector (P,), in the order of the parameters. A vector is returned as it is."""
     dtype = next(leaf for _, leaf in tree.named(params)).dtype
     if not isinstance(grads, dict | list | tuple):
         if grads.shape != (tree.size(params),) or grads.dtype != dtype:
@@ -89,7 +98,7 @@ def gradient_vector(params: dict, grads: Any) -> Array:
 
 
 def decay_mask(params: dict) -> Array:
-    """(P,): 0 where the weight decay does not act (any leaf of a filter, and skip), 1 elsewhere."""
+    """(P,): 0 where weight decay does not act (the leaves of a filter, and skip), 1 elsewhere."""
 
     def mask(name: str, leaf: Array) -> Array:
         xp = namespace(leaf)
@@ -101,7 +110,7 @@ def decay_mask(params: dict) -> Array:
 
 
 def clip(grads: Any, limit: float) -> tuple[Any, Array]:
-    """g <- g min(1, limit / |g|), |g| over all leaves together; limit may be inf. -> grads, |g| before."""
+    """g <- g min(1, limit / |g|), |g| the norm over all leaves. limit may be inf. -> grads, |g| before clipping."""
     g = tree.flatten(grads)
     xp = namespace(g)
     norm = xp.sqrt(xp.sum(g * g))
@@ -112,6 +121,10 @@ def clip(grads: Any, limit: float) -> tuple[Any, Array]:
 
 
 def warmup_cosine(step: int, steps: int, warmup: float = 0.1, last: float = 0.05) -> float:
-    """Factor on the learning rate at step 0, 1, ...: up over the first `warmup` of the steps, by a cosine to `last`."""
+    """The factor on the learning rate at step = 0, ..., steps-1: it rises linearly, then falls by a cosine.
+
+    warmup: the fraction of the steps in which it rises. Default 0.1.
+    last: the factor at the end. Default 0.05.
+    """
     up = min(1.0, (step + 1) / (warmup * steps + 1))
     return up * ((1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps)) + last)

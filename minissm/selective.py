@@ -1,4 +1,7 @@
-"""The selective layer of Mamba, without its convolution and gate: each token says how long to remember and what."""
+"""The selective layer of Mamba, without its convolution and gate. Its step dt and weights B, C depend on the token.
+
+The names in Mamba's code: log_a is A_log; w_low, w_b and w_c together are x_proj; w_dt and b_dt are dt_proj.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,28 +26,33 @@ def softplus(x: Array) -> tuple:
 
 
 def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array = None) -> tuple:
-    """h_t = exp(dt_t A) h_{t-1} + dt_t u_t B_t,  y_t = sum_n C_{t,n} h_{t,n}, for each channel of its own.
+    """h_t = exp(dt_t A) h_{t-1} + dt_t u_t B_t,  y_t = sum_n C_{t,n} h_{t,n}, separately for each channel.
 
     (Gu & Dao 2023, arXiv 2312.00752, Algorithm 2: the zero-order hold for A and Euler's rule for B.)
 
-    u, dt, y (batch, L, E); A (E, N) below 0; B, C (batch, L, N), shared by the channels; h0, h_last (batch, E, N).
-    `y, h_last, backward`, and `du, ddt, dA, dB, dC, dh0 = backward(dy, dh_last=None)`.
+    u, dt, y (batch, L, E).
+    A (E, N), below 0.
+    B, C (batch, L, N), shared by the channels.
+    h0, h_last (batch, E, N). h0 None (default): zeros.
+    -> y, h_last and `du, ddt, dA, dB, dC, dh0 = backward(dy, dh_last=None)`.
+
+    ValueError where shapes or dtypes don't fit. Cost: the reference body keeps batch L E N states; a fast path, fewer.
     """
     xp = namespace(u, dt, A, B, C, h0)
     _check(u, dt, A, B, C, h0)
 
-    def given(dy: Array, dh_last: Array) -> list:
+    def checked(dy: Array, dh_last: Array) -> list:
         return cotangents("s6", ("dy", dy, y), ("dh_last", dh_last, h_last))
 
     if fast_path := fast.path("selective_scan", u, dt, A, B, C, h0):
         y, h_last, back = fast_path(u, dt, A, B, C, h0)
-        return y, h_last, lambda dy, dh_last=None: back(*given(dy, dh_last))
+        return y, h_last, lambda dy, dh_last=None: back(*checked(dy, dh_last))
     a, v = xp.exp(dt[..., None] * A), dt * u
     h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
     y = (h @ C[..., None])[..., 0]
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
-        dy, dh_last = given(dy, dh_last)
+        dy, dh_last = checked(dy, dh_last)
         da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
         dz = da * a  # z = dt A, a = exp(z)
         dv = (db @ B[..., None])[..., 0]
@@ -57,7 +65,7 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
 
 
 def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None:
-    """Argument checks: what has one place too few would broadcast in silence."""
+    """Argument checks: an array with a missing axis would silently broadcast."""
     if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2] or min(*u.shape, *A.shape) < 1:
         shapes = f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}"
         raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N), each 1 or more")
@@ -73,11 +81,13 @@ def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None
 def selective(p: dict, x: Array, state: Array = None) -> tuple:
     """u = x w_in + b_in,  v = selective_scan(u, dt, A, B, C) + skip u,  y = v w_out + b_out, where
 
-    dt = softplus(u w_low w_dt + b_dt),  B = u w_b,  C = u w_c  are chosen by each token, and A = -exp(log_a) is not.
+    dt = softplus(u w_low w_dt + b_dt),  B = u w_b,  C = u w_c  depend on the token;  A = -exp(log_a)  does not.
 
-    x, y (B, L, D); u, v, dt (B, L, E); state (B, E, N), the scan's h (None: zeros). p: w_in (D, E), b_in, w_b and
-    w_c (E, N), skip (E,), w_out (E, D), b_out, filter: log_a (E, N), w_low (E, R), w_dt (R, E), b_dt (E,).
-    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
+    p: w_in (D, E), b_in (E,), w_b and w_c (E, N), skip (E,), w_out (E, D), b_out (D,),
+        filter: {log_a (E, N), w_low (E, R), w_dt (R, E), b_dt (E,)}.
+    x, y (B, L, D); u, v, dt (B, L, E).
+    state: h of the scan, (B, E, N). None (default): zeros.
+    -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
     xp, f = namespace(x, p["w_in"]), p["filter"]
     rows, A = flat(x), -xp.exp(f["log_a"])
@@ -118,10 +128,13 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
 
 @dataclass(frozen=True)
 class S6:
-    """The block `s6`. d_state: N, decays for each channel.  expand: E = expand x the model's width.
+    """The block `s6`: Mamba's selective layer (see `selective`).
 
-    dt_rank: R, numbers from which a token makes its E steps dt (None: width // 16, but 1 at least).
-    dt: the steps of a token u = 0 are drawn log-uniformly from this range (None: from the layer's place).
+    d_state: N, the size of the state of a channel. Default 8.
+    expand: E / D, the inner width over the model's width. Default 2.
+    dt_rank: R, the rank of the map from u to dt. None (default): width // 16, but at least 1.
+    dt: the range (low, high) of the initial steps, in tokens, drawn log-uniformly; they are the steps where u = 0. None
+        (default): by depth (see `filters.dt_range`).
     """
 
     draws_by_depth: ClassVar[bool] = True
@@ -140,7 +153,7 @@ class S6:
         return self.expand * width, self.d_state, self.dt_rank or max(1, width // 16)
 
     def init(self, rng: np.random.Generator, width: int, relative_depth: float | None = None) -> dict:
-        """A = -1, ..., -N in every channel, and each step its own dt: memories of 1 / (n dt) tokens."""
+        """A = -1, ..., -N in every channel, and a dt for each channel: state n lasts about 1 / (n dt) tokens."""
         E, N, R = self._sizes(width)
         low, high = self.dt or dt_range(relative_depth)
         inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)
@@ -148,7 +161,7 @@ class S6:
         return {
             "w_in": inward["w"],
             "b_in": inward["b"],
-            "filter": {  # what sets the memory's time scales; weight decay leaves it alone
+            "filter": {  # sets the time scales of the memory; weight decay doesn't act on it
                 "log_a": np.tile(np.log(np.arange(1.0, N + 1)), (E, 1)),
                 "w_low": linear_init(rng, E, R)["w"],
                 "w_dt": linear_init(rng, R, E)["w"],

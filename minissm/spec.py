@@ -1,6 +1,6 @@
 """The spec of a model: `"ssm(poles=16) + fnn1"` and a tuple of blocks say the same thing.
 
-BLOCKS is the one table of names. A filter stands in it as well: its block is an `Ssm` with that filter.
+BLOCKS is the one table of names. It lists filters too: the name of a filter means an `Ssm` with that filter.
 """
 
 import re
@@ -20,11 +20,11 @@ from .ssm import Ssm
 BLOCKS: dict[str, type] = {"ssm": S4d, "trig": Trig, "fir": Fir, "s6": S6, "lstm": Lstm, "attn": Attn, "mean": Mean}
 BUILT_IN = frozenset(BLOCKS)
 DEPTH = re.compile(r"fnn([0-9]{1,3})")
-_names = {cls: name for name, cls in BLOCKS.items()}  # also of classes that a later one of the same name replaced
+_names = {cls: name for name, cls in BLOCKS.items()}  # keeps a class that a later one replaced
 
 
 class UnknownBlockError(ValueError):
-    """A spec has a block that is not registered. name: the block's."""
+    """A spec has a block that is not registered. name: the name of that block."""
 
     def __init__(self, name: str, spec: str) -> None:
         known = f"one of {known_blocks()}, or a block of your own after ms.register({calls.shorten(name)}, ...)"
@@ -37,7 +37,7 @@ def known_blocks() -> str:
 
 
 def parse(spec: str) -> tuple:
-    """The blocks of a spec: "ssm + fnn1" -> (Ssm(...), Fnn(depth=1))."""
+    """The blocks of a spec: "ssm + fnn1" -> (Ssm(...), Fnn(depth=1)). ValueError where the spec has a mistake."""
     if not isinstance(spec, str):
         raise ValueError(f"Model: {spec!r} is no spec; expected text like 'ssm + fnn1'")
     if not spec.strip():
@@ -46,18 +46,19 @@ def parse(spec: str) -> tuple:
     return tuple(_block(term, spec) for term in calls.terms(node))
 
 
-def spell(found: tuple) -> str:
-    """The canonical spec of the blocks: only what differs from the defaults."""
-    return " + ".join(_spell(block) for block in found)
+def spell(members: tuple) -> str:
+    """The canonical spec of the blocks, without the options that equal their defaults."""
+    return " + ".join(_spell(block) for block in members)
 
 
 def register(name: str, cls: type) -> None:
-    """Give a block, a filter or a task of your own a name, for specs, files and the command line.
+    """Register a name for your own block, filter or task. Specs, files and the command line then know it.
 
-    name: how it is spelled, `"mean2"`. The name of a built-in block or task is refused; one of your own is replaced.
-    cls: a frozen dataclass; its fields are the options. A filter is spelled like a block: "lru(poles=4) + fnn1".
+    name: its name in a spec, like "mean2". Names of built-in blocks and tasks are refused; your own may be replaced.
+    cls: a frozen dataclass, whose fields are the options. A filter is spelled like a block: "lru(poles=4) + fnn1".
 
-    A file stores the name and the options, never the class: register it again before ms.load.
+    ValueError where name or cls doesn't fit. A file stores the name and the options, never the class: register the
+    class again before ms.load.
     """
     who = f"register: {name!r}"
     if not isinstance(name, str) or not name.isidentifier() or not name.isascii() or iskeyword(name):
@@ -78,7 +79,7 @@ def register(name: str, cls: type) -> None:
 
 
 def is_filter(cls: type) -> bool:
-    """Its instances are called with parameters, as S4d's are."""
+    """True if instances of the class are called with parameters, like S4d's."""
     return any("__call__" in c.__dict__ for c in cls.__mro__)
 
 
@@ -104,7 +105,7 @@ def _spell(block: Any) -> str:
         return calls.spell(f"fnn{block.depth}", calls.differing(block, "depth"))
     named = block.filter if type(block) is Ssm else block
     if type(named) not in _names:
-        remedy = "call ms.register('name', ...) with its class to name or save such a model"
+        remedy = "call ms.register('name', ...) with its class first"
         raise ValueError(f"Model: no name spells the block {block!r}; {remedy}")
     options = calls.differing(named)
     if named is not block:

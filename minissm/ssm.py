@@ -1,4 +1,4 @@
-"""The state space layer: linear in, one filter a channel, linear out. Nothing in it is nonlinear."""
+"""The state space layer: a linear map, one filter a channel, a linear map. The layer is linear and time-invariant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,12 +18,15 @@ Array = Any
 def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "auto") -> tuple:
     """u = x w_in + b_in,  v = filter(u) + skip u,  y = v w_out + b_out.
 
-    x, y (B, L, D); w_in (D, E), w_out (E, D), skip (E,); state: the filter's, h (B, E, N) complex or past (B, U, E)
-    real (None: zeros).
-    `y, state, backward`, and `dp, dx, dstate = backward(dy, dstate=None)`.
+    p: w_in (D, E), b_in (E,), skip (E,), w_out (E, D), b_out (D,), filter: the parameters of the filter.
+    x, y (B, L, D).
+    state: of the filter, h (B, E, N) complex or past (B, U, E) real. None (default): zeros.
+    filter: a filter with its options, like S4d(poles=8).
+    mode: "auto" (default), "recurrent", "chunked" or "fft"; see scan.pick.
+    -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where the state doesn't fit.
 
-    u is formed as (E, B L), w_in.T @ x.T: the products absorb the change of layout, and the scan, which sees a
-    (B, L, E) view of it, finds the sequence of every channel in one piece.
+    u is computed as w_in.T @ x.T, (E, B L). The scan sees a (B, L, E) view of it, in which the sequence of a channel is
+    contiguous, so that it needs no copy.
     """
     xp = namespace(x, p["w_in"])
     B, L, _ = x.shape
@@ -72,7 +75,11 @@ def _channels(xp: Any, u: Array) -> Array:
 
 @dataclass(frozen=True)
 class Ssm:
-    """The block `ssm`. filter: what each channel does to its sequence.  expand: E = expand x the model's width."""
+    """The block `ssm`: a linear time-invariant layer (see the function `ssm`).
+
+    filter: the filter of the channels, with its options. Default S4d().
+    expand: E / D, the inner width over the model's width. Default 2.
+    """
 
     filter: Any = field(default_factory=S4d)
     expand: int = 2
@@ -127,7 +134,7 @@ class Ssm:
         return step
 
     def trace(self, p: dict, x: Array) -> dict:
-        """kernel (E, L): the impulse response of each channel, skip included.  states: after each of the L inputs."""
+        """kernel (E, L): the impulse response of each channel, skip included.  states: the L states, on axis 1."""
         xp = namespace(x, p["w_in"])
         L, u = x.shape[1], x @ p["w_in"] + p["b_in"]
         coefficients, _ = self.filter(p["filter"])

@@ -21,19 +21,19 @@ from .model import Model
 from .progress import Progress
 from .tasks import Batch, Task, check_batch
 
-LR, BATCH, CLIP = 8e-3, 64, 1.0  # what trains the models here (docs/experiments.md, "The recipe")
+LR, BATCH, CLIP = 8e-3, 64, 1.0  # defaults: see docs/experiments.md, "The recipe"
 EVALS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
-READ = 50  # steps between two looks at `alive` on a device, which has to be waited for
+READ = 50  # steps between two reads of `alive` on a device; the host waits for each
 Array = Any
 
 
 @dataclass
 class Log:
-    """What a training reports.
+    """The record of a training.
 
-    rows: step, training_loss since the last row, and the task's scores, for every evaluation.
-    stopped: why it ended early, or "".
-    seconds: spent in training, before an interruption and after.
+    rows: for every evaluation, step, training_loss (the mean since the row before) and the task's scores.
+    stopped: the reason if the training ended early, else "".
+    seconds: time spent in training, summed over interruptions.
     """
 
     rows: list[dict] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Log:
 def loss_and_gradient(
     net: Model, params: dict, batch: Batch, loss: Callable = losses.cross_entropy, mode: str = "auto"
 ) -> tuple:
-    """-> the loss of the answers that count, and its gradient as one vector (P,). Both stay on params' device."""
+    """-> the loss of the answers with weight > 0, and its gradient as one vector (P,). Both stay on params' device."""
     check_batch("train", batch)
     where = batch.weights > 0
     targets, weights = (like(a[where], params["embed"]["w"]) for a in (batch.targets, batch.weights))
@@ -76,11 +76,11 @@ def step(
 ) -> tuple:
     """One step of AdamW on one batch, for a loop of your own. -> params, adamw, loss.
 
-    adamw: what the step before returned (None: the first step).
+    adamw: the state that the step before returned; None for the first step.
     lr: the learning rate of this step.
-    loss: y, targets, weights -> loss, backward, as losses.cross_entropy; a task has its own as `task.loss`.
-    clip: the largest norm of the gradient; a longer one is scaled down to it.
-    mode: how filters are computed.
+    loss: a function y, targets, weights -> loss, backward. Default losses.cross_entropy; a task has its `task.loss`.
+    clip: the largest norm of the gradient; a longer gradient is scaled down to it. Default 1; inf for no limit.
+    mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
     """
     value, gradient = loss_and_gradient(net, params, batch, loss, mode)
     gradient, _ = optim.clip(gradient, clip)
@@ -92,16 +92,16 @@ def step(
 
 
 class TrainState(NamedTuple):
-    """A training between two steps: all that decides the bits to come. No step writes into one."""
+    """The state of a training between two steps. With the Plan it decides every later bit. No step writes into it."""
 
     params: dict  # views of flat
     flat: Array  # (P,)
     finite: Array  # (P,): the last parameters whose loss was finite
     adamw: optim.AdamWState
-    alive: Array  # (): every loss so far was finite; once False it stays so, and nothing changes any more
+    alive: Array  # (): every loss so far was finite; once False it stays False, and the parameters stay as they are
     accepted: Array  # (): steps with a finite loss
-    rng: Mapping  # the state of the generator of the batches
-    eval_rng: Mapping  # and of the generator of the evaluations
+    rng: Mapping  # the state of the generator that draws the batches
+    eval_rng: Mapping  # the state of the generator that draws the evaluations
     rows: tuple[dict, ...] = ()
     losses: tuple = ()  # since the last evaluation
     done: int = 0
@@ -116,7 +116,7 @@ class TrainState(NamedTuple):
         return cls(tree.unflatten(params, flat), flat, flat, optim.adamw_start(params), alive, accepted, *states)
 
     def after(self, loss: Array, flat: Array, adamw: optim.AdamWState, rng: np.random.Generator) -> "TrainState":
-        """One step later, if its loss is finite and all before were; else the same parameters. Waits for no device."""
+        """The state one step later, with new parameters if all losses so far are finite. It waits for no device."""
         xp = namespace(flat)
         ok = self.alive & xp.isfinite(loss)
         flat = xp.where(ok, flat, self.flat)
@@ -135,7 +135,7 @@ class TrainState(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training is to be. With the state it begins at, it decides every bit."""
+    """The settings of a training. With the initial state they decide every bit."""
 
     net: Model
     task: Any
@@ -149,7 +149,7 @@ class Plan:
     def train_states(
         self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
     ) -> Iterator[TrainState]:
-        """The states after `now`, one a step. An interrupted step leaves the state before it whole."""
+        """The states after `now`, one for each step. An interrupted step doesn't damage the state before it."""
         while now.done < self.steps and not now.stopped:
             lr = self.lr * optim.warmup_cosine(now.done, self.steps)
             batch = self.task.batch(rng, self.batch, now.done)
@@ -186,17 +186,17 @@ class Plan:
         return now._replace(params=params, flat=now.finite, stopped=f"{why}; try a smaller lr than {self.lr:g}")
 
     def settings(self) -> dict:
-        """What must be equal for a training to go on, besides where it began."""
+        """The settings that a checkpoint must share before a training goes on from it."""
         return vars(self) | {"net": repr(self.net), "task": self.task.identity}
 
 
-def _floats(found: tuple) -> list[float]:
+def _floats(values: tuple) -> list[float]:
     """Losses on the host, in one copy."""
-    return to(namespace(*found).stack(found), "numpy").tolist()
+    return to(namespace(*values).stack(values), "numpy").tolist()
 
 
 def eval_steps(steps: int, evals: int = EVALS) -> list[int]:
-    """After which steps the model is evaluated: the last is always among them."""
+    """The steps after which the model is evaluated; the last step is always one of them."""
     every = -(-steps // evals)
     return [*range(every, steps, every), steps]
 
@@ -221,31 +221,35 @@ def fit(
 ) -> tuple[dict, Log]:
     """Train on batches of the task. -> params, log.
 
-    steps: how many; the learning rate rises over the first tenth and falls by a cosine to a twentieth of lr.
-    rng: draws the batches; evaluations draw from a generator of their own.
-    lr: the learning rate at its highest.
-    batch: sequences in a batch.
-    clip: the largest norm of the gradient.
-    mode: how filters are computed.
-    evals: evaluations on the way, each on 200 fresh sequences; a row of the log each.
-    threads: of BLAS and of the fast paths (None: one a core). One is the default: small products gain nothing from
-        more, are slower on a busy machine, and BLAS rounds differently with each number.
-    progress: draw a bar.
-    on_step: called with the number of steps done, after each.
-    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. If it exists the training goes on from
-        it, to the bits of one that was never interrupted. params and rng must be those that it began with, or those
-        that the interrupted fit left. A finished training returns at once, and says so. Delete the file to train anew.
-    every: seconds between two checkpoints.
+    params: the initial parameters. The training runs on their device.
+    task: a task that fits the model, like tasks.Recall().
+    steps: optimizer steps. The learning rate rises over the first tenth and falls by a cosine to a twentieth of lr.
+    rng: draws the batches; evaluations draw from a generator spawned from it.
+    lr: the highest learning rate. Default 0.008.
+    batch: sequences in a batch. Default 64.
+    clip: the largest norm of the gradient. Default 1.
+    mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
+    evals: evaluations during the training, on 200 fresh sequences each; each adds a row to the log. Default 15.
+    threads: of BLAS and of the fast paths; None for one on each core. Default 1: small products gain nothing from more,
+        a busy machine slows them down, and BLAS rounds differently with each number.
+    progress: draw a bar. Default True.
+    on_step: a function, called after each step with the number of steps done. Default: none.
+    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. Default: none.
+    every: seconds between two checkpoints. Default 10.
 
-    Ctrl-C ends the training and keeps what is done. A loss that is not finite ends it with the last parameters of a
-    finite loss, and log.stopped says why. It computes on params' device; there `alive` is read at evaluations, at
-    checkpoints and every 50 steps.
+    If the checkpoint exists, the training goes on from it and ends in the bits of an uninterrupted one. params and rng
+    must then be the initial ones, or the ones after the interrupted fit; ValueError for others. A finished training
+    returns at once, with a message. Trap: to train anew, delete the file.
+
+    Ctrl-C ends the training and keeps the steps so far. A loss that is not finite ends it too: fit then returns the
+    last parameters with a finite loss, and log.stopped gives the reason. On a device, fit notices such a loss at an
+    evaluation, at a checkpoint or after at most 50 steps.
     """
     integers = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("evals", evals))}
     if not 0 < lr < math.inf:
         raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(checkpoint))  # not after hours
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(checkpoint))  # before hours of work
     check_task("fit", net, task)
     keep_freed_memory()
     plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, **integers)
@@ -277,7 +281,7 @@ def fit(
         except KeyboardInterrupt:
             interrupted = f"interrupted after {now.done} of {steps} steps" if now.done < steps else ""
         now = plan.read(now)._replace(seconds=time.perf_counter() - start)
-        rng.bit_generator.state = now.rng  # of an interrupted step nothing is left
+        rng.bit_generator.state = now.rng  # an interrupted step leaves no trace
         if checkpoint is not None:
             write_checkpoint(checkpoint, plan, began, now)
         log = Log(list(now.rows), now.stopped or interrupted, now.seconds)
@@ -289,21 +293,27 @@ def fit(
 def evaluate(
     net: Model, params: dict, task: Any, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
 ) -> dict[str, float]:
-    """The task's scores on n fresh sequences, by name; `loss` is always among them."""
+    """Evaluate the model on fresh sequences -> the task's scores by name, always with `loss`.
+
+    rng: draws the sequences.
+    n: sequences. Default 1000.
+    mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
+    """
     check_integer("evaluate", "n", n)
     check_task("evaluate", net, task)
     sums: dict = {}
     for i, start in enumerate(range(0, n, 250)):
-        batch = Batch(*(a[: n - start] for a in task.batch(rng, min(250, n), i)))  # equal draws: items of a finite set
+        # Every batch is drawn at the same size: a finite data set begins batch i at item i * size.
+        batch = Batch(*(a[: n - start] for a in task.batch(rng, min(250, n), i)))
         check_batch("evaluate", batch)
         y, _ = net(params, inputs_of(batch, params), mode, batch.weights > 0)
-        found = task.tally(to(y, "numpy"), batch)
-        sums = {name: sums.get(name, 0) + value for name, value in found.items()}
+        tally = task.tally(to(y, "numpy"), batch)
+        sums = {name: sums.get(name, 0) + value for name, value in tally.items()}
     return task.scores(sums)
 
 
 def check_task(who: str, net: Model, task: Any) -> None:
-    """The model reads the task's inputs and has the outputs of its answers."""
+    """TypeError or ValueError unless the model takes the task's inputs and has an output for each answer."""
     if not isinstance(task, Task):
         raise TypeError(f"{who}: task is {type(task).__name__}; expected a TokenTask or RealTask, like tasks.Recall()")
     sizes = task.sizes
@@ -317,40 +327,42 @@ def check_task(who: str, net: Model, task: Any) -> None:
 
 
 def digest(now: TrainState) -> dict[str, str]:
-    """SHA-256 of the parameters and of the state of the generator."""
+    """SHA-256 of the parameters and of the state of the generator that draws the batches."""
     generator = sorted((name, str(np.asarray(leaf).tolist())) for name, leaf in tree.named(now.rng))
-    found = {"params": to(now.flat, "numpy").tobytes(), "rng": repr(generator).encode()}
-    return {name: hashlib.sha256(text).hexdigest() for name, text in found.items()}
+    parts = {"params": to(now.flat, "numpy").tobytes(), "rng": repr(generator).encode()}
+    return {name: hashlib.sha256(text).hexdigest() for name, text in parts.items()}
 
 
 def write_checkpoint(path: str | os.PathLike, plan: Plan, began: dict, now: TrainState) -> None:
-    """The settings, where the training began, and the state, the parameters as flat vectors."""
-    state = now._asdict() | {"adamw": now.adamw._asdict(), "params": None}  # they are in flat
+    """Write the settings, `began` (the digest of the initial state) and the state."""
+    state = now._asdict() | {"adamw": now.adamw._asdict(), "params": None}  # params are views of flat
     save_tree(path, {"plan": plan.settings(), "began": began, "state": state})
 
 
-def read_checkpoint(path: str | os.PathLike, plan: Plan, given: TrainState) -> tuple[TrainState, dict]:
-    """The state in the file, and where it began; ValueError where it is of another training than plan and start."""
-    name, found = os.fspath(path), load_tree(path, "delete it to train anew")
-    if not isinstance(found, dict) or found.keys() != {"plan", "began", "state"}:
+def read_checkpoint(path: str | os.PathLike, plan: Plan, initial: TrainState) -> tuple[TrainState, dict]:
+    """-> the state in the file and the digest of its initial state; ValueError for a file of another training."""
+    name, content = os.fspath(path), load_tree(path, "delete it to train anew")
+    if not isinstance(content, dict) or content.keys() != {"plan", "began", "state"}:
         raise ValueError(f"fit: {name} holds no training; give another name for the checkpoint")
     for setting, value in plan.settings().items():
-        if (stored := found["plan"].get(setting)) != value:
-            was = f"{name} holds a training with {setting}={stored}; {setting}={value} was given"
-            raise ValueError(f"fit: {was}; give what was given then, or another checkpoint")
-    state = tree.map(lambda a: like(a, given.flat) if isinstance(a, np.ndarray) else a, found["state"])
-    state |= {"adamw": optim.AdamWState(**state["adamw"]), "params": tree.unflatten(given.params, state["flat"])}
-    state |= {name: found["state"][name] for name in ("rng", "eval_rng")}
+        if (stored := content["plan"].get(setting)) != value:
+            clash = f"{name} holds a training with {setting}={stored}; {setting}={value} was given"
+            raise ValueError(f"fit: {clash}; give the stored setting, or another checkpoint")
+    state = tree.map(lambda a: like(a, initial.flat) if isinstance(a, np.ndarray) else a, content["state"])
+    state |= {"adamw": optim.AdamWState(**state["adamw"]), "params": tree.unflatten(initial.params, state["flat"])}
+    state |= {name: content["state"][name] for name in ("rng", "eval_rng")}
     now = TrainState(**state | {"rows": tuple(state["rows"]), "losses": tuple(state["losses"])})
-    left, start = digest(now), digest(given)
+    last, start = digest(now), digest(initial)
     for part, what in (("params", "other parameters"), ("rng", "another seed")):
-        if start[part] not in (found["began"][part], left[part]):
-            was = f"{name} holds a training that began with {what}"
-            raise ValueError(f"fit: {was}; give what was given then, or another checkpoint, or delete it to train anew")
-    return now, found["began"]
+        if start[part] not in (content["began"][part], last[part]):
+            clash = f"{name} holds a training that began with {what}"
+            raise ValueError(f"fit: {clash}; give what it began with, another checkpoint, or delete it to train anew")
+    return now, content["began"]
 
 
 def keep_freed_memory() -> None:
-    """glibc gives large freed blocks back to the system, and each step would fault them in again: 1.3 to 1.9 times
-    slower. Freeing one block just under its limit of 32 MB makes it keep blocks up to that size from then on."""
+    """Make glibc keep freed blocks of up to 32 MB: it raises its limit to the size of the block that is freed here.
+
+    Otherwise glibc returns large blocks to the system. Each step faults them in again, and is 1.3 to 1.9 times slower.
+    """
     np.empty(31 << 20, np.uint8)

@@ -19,7 +19,7 @@ def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
         return {k: map(f, tree[k], *(o[k] for o in others)) for k in tree}
     if isinstance(tree, list | tuple):
         parts = [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple stays one
+        return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple keeps its type
     return f(tree, *others)
 
 
@@ -54,12 +54,12 @@ def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
 
 
 def size(tree: Tree) -> int:
-    """How many numbers the tree holds."""
+    """The number of entries of all arrays together."""
     return sum(math.prod(leaf.shape) for leaf in leaves(tree))
 
 
 def flatten(tree: Tree, like: Tree | None = None) -> Any:
-    """All leaves behind one another as one vector (P,), in the order of `named(like)` (of the tree itself if None)."""
+    """All leaves concatenated into one vector (P,), in the order of `named(like)` (of the tree itself if None)."""
     arrays = leaves(tree, like)
     xp = namespace(*arrays)
     return xp.concat([xp.reshape(a, (-1,)) for a in arrays])

@@ -172,7 +172,7 @@ def test_wrong_requests_are_refused_in_one_sentence(rng):
         block.init(rng, 10)
     with pytest.raises(ValueError, match="attn: positions='sine'; expected one of learned, none"):
         Attn(positions="sine")
-    with pytest.raises(ValueError, match="attn: max_len means nothing with positions='none'"):
+    with pytest.raises(ValueError, match="attn: max_len has no meaning with positions='none'"):
         Attn(positions="none", max_len=3)
     with pytest.raises(ValueError, match="attn: heads=0; expected an integer, 1 or more"):
         Attn(heads=0)
@@ -194,5 +194,5 @@ def test_positions_are_drawn_small(rng):
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_in_one_sentence(q, k, v):
-    with pytest.raises(ValueError, match=r"^attention: q \(.*expected \(B, H, L, P\) and \(B, H, S, P\) twice"):
+    with pytest.raises(ValueError, match=r"^attention: q \(.*expected q \(B, H, L, P\), k, v \(B, H, S, P\), S >= L"):
         attention(*(np.ones(shape) for shape in (q, k, v)))

@@ -114,10 +114,10 @@ class OtherSteps(Ssm):
 @pytest.mark.parametrize(
     ("block", "error"),
     [
-        (Shift(), r"Shift: apply lets one token change another's output by .*; a block that mixes tokens has run"),
+        (Shift(), r"Shift: apply lets one token change another's output by .*; a block that mixes tokens needs run"),
         (Backwards(S4d(poles=2)), "Backwards: a later token changes an earlier output"),
         (Larger(), "Larger: init draws 0 numbers, size says 1"),
-        (Restarts(S4d(poles=2)), "Restarts: cut after 1 of 7 tokens, the pieces differ from the whole"),
+        (Restarts(S4d(poles=2)), "Restarts: a sequence cut after 1 of 7 tokens differs from the whole"),
         (OtherSteps(S4d(poles=2)), "OtherSteps: step 1 of 7 differs from run"),
     ],
     ids=lambda v: type(v).__name__,

@@ -165,7 +165,7 @@ def test_arrays_that_were_exchanged_are_refused(saved):
     found = entries(saved)
     found["params.embed.w"] = found["params.embed.w"] + 1
     np.savez(saved, **found)
-    refused(saved, "its digest is another")
+    refused(saved, "its digest doesn't match")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_any_tree_of_numbers_is_read_back(tmp_path, value):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({1: np.ones(2)}, "the key 1; expected a text without a dot"),
+        ({1: np.ones(2)}, "the key 1; expected a string without a dot"),
         ({"a.b": 1}, "the key 'a.b'"),
         ({"": 1}, "the key ''"),
         ({"a": {1, 2}}, "a is of type set; expected numbers"),

@@ -120,7 +120,7 @@ def test_the_inputs_are_left_as_they_were(rng):
 
 
 def test_a_wrong_number_of_gradients_is_told(rng):
-    with pytest.raises(GradientError, match="backward gave 1 gradients for 2 inputs"):
+    with pytest.raises(GradientError, match="the backward gives 1 gradients for 2 inputs; expected one for each"):
         gradcheck(broken_linear(lambda dp, dx: (dx,)), *linear_problem(rng))
 
 

@@ -146,7 +146,7 @@ def test_a_wrong_option_is_refused_in_one_sentence():
         layers.Fnn(1, width=0)
     with pytest.raises(ValueError, match="fnn: act='swish'; expected one of relu, gelu, silu"):
         layers.Fnn(1, act="swish")
-    with pytest.raises(ValueError, match="fnn0: has no hidden layer"):
+    with pytest.raises(ValueError, match="fnn0 has no hidden layer"):
         layers.Fnn(0, width=3)
 
 

@@ -197,7 +197,7 @@ def test_single_precision_stays_single(rng):
 def test_wrong_states_are_refused_in_one_sentence(rng):
     net, params, tokens = drawn("ssm + fnn1", rng)
     for wrong in ({}, [], {"blocks": [{}]}, {"blocks": None}, {"blocks": [{}, {}]}):
-        with pytest.raises(ValueError, match="Model: state is not one of this model, of 2 blocks; give what the start"):
+        with pytest.raises(ValueError, match="Model: the state does not fit this model of 2 blocks; give the state"):
             net.run(params, tokens, wrong)
     error = r"ssm: state is complex128 \(3, 12, 8\); expected complex128 \(2, 12, 8\)"
     with pytest.raises(ValueError, match=error):
@@ -266,7 +266,7 @@ def test_none_as_a_cotangent_is_zero(rng):
         assert_same(backward(dy, none)[0], expected[0])
     assert_same(backward(None, end)[0], backward(np.zeros_like(dy), end)[0])
     for wrong in ({}, {"blocks": [None]}):
-        with pytest.raises(ValueError, match="Model: state is not one of this model"):
+        with pytest.raises(ValueError, match="Model: the state does not fit this model"):
             backward(dy, wrong)
 
 

@@ -1,8 +1,10 @@
 """The linear filters of state space layers, in three modes that agree: `recurrent`, `chunked`, `fft`.
 
-diagonal.py: a recurrence with N complex modes, the coefficients `log_lam, c`. taps.py: a window, the coefficients `k`.
-linear.py: `scan.linear`, the recurrence whose factor changes from input to input. `scan.recurrent`, `scan.chunked` and
-`scan.fft` are those of diagonal.py. `scan.stepper` takes one input at a time, for generation.
+diagonal.py: a recurrence with N complex poles and the coefficients `log_lam, c`. `scan.recurrent`, `scan.chunked` and
+`scan.fft` come from this file.
+taps.py: a window with the coefficients `k`.
+linear.py: `scan.linear`, a recurrence whose factor changes from input to input.
+`scan.stepper` takes one input at a time, for generation.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,7 @@ MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
 
 
 def family(coefficients: Poles | Taps) -> ModuleType:
-    """Where the scans of these coefficients live."""
+    """The module with the scans of these coefficients. TypeError for anything but Poles and Taps."""
     if isinstance(coefficients, Poles | Taps):
         return diagonal if isinstance(coefficients, Poles) else taps
     raise TypeError(f"scan: {type(coefficients).__name__} given; a filter returns Poles(log_lam, c) or Taps(k)")
@@ -31,36 +33,39 @@ def family(coefficients: Poles | Taps) -> ModuleType:
 def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> Callable:
     """The scan for `mode`: `y, state, backward = pick(mode, (B, L, D), coefficients)(*coefficients, u, state)`.
 
-    "auto" decides by shapes alone. One input is a step of the recurrence. Else the products of the chunked mode win,
-    until there are so many modes N, or the window is so long, that the FFT costs less; in short sequences, which are
-    one chunk, later or never. (Measured on CPUs; the borders are soft.) Where the recurrence is a kernel, on CuPy, it
-    takes the place of chunks up to that border, for it is launched a few times, and they many times for each chunk.
+    mode: "auto", "recurrent", "chunked" or "fft". "auto" chooses by shapes and library alone:
+
+    - "recurrent" for one input, and on CuPy for up to 48 poles: one kernel runs all steps, each chunk launches many;
+    - "chunked" for up to 48 poles or taps, and up to 64 inputs also for any number of poles or up to 96 taps;
+    - "fft" for more.
+
+    The limits were measured on CPUs. Near a limit both modes cost about the same.
     """
     check_mode("scan", mode)
-    found = family(coefficients)
+    scans = family(coefficients)
     if mode == "auto":
         L, size = shape[1], coefficients[0].shape[1]
-        few = size <= 48 or (L <= 64 and (found is diagonal or size <= 96))
-        kernel = found is diagonal and size <= 48 and fast.path("recurrent", *coefficients)
+        few = size <= 48 or (L <= 64 and (scans is diagonal or size <= 96))
+        kernel = scans is diagonal and size <= 48 and fast.path("recurrent", *coefficients)
         mode = "recurrent" if L == 1 or kernel else "chunked" if few else "fft"
-    return getattr(found, mode)
+    return getattr(scans, mode)
 
 
 def start(coefficients: Poles | Taps, batch: int, dtype: Any) -> Any:
-    """The state before the first input: zeros, h (B, D, N) complex or past (B, U, D), for inputs of this dtype."""
-    xp, place = namespace(*coefficients), device(coefficients[0])
+    """The state before the first input, zeros: h (B, D, N) complex or past (B, U, D). dtype: of the inputs."""
+    xp, target = namespace(*coefficients), device(coefficients[0])
     D, size = coefficients[0].shape
     if family(coefficients) is taps:
-        return xp.zeros((batch, size - 1, D), dtype=dtype, device=place)
-    return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=place)
+        return xp.zeros((batch, size - 1, D), dtype=dtype, device=target)
+    return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=target)
 
 
 def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
     """One input at a time: `y, state = step(u, state)`, u and y (B, D) of this dtype, the state as `start` gives it.
 
-    What depends on the coefficients alone is computed here, once. A state that `step` returned is used up by the next
-    call (on NumPy its memory holds the new one, and y is all that is allocated): to come back to it keep a copy. A
-    state from elsewhere is only read.
+    Everything that depends on the coefficients alone is computed here, once. Trap: a step may overwrite a state that a
+    step returned (on NumPy it reuses the memory and allocates y alone). Keep a copy of a state that you need again. A
+    state from elsewhere is not written to.
     """
     xp, channels = namespace(*coefficients), coefficients[0].shape[:1]
     one = xp.zeros(channels, dtype=dtype)
@@ -79,5 +84,6 @@ def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
 
 
 def check_mode(who: str, mode: str) -> None:
+    """ValueError unless the mode exists."""
     if mode not in ("auto", *MODES):
         raise ValueError(f"{who}: unknown mode {mode!r}; expected one of auto, {', '.join(MODES)}")

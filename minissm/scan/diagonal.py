@@ -2,9 +2,9 @@
 
     h_t = lam h_{t-1} + u_t        y_t = Re sum_n c_n h_{t,n}        lam = exp(log_lam)
 
-for each channel of its own, with N complex modes (S4D, arXiv 2206.11893, section 3.1). `recurrent` runs it as it is
-written, `fft` as one long convolution with the kernel k_j = Re sum_n c_n lam_n^j, and `chunked` as short convolutions
-within chunks and the recurrence from chunk to chunk. All three are
+separately for each channel, with N complex poles (S4D, arXiv 2206.11893, section 3.1). `recurrent` runs it as it is
+written. `fft` is one long convolution with the kernel k_j = Re sum_n c_n lam_n^j. `chunked` is a short convolution
+within each chunk and the recurrence from chunk to chunk. All three are
 
     y, h_last, backward = f(log_lam, c, u, h0=None)
     dlog_lam, dc, du, dh0 = backward(dy, dh_last=None)
@@ -14,8 +14,13 @@ within chunks and the recurrence from chunk to chunk. All three are
 A gradient dz of a complex z means dL/dRe z + i dL/dIm z: where the forward multiplies by z, the backward multiplies
 by conj(z). Powers of lam are formed in the precision of log_lam (double, whatever u is) and rounded once.
 
-Costs, for real multiplications:  recurrent B L D N, in L steps of Python;  chunked B L D (Q + N) in products of
-matrices;  fft B D L log L, and the kernel D N L.
+Costs, in real multiplications, up to a factor:
+
+    recurrent   B L D N, in L steps of a Python loop
+    chunked     B L D (Q + N), in products of matrices; Q is the length of a chunk
+    fft         B D L log L, and D N L for the kernel
+
+All raise ValueError where shapes or dtypes don't fit.
 """
 
 from collections.abc import Callable
@@ -25,12 +30,15 @@ from .. import fast
 from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, powers, state_matrices, toeplitz
 
-CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to twice as many is one chunk
+CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to 64 is one chunk
 Array = Any
 
 
 def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
-    """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, one step at a time. Keeps all L states for the backward."""
+    """h_t = lam h_{t-1} + u_t,  y_t = Re sum_n c_n h_{t,n}, one step at a time.
+
+    Cost: it keeps all L states for the backward.
+    """
     xp, h, complex_ = _start(log_lam, c, u, h0)
     shape = u.shape
     if fast_path := fast.path("recurrent", u):
@@ -60,15 +68,18 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
 
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
-    """Chunk by chunk:  y = T u + state_out h,  h <- lam^Q h + state_in u,  with T the Toeplitz matrix of the kernel."""
+    """Chunk by chunk:  y = T u + state_out h,  h <- lam^Q h + state_in u,  with T the Toeplitz matrix of the kernel.
+
+    chunk: Q, inputs of one chunk. None (default): 32, or L if L <= max(32, min(B, 64)).
+    """
     xp, h, complex_ = _start(log_lam, c, u, h0)
     B, L, _ = shape = u.shape
     if chunk is not None and chunk < 1:
         raise ValueError(f"scan: chunk={chunk}; expected an integer, 1 or more, or None")
-    whole = max(CHUNK, min(B, 2 * CHUNK))  # one larger product pays if B rows share its matrix
+    whole = max(CHUNK, min(B, 2 * CHUNK))  # a larger product pays off if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if fast_path := fast.path("chunked", u):
-        return _checked(shape, *fast_path(log_lam, c, u, None if h0 is None else h, Q))  # h: a step may use h0 up
+        return _checked(shape, *fast_path(log_lam, c, u, None if h0 is None else h, Q))  # h: a step may overwrite h0
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)
     c_ = xp.astype(c, complex_)
@@ -79,7 +90,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
     ys, states = [], []
     for i, j in bounds:
-        x_i, q = x[:, :, i:j], j - i  # q is Q, or what is left of the sequence
+        x_i, q = x[:, :, i:j], j - i  # q is Q, or less in the last chunk
         y = x_i @ T[:, :q, :q]
         ys.append(y + as_real(h) @ state_out[..., :q] if i or h0 is not None else y)
         states.append(h)
@@ -114,7 +125,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
 
 
 def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
-    """y = k * u + (what h0 still adds), the convolution by FFT, padded to 2 L or more lest it wrap around."""
+    """y = k * u + the response to h0. The FFTs are padded to 2 L or more, so that the convolution can't wrap around."""
     xp, h, complex_ = _start(log_lam, c, u, h0)
     F, shape = fft_of(xp), u.shape
     B, L, D = shape

@@ -1,4 +1,4 @@
-"""The linear recurrence whose factor changes from step to step, where `modes` has one factor for all steps."""
+"""The linear recurrence whose factor changes from step to step; in diagonal.py the factor is constant."""
 
 from typing import Any
 
@@ -9,20 +9,23 @@ Array = Any
 
 
 def linear(a: Array, b: Array, h0: Array = None) -> tuple:
-    """h_t = a_t h_{t-1} + b_t along axis 1: every entry has a recurrence of its own.
+    """h_t = a_t h_{t-1} + b_t along axis 1, separately for every entry.
 
-    a, b, h (B, L, ...) of one dtype, real or complex; h0 (None: zeros), h_last (B, ...); L >= 1.
-    `h, h_last, backward`, and `da, db, dh0 = backward(dh, dh_last=None)`: dh is what the loss gets from the states h,
-    dh_last what it gets from h_last besides.
+    a, b, h (B, L, ...) of one dtype, real or complex, L >= 1.
+    h0, h_last (B, ...). h0 None (default): zeros.
+    -> h, h_last and `da, db, dh0 = backward(dh, dh_last=None)`.
+
+    dh is the cotangent of h, dh_last the cotangent of h_last: they add up at the last state, which is in both.
+    ValueError where shapes or dtypes don't fit.
     """
     xp, h0 = _start(a, b, h0)
 
-    def given(dh: Array, dh_last: Array) -> list:
+    def checked(dh: Array, dh_last: Array) -> list:
         return cotangents("scan", ("dh", dh, h), ("dh_last", dh_last, last))
 
     if fast_path := fast.path("linear", a, b, h0):
         h, last, back = fast_path(a, b, h0)
-        return h, last, lambda dh, dh_last=None: back(*given(dh, dh_last))
+        return h, last, lambda dh, dh_last=None: back(*checked(dh, dh_last))
     last, states = h0, []
     for t in range(a.shape[1]):
         last = a[:, t, ...] * last + b[:, t, ...]
@@ -30,7 +33,7 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
     h = xp.stack(states, axis=1)
 
     def backward(dh: Array, dh_last: Array = None) -> tuple:
-        dh, g = given(dh, dh_last)  # g: dL/dh_t, through all that comes after t
+        dh, g = checked(dh, dh_last)  # g: dL/dh_t through all later states
         dbs = []
         for t in range(a.shape[1] - 1, -1, -1):
             g = g + dh[:, t, ...]
@@ -44,7 +47,7 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
 
 
 def _conj(z: Array) -> Array:
-    """The conjugate; a real z is its own, and the array API has no conj for it."""
+    """The conjugate; a real z is returned as it is, because the array API has no conj for it."""
     xp = namespace(z)
     return xp.conj(z) if xp.isdtype(z.dtype, "complex floating") else z
 

@@ -1,7 +1,7 @@
-"""From the modes of a recurrence to its kernel and to the matrices of a chunk, each with its adjoint.
+"""From the poles of a recurrence to its kernel and to the matrices of a chunk, each with its adjoint.
 
-Shapes: log_lam, c (D, N) complex; v (D, N, n) powers of lam; everything else real. A complex (..., N) is also a real
-(..., 2N), real and imaginary parts in turn: products of matrices then need no complex arithmetic.
+Shapes: log_lam, c (D, N) complex; v (D, N, n) powers of lam; everything else real. `as_real` turns a complex (..., N)
+into a real (..., 2N), so that products of matrices need no complex arithmetic.
 """
 
 from typing import Any
@@ -56,10 +56,11 @@ def kernel_of(c: Array, v: Array) -> tuple:
 
 
 def state_matrices(c: Array, v: Array) -> tuple:
-    """The two ends of a chunk of Q inputs, as real matrices over pairs (Re h, Im h); v holds Q + 1 powers.
+    """The maps from the inputs of a chunk to the state after it, and from the state before it to its outputs.
 
-    state_in (D, Q, 2N): input s adds lam^(Q-1-s) to the state at the end.
-    state_out (D, 2N, Q): the state at the start adds Re c lam^(t+1) h to output t.
+    c (D, N), v (D, N, Q + 1), the powers 0 to Q of lam. The matrices are real and act on pairs (Re h, Im h).
+    -> state_in (D, Q, 2N): input u_s adds lam^(Q-1-s) u_s to the state after the chunk.
+       state_out (D, 2N, Q): the state h before the chunk adds Re c lam^(t+1) h to output t.
     """
     xp, (D, N, Q) = namespace(c, v), v[..., 1:].shape
 
@@ -74,7 +75,7 @@ def state_matrices(c: Array, v: Array) -> tuple:
     def backward(dstate_in: Array, dstate_out: Array) -> tuple:
         dv = xp.zeros_like(v)
         dv[..., :-1] = xp.flip(back_rows(transpose(dstate_in)), axis=-1)
-        dw = xp.conj(back_rows(dstate_out))  # of w = c v[..., 1:], of which state_out is the conjugate
+        dw = xp.conj(back_rows(dstate_out))  # w = c v[..., 1:]; state_out holds its conjugate
         dv[..., 1:] += dw * xp.conj(c)[..., None]
         return xp.sum(dw * xp.conj(v[..., 1:]), axis=-1), dv
 
@@ -98,7 +99,7 @@ def diagonal_sums(dT: Array) -> Array:
 def band(k: Array, rows: int) -> Array:
     """M[t, s] = k[U + t - s] for 0 <= U + t - s <= U, else 0: (D, U + 1) -> (D, rows, U + rows).
 
-    Each row is the kernel, newest input last, moved on by one: cut from copies that are one longer than the row.
+    Row t is the reversed kernel, shifted by t: copies of length n + 1 behind each other, cut into rows of length n.
     """
     xp, (D, width), n = namespace(k), k.shape, k.shape[1] - 1 + rows
     padded = xp.concat([xp.flip(k, axis=-1), xp.zeros((D, n + 1 - width), dtype=k.dtype, device=device(k))], axis=1)

@@ -2,19 +2,23 @@
 
     y_t = sum_{j=0..U} k_j u_{t-j}
 
-for each channel of its own (the filter of arXiv 2405.19036 is of this kind). Its memory is `past`, the last U inputs.
-All are
+separately for each channel, as in arXiv 2405.19036. Its state is `past`, the last U inputs. All three modes are
 
     y, past, backward = f(k, u, past=None)
     dk, du, dpast = backward(dy, dpast=None)
 
     k (D, U + 1)    u, y (B, L, D)    past (B, U, D), the oldest first; zeros for None    all real    L >= 1
 
-Costs, for multiplications:  recurrent B L D U, in L steps of Python;  chunked B L D (U + Q) in products of matrices;
-fft B D (L + U) log(L + U).
+Costs, in multiplications, up to a factor:
 
-Recurrent and chunked take nothing but the window: a huge input leaves no trace once it has left (a running sum that
-subtracts what leaves would be wrong for ever). One transform of everything rounds to the largest input of all.
+    recurrent   B L D U, in L steps of a Python loop
+    chunked     B L D (U + Q), in products of matrices; Q is the length of a chunk
+    fft         B D (L + U) log(L + U)
+
+All raise ValueError where shapes or dtypes don't fit.
+
+`recurrent` and `chunked` read the window alone: a huge input leaves no error behind once it is out of the window. (A
+running sum that subtracts old inputs would.) Trap: `fft` rounds every output to the scale of the largest input.
 """
 
 from collections.abc import Callable
@@ -48,7 +52,10 @@ def recurrent(k: Array, u: Array, past: Array = None) -> tuple:
 
 
 def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) -> tuple:
-    """Q outputs at a time, one product with a band of the kernel: y = (the Q inputs and the U before them) M."""
+    """Q outputs at a time: y = s M, with s the Q inputs and the U before them, and M a band matrix of the kernel.
+
+    chunk: Q, outputs of one product. None (default): 32, or L if that is less.
+    """
     _check(k, u, past)
     U, L = k.shape[1] - 1, u.shape[1]
     if chunk is not None and chunk < 1:
@@ -73,7 +80,7 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
 
 
 def fft(k: Array, u: Array, past: Array = None) -> tuple:
-    """One convolution of all inputs with the kernel, by FFT; what wraps around falls on the first U, which are cut."""
+    """The kernel convolved with all inputs, by FFT. It wraps around into the first U outputs, which are cut off."""
     _check(k, u, past)
     if fast_path := fast.path("taps.fft", u):
         return _checked(u, *fast_path(k, u, past))
@@ -127,7 +134,7 @@ def _check(k: Array, u: Array, past: Array) -> None:
 
 
 def _start(k: Array, u: Array, past: Array) -> tuple:
-    """-> namespace, past and inputs one behind the other (D, B, U + L), k in u's precision."""
+    """-> namespace, past and inputs concatenated (D, B, U + L), k in u's precision."""
     _check(k, u, past)
     xp = namespace(k, u, past)
     if past is None:
@@ -147,7 +154,7 @@ def _checked(u: Array, y: Array, end: Array, back: Any) -> tuple:
 
 
 def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
-    """(D, B, L) -> (B, L, D); the last U of s are the past of what follows."""
+    """y as (B, L, D), the new `past` (the last U inputs in s), and backward."""
     xp = namespace(y)
     past = xp.concat([s[..., s.shape[2] - U :]], axis=-1)  # a copy: a view would keep all of s alive with the state
     return xp.permute_dims(y, (1, 2, 0)), xp.permute_dims(past, (1, 2, 0)), backward
