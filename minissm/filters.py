@@ -43,15 +43,12 @@ class Taps(NamedTuple):
     k: Array
 
 
-def dt_range(relative_depth: float | None) -> tuple[float, float]:
+def dt_range(relative_depth: float | None) -> tuple[float, ...]:
     """The range of dt at this depth: geometric between SHORT and LONG; WIDE for None."""
     if relative_depth is None:
         return WIDE
-    low, high = (
-        math.exp((1 - relative_depth) * math.log(a) + relative_depth * math.log(b))
-        for a, b in zip(SHORT, LONG, strict=True)
-    )
-    return low, high
+    t = relative_depth
+    return tuple(math.exp((1 - t) * math.log(a) + t * math.log(b)) for a, b in zip(SHORT, LONG, strict=True))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
     path = f"{name}.{key}" if name else str(key)
     if key in g and key in e:
         return difference(g[key], e[key], path)
-    return (f"no {path}", "one") if key in e else (f"{path}", "no such entry")
+    return (f"no {path}", "one") if key in e else (path, "no such entry")
 
 
 def size(tree: Tree) -> int:

@@ -19,16 +19,9 @@ from minissm.lab import compare, results, workers
 from minissm.lab.compare import Config, Job, run
 from minissm.tasks import TASKS
 
+from .runs import contents, lines
+
 TINY = {"models": ("ssm", "ssm + fnn1"), "seeds": 2, "steps": 3, "budget": 600}
-
-
-def lines(path):
-    """Strict JSON: NaN and Infinity are no JSON."""
-
-    def refuse(word):
-        raise AssertionError(f"{word} in {path}")
-
-    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -297,10 +290,10 @@ def test_a_folder_that_cannot_be_written_is_not_left_behind(tmp_path, monkeypatc
 def test_results_of_another_run_are_never_written_over(folder):
     run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
     for name in ("run.json", "results.jsonl"):
-        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        before = contents(folder)
         with pytest.raises(ValueError, match=rf"^out: .* holds the results of another run \({name}\)"):
             run(Config("copying", **TINY), folder)
-        assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert contents(folder) == before
         (folder / name).unlink()
     assert len(before) == 3
 

@@ -13,22 +13,9 @@ from minissm.lab import compare, results
 from minissm.lab.compare import Config, resume, run
 from minissm.lab.lock import alone_in
 
+from .runs import contents, lines, outcome
+
 CONFIG = Config("copying", ("ssm", "fnn0"), seeds=2, steps=30, budget=600)
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def outcome(folder):
-    """All that must be the same, however often a run was stopped."""
-    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in read(folder / "results.jsonl")]
-    weights = {path.name: path.read_bytes() for path in (folder / "weights").iterdir()}
-    return rows, (folder / "curves.jsonl").read_text(), weights
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +27,7 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def recalled(whole, monkeypatch):
     """No training any more: a run comes to what it came to in `whole`. -> the names of the runs that were asked for."""
-    rows, curves = (read(whole / name) for name in ("results.jsonl", "curves.jsonl"))
+    rows, curves = (lines(whole / name) for name in ("results.jsonl", "curves.jsonl"))
     asked = []
 
     def run_job(job, *_, **__):
@@ -94,7 +81,7 @@ def test_a_stopped_run_goes_on_in_two_processes_to_the_same_rows_and_bits(stoppe
     folder, rows, curves = resume(stopped, jobs=2)
     assert outcome(folder) == outcome(whole)
     assert (stopped / "results.jsonl").read_text().startswith(first), "finished rows are kept, their seconds too"
-    assert (read(stopped / "results.jsonl"), read(stopped / "curves.jsonl")) == (rows, curves)
+    assert (lines(stopped / "results.jsonl"), lines(stopped / "curves.jsonl")) == (rows, curves)
     assert sorted(os.listdir(stopped)) == ["curves.jsonl", "results.jsonl", "run.json", "weights"]
 
 
@@ -218,6 +205,10 @@ def field(name, line, **values):
     return edit(name, change)
 
 
+def setting(old, new):
+    return edit("run.json", lambda lines: [line.replace(old, new) for line in lines])
+
+
 def remove(name):
     return lambda folder: (folder / name).unlink()
 
@@ -226,7 +217,7 @@ def cut(name):
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-9])
 
 
-rows, curve, asked = (partial(edit, name) for name in ("results.jsonl", "curves.jsonl", "run.json"))
+rows, curve = partial(edit, "results.jsonl"), partial(edit, "curves.jsonl")
 WEIGHTS = "weights/ssm-seed0-lr0.008.npz"
 MISSING = "not all the evaluations of"
 DAMAGE = {
@@ -256,14 +247,14 @@ DAMAGE = {
     "cut weights": (cut(WEIGHTS), "is not a whole checkpoint"),
     "no run.json": (remove("run.json"), "no run in {folder} (run.json: No such file or directory); give the folder of"),
     "cut run.json": (cut("run.json"), "run.json is damaged (it is no JSON)"),
-    "a list": (asked(lambda x: "[]"), "it is no JSON object"),
+    "a list": (edit("run.json", lambda x: "[]"), "it is no JSON object"),
     "a setting missing": (lambda f: (f / "run.json").write_text('{"task": "copying"}'), "fields are missing, or too"),
-    "an unknown task": (asked(lambda x: [line.replace("copying", "walking") for line in x]), "unknown task 'walking'"),
-    "a setting of another kind": (asked(lambda x: [line.replace('"ssm"', "3") for line in x]), "run.json is damaged ("),
+    "an unknown task": (setting("copying", "walking"), "unknown task 'walking'"),
+    "a setting of another kind": (setting('"ssm"', "3"), "run.json is damaged ("),
     "a cut checkpoint": (cut("unfinished/ssm-seed1-lr0.008.npz"), "not a whole checkpoint"),
     "a checkpoint of other settings": (
-        asked(lambda x: [line.replace('"auto"', '"fft"') for line in x]),
-        "holds a training with mode=auto; mode=fft was given",
+        setting('"auto"', '"fft"'),
+        "a training with mode=auto; mode=fft was given",
     ),
 }
 

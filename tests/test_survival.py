@@ -1,6 +1,5 @@
 """A run that is killed at any moment, again and again, ends with the rows and the bits of one that never was."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,8 @@ import numpy as np
 import pytest
 
 from minissm.lab.compare import Config, resume, run
+
+from .runs import outcome
 
 CONFIG = Config("copying", ("ssm", "fnn1 + ssm"), seeds=6, steps=250, budget=600)
 CODE = f"""
@@ -36,14 +37,7 @@ def ends_by_itself(folder, jobs, seconds):
     return True
 
 
-def outcome(folder):
-    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
-    weights = {path.name: path.read_bytes() for path in (folder / "weights").iterdir()}
-    return rows, (folder / "curves.jsonl").read_text(), weights
-
-
-def lines(folder):
+def rows_of(folder):
     path = folder / "results.jsonl"
     return set(path.read_text().splitlines()) if path.exists() else set()
 
@@ -63,8 +57,8 @@ def test_killed_at_a_hundred_random_moments_nothing_is_lost_and_nothing_twice(tm
         while killed < KILLS and not ends_by_itself(folder, 1 + killed % 2, pace * rng.uniform(0.5, 4)):
             killed += 1
             at_work += any((folder / "unfinished").glob("*"))
-            assert lines(folder) >= rows, "a row that was there stays, to its seconds"
-            rows = lines(folder)
+            assert rows_of(folder) >= rows, "a row that was there stays, to its seconds"
+            rows = rows_of(folder)
         resume(folder)
         assert outcome(folder) == expected
         assert sorted(path.name for path in folder.iterdir()) == [

@@ -54,8 +54,7 @@ def add(commands: Any) -> None:
 
 
 def command(arguments: argparse.Namespace) -> int:
-    names = "batch", "length", "width"
-    batch, length, width = (check_integer("bench", name, getattr(arguments, name)) for name in names)
+    batch, length, width = (check_integer("bench", n, getattr(arguments, n)) for n in ("batch", "length", "width"))
     path = Path(arguments.out)
     if path.suffix != ".png" or path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ValueError(f"bench: --out {path}; expected a file name that ends in .png, in a writable folder")
