@@ -279,7 +279,7 @@ def fit(
                     write_checkpoint(checkpoint, plan, began, now._replace(seconds=time.perf_counter() - start))
                     written = time.monotonic()
         except KeyboardInterrupt:
-            interrupted = f"interrupted after {now.done} of {steps} steps" if now.done < steps else ""
+            interrupted = f"interrupted after {now.done} of {steps} steps"
         now = plan.read(now)._replace(seconds=time.perf_counter() - start)
         rng.bit_generator.state = now.rng  # an interrupted step leaves no trace
         if checkpoint is not None:

@@ -599,7 +599,3 @@ def test_tokens_may_be_answered_by_fewer_outputs(base):
     params, log = fit(net, net.init(rng), Two(), 3, rng, progress=False)
     assert log.stopped == ""
     assert np.isfinite(evaluate(net, params, Two(), rng, 10)["loss"])
-
-
-def test_an_interrupt_after_the_last_step_interrupts_nothing():
-    assert trained(None, on_step=Pause(30))[1].stopped == ""
