@@ -341,10 +341,9 @@ LONG = ["--models", "ssm", "--seeds", "2", "--steps", "300", "--budget", "600"]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The folder of a run that was never stopped."""
-    config = compare.Config("copying", ("ssm",), 2, 300, budget=600)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "TEST_SEQUENCES", 2000)  # as in processes of their own
-        return compare.run(config, tmp_path_factory.mktemp("whole") / "out")[0]
+    return compare.run(
+        compare.Config("copying", ("ssm",), 2, 300, budget=600), tmp_path_factory.mktemp("whole") / "out"
+    )[0]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
@@ -360,7 +359,6 @@ def test_a_run_ended_by_sigterm_goes_on_to_the_same_bits(tmp_path, jobs, monkeyp
 
     wait, folder = workers.wait, tmp_path / "out dir"
     monkeypatch.setattr(workers, "wait", lambda futures, **how: wait(futures, **how | {"timeout": 0.01}))
-    monkeypatch.setattr(compare, "TEST_SEQUENCES", 2000)
     with monkeypatch.context() as patch:
         patch.setattr(compare, "Progress", Ended)
         assert command("run", "copying", *LONG, "--jobs", str(jobs), "--out", str(folder)) == 143

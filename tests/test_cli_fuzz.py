@@ -3,6 +3,7 @@
 2,000 random requests, good, bad and half-good, in one process, with trainings of one step.
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -176,6 +177,8 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "text", lambda rows, *sizes: "table")
     monkeypatch.setattr(bench, "draw", lambda rows, *sizes_and_path: sizes_and_path[-1].write_bytes(b""))
     monkeypatch.setattr(compare, "Progress", lambda total, name: Progress(total, name, show=False))
+    monkeypatch.setattr(argparse, "_", str)  # it looks for a translation each time
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "disk"
