@@ -91,9 +91,10 @@ def nothing_is_registered_for_good(monkeypatch):
         patch.dict(tasks.TASKS),
         patch.dict(tasks._names),
         patch.dict(plugin._loaded, clear=True),
-        patch.dict(sys.modules),
     ):
         yield
+    for name in [name for name in sys.modules if name.startswith("minissm_plugin_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture
