@@ -35,13 +35,9 @@ def config(name: str) -> compare.Config:
     return compare.Config(next(task for task in TASKS if task in name), **QUICK | FILES[name])
 
 
-def cell(rows: list[dict], digits: int = 3) -> str:
+def cell(rows: list[dict]) -> str:
     values = [row["token_accuracy"] for row in rows]
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def seconds(rows: list[dict]) -> str:
-    return f"{median(row['seconds'] for row in rows):.0f}"
+    return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def by_model(name: str) -> dict[str, list[dict]]:
@@ -59,8 +55,7 @@ def lines_of_tables() -> dict[str, str]:
     lines |= dict.fromkeys(lines, EXPERIMENTS + README)
     copying, recall = by_model("layers-copying"), by_model("layers-recall")
     for model in copying:
-        both = f"{seconds(copying[model])}, {seconds(recall[model])}"
-        lines[f"| `{model}` | {cell(copying[model])} | {cell(recall[model])} | {both} |"] = EXPERIMENTS
+        lines[f"| `{model}` | {cell(copying[model])} | {cell(recall[model])} |"] = EXPERIMENTS
     for model, rows in by_model("linear-copying").items():
         lines[f"| `{model}` | {cell(rows)} |"] = EXPERIMENTS
     for row in results("recall-one-layer-long"):
