@@ -19,7 +19,7 @@ from minissm.cli import main
 from minissm.lab import bench, compare, machine, plots
 from minissm.progress import Progress
 
-LISTS, SEEDS = 200, 10
+LISTS, SEEDS, FAST = 200, 10, 5  # in a test, tests, those that are not slow
 
 TASKS = ["copying", "recall", "recall(pairs=2, values=3)", "copying(max_len=5)", " recall( keys=9 )"]
 SPECS = ["ssm", "fnn1", "attn", "ssm + fnn1", "ssm(poles=2)+fnn0", "attn(heads=1)", "(ssm + fnn2(act='relu'))"]
@@ -184,7 +184,7 @@ def quick(monkeypatch, tmp_path):
     return tmp_path / "disk"
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", [*range(FAST), *(pytest.param(s, marks=pytest.mark.slow) for s in range(FAST, SEEDS))])
 def test_whatever_is_typed_there_is_an_answer_and_no_traceback(seed, quick):
     draw, codes = random.Random(seed), Counter()
     quick.mkdir()

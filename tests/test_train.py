@@ -419,8 +419,8 @@ def read_every(monkeypatch, steps):
     return done
 
 
-@pytest.mark.parametrize("every", [2, 5, 50])
-@pytest.mark.parametrize("at", [1, 3, 8, 20, 21, 30, None])
+@pytest.mark.parametrize("every", [5, 50])
+@pytest.mark.parametrize("at", [1, 8, 20, 30, None])
 def test_reading_losses_now_and_then_changes_no_bit(tmp_path, monkeypatch, every, at):
     """Whether it ends well or the loss breaks, at an evaluation or between two: rows, parameters, why it stopped."""
     found = []
