@@ -187,7 +187,7 @@ def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
     speed.set_xticks(range(len(lengths)), [f"{L:,}" for L in lengths])
     times = [row["seconds"]["min"] for row in here]
     axis: dict[str, Any] = {"ylim": (0, None)} if max(times) < 50 * min(times) else {"yscale": "log"}
-    speed.set(xlabel="length", ylabel="thousand tokens in a second", **axis)
+    speed.set(xlabel="length", ylabel="thousand tokens in a second, by the fastest call", **axis)
     speed.set_title(textwrap.fill(f"Fastest: {fastest(rows)}", 68), fontsize=11)
     figure.legend(*speed.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     memory_mb, colours = [row["bytes"] / 1e6 for row in here], [style(row["method"])["color"] for row in here]
