@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 LARGEST = 10**15  # upper bound of every size: a larger one is a typing error
 
 
@@ -25,6 +27,12 @@ def check_integer(who: str, name: str, value: Any, minimum: int = 1, also: str =
     if int(value) > LARGEST:
         _refuse(who, name, value, f"{LARGEST:,} at most")
     return int(value)
+
+
+def check_generator(who: str, rng: Any) -> None:
+    """TypeError unless rng is a NumPy generator. A seed, None and a RandomState are none."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{who}: rng is of type {type(rng).__name__}; expected np.random.default_rng(seed)")
 
 
 def integer(owner: Any, who: str, name: str, minimum: int, optional: bool = False) -> None:
