@@ -1,8 +1,9 @@
-"""Argument checks for fields of frozen dataclasses. Each converts its field, so that equal settings print alike."""
+"""Argument checks. Those of frozen dataclasses convert their field, so that equal settings print alike."""
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,16 @@ def check_integer(who: str, name: str, value: Any, minimum: int = 1, also: str =
     if int(value) > LARGEST:
         _refuse(who, name, value, f"{LARGEST:,} at most")
     return int(value)
+
+
+def check_number(who: str, name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> float:
+    """The value as a float; ValueError unless it is a real number for which holds(value) is true (never so for nan)."""
+    number = math.nan
+    with suppress(OverflowError):  # an integer beyond 1e308
+        number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else number
+    if not holds(number):
+        _refuse(who, name, value, expected)
+    return number
 
 
 def check_generator(who: str, rng: Any) -> None:
