@@ -9,14 +9,13 @@ import io
 import json
 import os
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import tree
 from .backend import to
-from .files import write_whole
+from .files import Name, shown, write_whole
 from .model import Model
 from .spec import UnknownBlockError, parse, spell
 
@@ -25,26 +24,26 @@ LAYOUT, DIGEST = "layout", "digest"
 FORMAT = 5  # version of a model's file; it changes when a spec gets another meaning
 
 
-def save(path: str | os.PathLike, net: Model, params: dict) -> None:
+def save(path: Name, net: Model, params: dict) -> None:
     """Write net and params to `path`, whole or not at all.
 
     params: parameters of net, on NumPy or CuPy.
 
     ValueError where params don't fit net, or a block has no name (see `register`).
     """
-    who = f"save: {os.fspath(path)}"
+    who = f"save: {shown(path)}"
     if spell(parse(net.spec)) != net.spec:  # a block without a name says so here, an option that is no literal too
         raise ValueError(f"{who}: {net!r} is not read back as it is; give its options as plain numbers and texts")
     _check(who, net, params)
     save_tree(path, {"format": FORMAT, "model": repr(net), "params": params})
 
 
-def load(path: str | os.PathLike) -> tuple[Model, dict]:
+def load(path: Name) -> tuple[Model, dict]:
     """Read the file that `save` wrote -> net, params (on NumPy).
 
     ValueError for any other file and for a damaged one. A block of your own needs `register` first.
     """
-    who, content = f"load: {os.fspath(path)}", load_tree(path)
+    who, content = f"load: {shown(path)}", load_tree(path)
     if not (isinstance(content, dict) and content.keys() >= {"model", "params"} and isinstance(content["model"], str)):
         raise ValueError(f"{who} holds no minissm model; expected a file that minissm.save wrote")
     if content.get("format") != FORMAT:
@@ -59,20 +58,20 @@ def load(path: str | os.PathLike) -> tuple[Model, dict]:
     return net, content["params"]
 
 
-def save_state(path: str | os.PathLike, state: Tree) -> None:
+def save_state(path: Name, state: Tree) -> None:
     """Write the state of a model to `path`: nested dicts and lists of arrays, numbers, strings and None."""
     save_tree(path, {"state": state})
 
 
-def load_state(path: str | os.PathLike) -> Tree:
+def load_state(path: Name) -> Tree:
     """Read the state that `save_state` wrote (arrays on NumPy, tuples as lists). ValueError for any other file."""
     content = load_tree(path)
     if not isinstance(content, dict) or content.keys() != {"state"}:
-        raise ValueError(f"load: {os.fspath(path)} holds no state; expected a file that minissm.save_state wrote")
+        raise ValueError(f"load: {shown(path)} holds no state; expected a file that minissm.save_state wrote")
     return content["state"]
 
 
-def save_tree(path: str | os.PathLike, tree: Tree) -> None:
+def save_tree(path: Name, tree: Tree) -> None:
     """Write nested dicts and lists of arrays, numbers, strings and None to `path`, whole or not at all."""
     arrays: dict[str, np.ndarray] = {}
 
@@ -81,7 +80,7 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
         if isinstance(leaf, dict):
             for key in leaf:
                 if not isinstance(key, str) or not key or "." in key:
-                    raise ValueError(f"save: {path}: the key {key!r}; expected a string without a dot")
+                    raise ValueError(f"save: {shown(path)}: the key {key!r}; expected a string without a dot")
             return {key: layout(leaf[key], f"{name}.{key}" if name else key) for key in leaf}
         if isinstance(leaf, list | tuple):
             return [layout(child, f"{name}.{i}" if name else str(i)) for i, child in enumerate(leaf)]
@@ -90,7 +89,7 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
         arrays[name] = np.asarray(to(leaf, "numpy"))
         if name in (LAYOUT, DIGEST) or arrays[name].dtype.kind not in "biufc":
             given = f"{name} is of type {type(leaf).__name__}"
-            raise ValueError(f"save: {path}: {given}; expected numbers, not named {LAYOUT} or {DIGEST}")
+            raise ValueError(f"save: {shown(path)}: {given}; expected numbers, not named {LAYOUT} or {DIGEST}")
         return {"": name}
 
     text = json.dumps(layout(tree, ""))
@@ -99,10 +98,10 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
     write_whole(path, lambda file: file.write(buffer.getbuffer()))
 
 
-def load_tree(path: str | os.PathLike, remedy: str = "save it again") -> Tree:
+def load_tree(path: Name, remedy: str = "save it again") -> Tree:
     """Read the tree that `save_tree` wrote, with lists for tuples. ValueError for any other file, with the remedy."""
-    who = f"load: {os.fspath(path)}"
-    if not Path(path).is_file():
+    who = f"load: {shown(path)}"
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"{who}: no such file; give the .npz that minissm.save wrote")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{who} is not a whole checkpoint (not an .npz, or truncated); {remedy}")

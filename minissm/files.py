@@ -1,51 +1,79 @@
-"""Files are written whole: under a temporary name in the same folder, then renamed."""
+"""Files are written whole: under a temporary name in the folder of the file, then renamed."""
 
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+Name = str | bytes | os.PathLike
 
-def write_whole(path: str | os.PathLike, write: Callable[[Any], Any]) -> None:
-    """Call write(file) on a binary file that appears at `path` once it is complete. A failure changes nothing."""
-    path, name = Path(path), ""
+
+def write_whole(path: Name, write: Callable[[Any], Any] | None) -> None:
+    """Call write(file) on a binary file that appears at `path` once it is complete. A failure changes nothing.
+
+    A link stays a link, and its target is written. An existing file keeps its permissions and, where the system allows
+    it, its owner; a hard link to it keeps the old content. A device or a pipe is written to directly.
+
+    write: None to try the place alone, see `check_place`. OSError, with `path` as its file name, if writing fails.
+    """
+    name, part = os.fsdecode(path), ""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
+        target, old = _target(name)
+        if old is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if old is not None and (not stat.S_ISREG(old.st_mode) or os.path.islink(target)):
+            if write is not None:
+                with open(target, "wb") as file:
+                    write(file)
+            return
+        part = os.path.join(os.path.dirname(target), f".{os.urandom(6).hex()}.part")
+        mode = 0o666 if old is None else 0o600  # until it is complete; the system takes the umask off
+        with open(part, "xb", opener=lambda file, flags: os.open(file, flags, mode)) as file:
+            if write is None:
+                return
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException as error:
-        if name:
-            with suppress(OSError):
-                os.unlink(name)
-        if isinstance(error, OSError):  # a full disk names no file, a deleted folder the temporary one
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-        raise
+        if old is not None:
+            with suppress(OSError, AttributeError):  # Windows has no owners
+                os.chown(part, old.st_uid, old.st_gid)
+            os.chmod(part, stat.S_IMODE(old.st_mode))
+        os.replace(part, target)
+    except OSError as error:  # a full disk names no file, a deleted folder the temporary one
+        raise OSError(error.errno, error.strerror or str(error), name) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(part)
 
 
 def check_place(who: str, path: Any) -> None:
-    """TypeError or OSError unless `write_whole` could write to `path` now. It tries with a temporary file."""
-    if not isinstance(path, str | os.PathLike):
+    """TypeError or OSError unless `write_whole` can write to `path`: a check before long work. It leaves no trace."""
+    if not isinstance(path, Name):
         raise TypeError(f"{who}: the name of a file is {type(path).__name__}; expected a string or a path")
-    place = os.path.realpath(path)  # where a symbolic link leads
     try:
-        with suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.stat(place).st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        tempfile.TemporaryFile(dir=os.path.dirname(place)).close()
+        write_whole(path, None)
     except OSError as error:
         expected = f"{who}: {error.strerror}; expected the name of a file that can be written"
-        raise OSError(error.errno, expected, os.fspath(path)) from None
+        raise OSError(error.errno, expected, error.filename) from None
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def shown(path: Name) -> str:
+    """The path as text in a sentence, in quotes where it is empty or a character can't be printed."""
+    name = os.fsdecode(path)
+    return name if name and name.isprintable() else repr(name)
+
+
+def _target(name: str) -> tuple[str, os.stat_result | None]:
+    """Where the links at the name end, and what is there (None: nothing). A link of /proc, as to a pipe, has no end."""
+    try:
+        old = os.stat(name)
+    except FileNotFoundError:
+        old = None
+    if not name or (old is not None and stat.S_ISDIR(old.st_mode)):
+        code = errno.EISDIR if name else errno.ENOENT
+        raise OSError(code, os.strerror(code))
+    while os.path.islink(name) and not os.path.realpath(os.path.dirname(name)).startswith("/proc/"):
+        name = os.path.join(os.path.dirname(name), os.readlink(name))
+    return name, old
