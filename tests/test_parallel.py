@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minissm.fast import parallel
 
@@ -46,6 +47,11 @@ def blas_threads():
     return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
 
 
+def blas_threads_in_a_limit():
+    with threadpool_limits(3, "blas"):
+        return blas_threads()
+
+
 def test_the_limit_is_that_of_blas_too_and_of_one_that_is_loaded_later():
     code = """
 from minissm.fast import parallel
@@ -70,6 +76,27 @@ def test_limits_that_overlap_leave_nothing_behind(monkeypatch):
     other.run(second.__exit__, None, None, None)
     assert blas_threads() == before
     assert parallel.each(lambda _: threading.current_thread().name[:7], [0, 1]) == ["minissm"] * 2
+
+
+@pytest.mark.parametrize("order", ["aAmMbB", "mMaA", "abAB", "abBA", "maMA", "amMA", "abmMBA"])
+def test_a_limit_holds_whichever_threads_enter_and_leave_in_whichever_order(order):
+    """a, b: threads that live on; m: this one, which holds a limit of its own; capital: leaves."""
+    importlib.import_module("scipy.linalg")
+    before, active, contexts = blas_threads(), [], {}
+    with ThreadPoolExecutor(1) as a, ThreadPoolExecutor(1) as b, threadpool_limits(5, "blas"):
+        does = {"a": lambda f: a.submit(f).result(), "b": lambda f: b.submit(f).result(), "m": lambda f: f()}
+        for i, who in enumerate(order):
+            if who.islower():
+                contexts[who] = parallel.threads(2 + i)
+                does[who](contexts[who].__enter__)
+                active.append((who, 2 + i))
+            else:
+                does[who.lower()](lambda: contexts[who.lower()].__exit__(None, None, None))  # noqa: B023
+                active = [pair for pair in active if pair[0] != who.lower()]
+            assert blas_threads() == {active[-1][1] if active else 5}
+        assert [do(blas_threads_in_a_limit) for do in does.values()] == [{3}] * 3, "the control is free again"
+        assert blas_threads() == {5}
+    assert blas_threads() == before
 
 
 def test_none_inside_a_limit_lifts_it():

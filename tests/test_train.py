@@ -4,6 +4,8 @@ import importlib
 import os
 import re
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,6 +197,31 @@ def test_blas_has_one_thread_while_training_unless_told(monkeypatch):
         found = []
         fit(net, params, TASK, 1, rng, progress=False, on_step=on_step)
         assert found == [[1] * len(outside)]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_trainings_in_two_threads_have_the_bits_of_one(at_once):
+    """Both threads live on, as those of an event loop or a notebook do."""
+    overlap, found = threading.Barrier(at_once, timeout=600), []
+
+    def on_step(i):
+        found.append({i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"})
+        if i == 5:
+            overlap.wait()
+
+    def training(on_step=on_step):
+        net, params, rng = setting()
+        return fit(net, params, TASK, 9, rng, progress=False, on_step=on_step)
+
+    whole = training(None)
+    with threadpool_limits(3, "blas"), ThreadPoolExecutor(1) as a, ThreadPoolExecutor(1) as b:
+        first = a.submit(training)
+        if at_once == 1:
+            first.result()
+        for future in (first, b.submit(training)):
+            same(future.result(), whole)
+        assert {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"} == {3}
+    assert found == [{1}] * 18
 
 
 def test_a_numpy_rate_does_not_change_the_precision():

@@ -9,10 +9,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any
+
+from ..checks import check_integer
 
 ENOUGH = 1 << 19  # numbers to process; with fewer, starting a thread costs more than it saves
 _limit: ContextVar[int | None] = ContextVar("threads", default=None)  # None: as many as there are cores
@@ -23,16 +25,19 @@ _before: list = []  # restores the limits of BLAS from before the first of them
 
 @contextmanager
 def threads(limit: int | None) -> Iterator[None]:
-    """Inside, `each` and BLAS use at most `limit` threads (None: one a core).
+    """Inside, `each` and BLAS use at most `limit` threads (None: one a core), whichever thread enters.
 
-    BLAS has one limit for the whole process: of two contexts at the same time, the later one sets it for both.
+    BLAS has one limit for the whole process: of two contexts at the same time, the later one sets it for both. A
+    `threadpool_limits` of your own in another thread must begin and end outside, or wholly inside, of this context.
     """
+    limit = limit if limit is None else check_integer("threads", "limit", limit, also=", or None")
     token = _limit.set(limit)
     try:
         with _blas_limited(limit or _cores()):
             yield
     finally:
-        _limit.reset(token)
+        with suppress(ValueError):  # a generator that was abandoned inside, and that another thread collects
+            _limit.reset(token)
 
 
 def halves(batch: int, numbers: int) -> list[slice]:
@@ -64,6 +69,7 @@ def _blas_limited(number: int) -> Iterator[None]:
     """Limit BLAS. The latest active limit is in force. When none is active, the limits from before the first return."""
     mine = [number]
     with _lock:
+        _take_control()
         limiter = _blas().limit(limits=number, user_api="blas")
         if not _limits:
             _before.append(limiter)
@@ -73,10 +79,19 @@ def _blas_limited(number: int) -> Iterator[None]:
     finally:
         with _lock:
             _limits[:] = [one for one in _limits if one is not mine]
+            _take_control()
             if _limits:
                 _blas().limit(limits=_limits[-1][0], user_api="blas")
             else:
-                _before.pop().restore_original_limits()
+                with _before.pop():  # leaving it restores the limits from before, and gives the control back
+                    pass
+
+
+def _take_control() -> None:
+    """threadpoolctl 3.8 ignores all threads but the one that set OpenBLAS's limit first: become the first."""
+    from threadpoolctl import OpenBLASController
+
+    getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)(force=True)
 
 
 def _cores() -> int:
