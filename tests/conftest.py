@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from minissm import backend
 
+for helper in ("cuda_shim", "fake_cupy", "fake_device", "oracles", "runs"):
+    pytest.register_assert_rewrite(f"tests.{helper}")  # their asserts explain themselves, and hold under python -O
 settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any pace")  # by default an example that takes 200 ms fails, as on a slow or busy machine
 
