@@ -5,6 +5,7 @@ standard (https://data-apis.org/array-api). So the same lines run on NumPy, CuPy
 """
 
 import importlib
+import numbers
 import os
 from typing import Any
 
@@ -16,7 +17,7 @@ from .gpu import cupy as cupy
 
 REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # True: no fast path (minissm/fast/) runs
 BACKENDS = ("numpy", "cupy")
-_NUMPY_ONLY = frozenset((np.ndarray, type(None)))
+_NUMPY_ONLY = frozenset((np.ndarray, np.memmap, type(None)))
 
 
 def namespace(*arrays: Any) -> Any:
@@ -24,14 +25,20 @@ def namespace(*arrays: Any) -> Any:
     if _NUMPY_ONLY.issuperset(map(type, arrays)):
         return _numpy
     present = [a for a in arrays if a is not None]
+    for a in present:
+        if isinstance(a, np.ndarray) and type(a) not in _NUMPY_ONLY:  # a mask, a unit or another product of matrices
+            kind = f"{type(a).__module__.split('.')[0]}'s {type(a).__name__}"
+            raise TypeError(
+                f"namespace: {kind} is not a plain array; fill in what is masked, convert with numpy.asarray"
+            )
     try:
         return array_api_compat.array_namespace(*present)
     except TypeError as error:
         names = sorted({type(a).__module__.split(".")[0] for a in present if hasattr(a, "dtype")})
         if len(names) > 1:
-            mixed = f"arrays live on different backends: {', '.join(names)}"
+            mixed = f"namespace: arrays live on different backends: {', '.join(names)}"
             raise TypeError(f"{mixed}; move them with minissm.to(tree, backend)") from None
-        raise TypeError(f"expected arrays, got {', '.join(type(a).__name__ for a in present)}") from error
+        raise TypeError(f"namespace: expected arrays, got {', '.join(type(a).__name__ for a in present)}") from error
 
 
 def is_numpy(xp: Any) -> bool:
@@ -123,9 +130,20 @@ def check_like(who: str, name: str, a: Any, expected: Any) -> None:
         raise ValueError(f"{who}: {name} is {given[0]} {given[1]}; expected {expected.dtype} {tuple(expected.shape)}")
 
 
+def cotangent(who: str, d: Any, y: Any, name: str = "dy") -> Any:
+    """The cotangent of the only output y, after argument checks; zeros for None."""
+    return cotangents(who, (name, d, y))[0]
+
+
 def cotangents(who: str, *outputs: tuple[str, Any, Any]) -> list:
-    """The cotangents of a backward after argument checks, zeros for None. outputs: (name, cotangent, output) each."""
+    """The cotangents of a backward after argument checks, zeros for None. outputs: (name, cotangent, output) each.
+
+    A number may stand for an array of no axes: the loss's cotangent is 1.0, wherever the loss lives.
+    """
     for name, d, y in outputs:
-        if d is not None:
+        if d is not None and not (isinstance(d, numbers.Real) and y.shape == ()):
             check_like(who, name, d, y)
-    return [namespace(y).zeros_like(y) if d is None else d for _, d, y in outputs]
+    return [
+        namespace(y).zeros_like(y) if d is None else float(d) if isinstance(d, numbers.Real) else d
+        for _, d, y in outputs
+    ]

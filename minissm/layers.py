@@ -12,14 +12,15 @@ calls. `backward` may be called more than once.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from . import fast
-from .backend import device, namespace, one_hot
-from .checks import choice, integer
+from .backend import cotangent, device, is_numpy, namespace, one_hot
+from .checks import check_arrays, check_choice, check_generator, check_indices, check_integer, choice, integer
 
 Array = Any
 
@@ -37,14 +38,14 @@ def column_sums(x: Array) -> Array:
 
 def linear(p: dict, x: Array) -> tuple:
     """y = x w + b.  x (..., D), w (D, E), b (E,) -> y (..., E)."""
-    xp = namespace(x, p["w"])
+    xp = check_arrays("linear", "x (..., D), p.w (D, E), p.b (E,)", x, p)
     rows = flat(x)
     y = rows @ p["w"]
     y += p["b"]
     y = xp.reshape(y, (*x.shape[:-1], p["w"].shape[1]))
 
     def backward(dy: Array) -> tuple:
-        dys = flat(dy)
+        dys = flat(cotangent("linear", dy, y))
         return {"w": rows.T @ dys, "b": column_sums(dys)}, xp.reshape(dys @ p["w"].T, x.shape)
 
     return y, backward
@@ -52,42 +53,44 @@ def linear(p: dict, x: Array) -> tuple:
 
 def relu(x: Array) -> tuple:
     """y = max(x, 0).  Any shape. The gradient at 0 is 0."""
-    xp = namespace(x)
+    xp = check_arrays("relu", "x (...)", x)
     on = xp.astype(x > 0, x.dtype)
-    return x * on, lambda dy: dy * on
+    return x * on, lambda dy: cotangent("relu", dy, x) * on
 
 
 def gelu(x: Array) -> tuple:
     """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2  (Hendrycks & Gimpel 2016, the tanh form).  Any shape."""
-    xp = namespace(x)
+    xp = check_arrays("gelu", "x (...)", x)
     a = math.sqrt(2 / math.pi)
     b = a * 0.044715
     s = 0.5 * xp.tanh(x * (a + b * (x * x))) + 0.5  # products: a power costs five times as much
     y = x * s
 
     def backward(dy: Array) -> Array:
-        return dy * (s + y * (1 - s) * (2 * a + 6 * b * (x * x)))  # tanh' = 1 - tanh^2 = 4 s (1 - s)
+        return cotangent("gelu", dy, y) * (
+            s + y * (1 - s) * (2 * a + 6 * b * (x * x))
+        )  # tanh' = 1 - tanh^2 = 4 s (1 - s)
 
     return y, backward
 
 
 def tanh(x: Array) -> tuple:
     """y = tanh(x).  Any shape."""
-    y = namespace(x).tanh(x)
-    return y, lambda dy: dy * (1 - y * y)
+    y = check_arrays("tanh", "x (...)", x).tanh(x)
+    return y, lambda dy: cotangent("tanh", dy, y) * (1 - y * y)
 
 
 def sigmoid(x: Array) -> tuple:
     """y = 1 / (1 + exp(-x)), as (1 + tanh(x / 2)) / 2, in which nothing overflows.  Any shape."""
-    y = 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
-    return y, lambda dy: dy * (y * (1 - y))
+    y = 0.5 + 0.5 * check_arrays("sigmoid", "x (...)", x).tanh(0.5 * x)
+    return y, lambda dy: cotangent("sigmoid", dy, y) * (y * (1 - y))
 
 
 def silu(x: Array) -> tuple:
     """y = x sigmoid(x)  (Elfwing et al. 2017, arXiv 1702.03118; also called swish).  Any shape."""
     s, _ = sigmoid(x)
     y = x * s
-    return y, lambda dy: dy * (s + y * (1 - s))
+    return y, lambda dy: cotangent("silu", dy, y) * (s + y * (1 - s))
 
 
 ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu, "silu": silu, "tanh": tanh, "sigmoid": sigmoid}
@@ -99,9 +102,10 @@ def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     p: a list of {w, b}, one more than there are hidden layers.
     activation: a key of ACTIVATIONS. Default "gelu".
     """
+    check_arrays("fnn", _chain(len(p) if isinstance(p, list | tuple) else 1), x, p)
+    act = ACTIVATIONS[check_choice("fnn", "activation", activation, ACTIVATIONS)]
     if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (fast_path := fast.path("fnn", x)):
         return fast_path(p, x)
-    act = ACTIVATIONS[activation]
     y, back = linear(p[0], x)
     steps = [back]
     for q in p[1:]:
@@ -122,33 +126,44 @@ def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     return y, backward
 
 
+@cache
+def _chain(layers: int) -> str:
+    """The shapes of x and of so many layers, each as wide as the one before gives numbers."""
+    sizes = range(max(1, layers))
+    return ", ".join(["x (..., D0)", *(f"p.{i}.w (D{i}, D{i + 1}), p.{i}.b (D{i + 1},)" for i in sizes)])
+
+
 def rms_norm(p: dict, x: Array) -> tuple:
     """y = g x / sqrt(mean x^2 + 1e-6) over the last axis  (Zhang & Sennrich 2019).  x, y (..., D), g (D,)."""
-    xp = namespace(x, p["g"])
+    xp = check_arrays("rms_norm", "x (..., D), p.g (D,)", x, p)
     r = 1 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
     n = x * r
+    y = n * p["g"]
 
     def backward(dy: Array) -> tuple:
+        dy = cotangent("rms_norm", dy, y)
         dn = dy * p["g"]
         return {"g": column_sums(dy * n)}, r * (dn - n * xp.mean(dn * n, axis=-1, keepdims=True))
 
-    return n * p["g"], backward
+    return y, backward
 
 
 def layer_norm(p: dict, x: Array) -> tuple:
     """y = g (x - mean) / sqrt(var + 1e-5) + b over the last axis  (Ba et al. 2016).  x, y (..., D), g, b (D,)."""
-    xp = namespace(x, p["g"])
+    xp = check_arrays("layer_norm", "x (..., D), p.g (D,), p.b (D,)", x, p)
     m = x - xp.mean(x, axis=-1, keepdims=True)
     r = 1 / xp.sqrt(xp.mean(m * m, axis=-1, keepdims=True) + 1e-5)
     n = m * r
+    y = n * p["g"] + p["b"]
 
     def backward(dy: Array) -> tuple:
+        dy = cotangent("layer_norm", dy, y)
         dn = dy * p["g"]
         dm = dn - n * xp.mean(dn * n, axis=-1, keepdims=True)
         dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # mean dm = mean dn, because mean n = 0
         return {"g": column_sums(dy * n), "b": column_sums(dy)}, dx
 
-    return n * p["g"] + p["b"], backward
+    return y, backward
 
 
 def no_norm(p: dict, x: Array) -> tuple:
@@ -164,7 +179,11 @@ NORM_LEAVES = {"none": (), "rms": ("g",), "layer": ("g", "b")}
 
 def norm_init(norm: str, width: int) -> dict:
     """g = 1, b = 0."""
-    return {name: np.full(width, float(name == "g")) for name in NORM_LEAVES[norm]}
+    leaves, width = (
+        NORM_LEAVES[check_choice("norm_init", "norm", norm, NORMS)],
+        check_integer("norm_init", "width", width),
+    )
+    return {name: np.full(width, float(name == "g")) for name in leaves}
 
 
 def embed(p: dict, x: Array) -> tuple:
@@ -173,28 +192,36 @@ def embed(p: dict, x: Array) -> tuple:
     dx is None for integers. Cost: the backward forms the one-hot matrix, B L V numbers, even for integers, because the
     array API has no scatter-add.
     """
-    xp, w = namespace(x, p["w"]), p["w"]
+    xp, w = check_arrays("embed", "x (...) integers or (..., V), p.w (V, D)", x, p), p["w"]
     if xp.isdtype(x.dtype, "integral"):
+        check_indices("embed", "tokens", x, w.shape[0])
         tokens = xp.reshape(x, (-1,))
         y = xp.reshape(xp.take(w, tokens, axis=0), (*x.shape, w.shape[1]))
-        return y, lambda dy: ({"w": one_hot(xp, tokens, w.shape[0], w.dtype).T @ flat(dy)}, None)
+        return y, lambda dy: ({"w": one_hot(xp, tokens, w.shape[0], w.dtype).T @ flat(cotangent("embed", dy, y))}, None)
+    y = xp.reshape(flat(x) @ w, (*x.shape[:-1], w.shape[1]))
 
     def backward(dy: Array) -> tuple:
-        return {"w": flat(x).T @ flat(dy)}, xp.reshape(flat(dy) @ w.T, x.shape)
+        dys = flat(cotangent("embed", dy, y))
+        return {"w": flat(x).T @ dys}, xp.reshape(dys @ w.T, x.shape)
 
-    return xp.reshape(flat(x) @ w, (*x.shape[:-1], w.shape[1])), backward
+    return y, backward
 
 
 def add_positions(w: Array, x: Array, first: int = 0) -> tuple:
     """y_t = x_t + w_{first + t}.  x (B, L, D), w (at least first + L, D) -> y (B, L, D)."""
-    xp, end = namespace(w, x), first + x.shape[1]
+    xp = check_arrays("add_positions", "w (S, D), x (B, L, D)", w, x)
+    end = check_integer("add_positions", "first", first, minimum=0) + x.shape[1]
+    if end > w.shape[0]:
+        raise ValueError(f"add_positions: first={first}, L={x.shape[1]}; expected first + L <= {w.shape[0]}, w's rows")
+    y = x + w[first:end, :]
 
     def backward(dy: Array) -> tuple:
+        dy = cotangent("add_positions", dy, y)
         dw = xp.zeros_like(w)
         dw[first:end, :] += xp.sum(dy, axis=0)
         return dw, dy
 
-    return x + w[first:end, :], backward
+    return y, backward
 
 
 def take_rows(x: Array, rows: Array) -> tuple:
@@ -202,10 +229,15 @@ def take_rows(x: Array, rows: Array) -> tuple:
 
     rows: integers from 0 to B L - 1, each greater than the one before.
     """
-    xp, tokens = namespace(x, rows), flat(x)
+    xp, tokens = check_arrays("take_rows", "x (B, L, D), rows (R,) integers", x, rows), flat(x)
+    check_indices("take_rows", "rows", rows, tokens.shape[0])
+    if is_numpy(xp) and not (rows[1:] > rows[:-1]).all():
+        raise ValueError("take_rows: rows don't increase; expected each greater than the one before, sort them")
     rows = xp.astype(rows, xp.int64)  # uint8 can't count 300 tokens
+    y = xp.take(tokens, rows, axis=0)
 
     def backward(dy: Array) -> Array:
+        dy = cotangent("take_rows", dy, y)
         position = xp.arange(tokens.shape[0], dtype=rows.dtype, device=device(rows))
         r = xp.searchsorted(rows, position, side="right")  # rows <= position; the array API has no scatter
         last = xp.concat([rows[:1] - rows[:1] - 1, rows])  # the greatest of them, -1 for none
@@ -213,7 +245,7 @@ def take_rows(x: Array, rows: Array) -> tuple:
         index = xp.where(xp.take(last, r) == position, r, xp.zeros_like(r))
         return xp.reshape(xp.take(xp.concat([zero, dy]), index, axis=0), x.shape)
 
-    return xp.take(tokens, rows, axis=0), backward
+    return y, backward
 
 
 # ---- initial draws
@@ -221,6 +253,8 @@ def take_rows(x: Array, rows: Array) -> tuple:
 
 def linear_init(rng: np.random.Generator, inputs: int, outputs: int) -> dict:
     """w, b ~ U(-1/sqrt(inputs), 1/sqrt(inputs))."""
+    check_generator("linear_init", rng)
+    inputs, outputs = check_integer("linear_init", "inputs", inputs), check_integer("linear_init", "outputs", outputs)
     bound = 1 / math.sqrt(inputs)
     return {"w": rng.uniform(-bound, bound, (inputs, outputs)), "b": rng.uniform(-bound, bound, outputs)}
 

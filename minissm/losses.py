@@ -1,8 +1,10 @@
 """Losses: from outputs to one number, and back."""
 
+import math
 from typing import Any
 
-from .backend import is_numpy, namespace, one_hot
+from .backend import cotangent, is_numpy, one_hot
+from .checks import check_arrays, check_indices
 
 Array = Any
 
@@ -13,17 +15,12 @@ def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     logits z (..., V) real, targets (...) integers, weights (...) >= 0, not all 0 -> loss (), in nats, and
     `dlogits = backward(dloss)`. A target with weight 0 has no effect, but must lie in 0..V-1.
 
-    ValueError where shapes or dtypes don't fit and, on NumPy alone, for a target outside 0..V-1.
+    ValueError where shapes or dtypes don't fit and, on NumPy alone, for a target outside 0..V-1 or such weights.
     """
-    xp = namespace(logits, targets, weights)
-    V = logits.shape[-1]
-    if not targets.shape == weights.shape == logits.shape[:-1] or not xp.isdtype(targets.dtype, "integral"):
-        shapes = ", ".join(f"{n} {tuple(a.shape)}" for n, a in (("targets", targets), ("weights", weights)))
-        raise ValueError(
-            f"cross_entropy: {shapes}, targets {targets.dtype}; expected {tuple(logits.shape[:-1])}, integers"
-        )
-    if is_numpy(xp) and targets.size and not (targets.min() >= 0 and targets.max() < V):
-        raise ValueError(f"cross_entropy: targets from {targets.min()} to {targets.max()}; expected 0..{V - 1}")
+    shapes = "logits (..., V), targets (...) integers, weights (...) numbers"
+    xp, V = check_arrays("cross_entropy", shapes, logits, targets, weights), logits.shape[-1]
+    check_indices("cross_entropy", "targets", targets, V)
+    _check_weights("cross_entropy", xp, weights)
     hot = one_hot(xp, targets, V, logits.dtype)
     w = xp.astype(weights, logits.dtype)
     w = (w / xp.sum(w))[..., None]
@@ -33,7 +30,7 @@ def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     loss = xp.sum(w * (xp.log(total) - xp.sum(hot * z, axis=-1, keepdims=True)))
 
     def backward(dloss: Array = 1.0) -> Array:
-        return dloss * (w * (e / total - hot))
+        return cotangent("cross_entropy", dloss, loss, "dloss") * (w * (e / total - hot))
 
     return loss, backward
 
@@ -44,12 +41,19 @@ def squared_error(y: Array, targets: Array, weights: Array) -> tuple:
     y, targets t (..., outputs) real, weights (...) >= 0, not all 0 -> loss (), in squared units of y, and
     `dy = backward(dloss)`. ValueError where shapes or dtypes don't fit.
     """
-    xp = namespace(y, targets, weights)
-    if targets.shape != y.shape or weights.shape != y.shape[:-1] or not xp.isdtype(targets.dtype, "real floating"):
-        given = f"targets {targets.dtype} {tuple(targets.shape)}, weights {tuple(weights.shape)}"
-        expected = f"floats {tuple(y.shape)} and {tuple(y.shape[:-1])}"
-        raise ValueError(f"squared_error: {given}; expected {expected}, as y has {tuple(y.shape)}")
+    shapes = "y (..., outputs), targets (..., outputs), weights (...) numbers"
+    xp = check_arrays("squared_error", shapes, y, targets, weights)
+    _check_weights("squared_error", xp, weights)
     w = xp.astype(weights, y.dtype)
     w = (w / xp.sum(w))[..., None]
     error = y - xp.astype(targets, y.dtype)
-    return xp.sum(w * error * error), lambda dloss=1.0: dloss * (2 * w * error)
+    loss = xp.sum(w * error * error)
+    return loss, lambda dloss=1.0: cotangent("squared_error", dloss, loss, "dloss") * (2 * w * error)
+
+
+def _check_weights(who: str, xp: Any, weights: Array) -> None:
+    """ValueError, on NumPy alone, unless the weights are finite, 0 or more, and one is more."""
+    if is_numpy(xp) and not (weights.size and weights.min() >= 0 and 0 < weights.max() < math.inf):
+        raise ValueError(
+            f"{who}: weights below 0, not finite or all 0; expected a weight above 0 where an answer counts"
+        )

@@ -54,9 +54,9 @@ def test_what_would_be_wrong_in_silence_is_refused(rng):
     for target in (5, -1):
         with pytest.raises(ValueError, match=r"cross_entropy: targets from .*; expected 0\.\.4"):
             losses.cross_entropy(logits, np.full_like(targets, target), weights)
-    with pytest.raises(ValueError, match=r"weights \(2, 1\), targets int64; expected \(2, 7\), integers"):
+    with pytest.raises(ValueError, match=r"weights is float64 \(2, 1\); expected .*\(2, 7\)"):
         losses.cross_entropy(logits, targets, weights[:, :1])
-    with pytest.raises(ValueError, match="targets float64; expected"):
+    with pytest.raises(ValueError, match=r"targets is float64 \(2, 7\); expected .* integers"):
         losses.cross_entropy(logits, targets.astype(float), weights)
 
 
@@ -92,5 +92,5 @@ def test_squared_error_stays_single_and_refuses_what_would_broadcast(rng):
     loss, backward = losses.squared_error(y.astype(np.float32), targets, weights)
     assert loss.dtype == backward().dtype == np.float32
     for wrong in ((y, targets[..., :1], weights), (y, targets, weights[:, :1]), (y, targets.astype(int), weights)):
-        with pytest.raises(ValueError, match=r"squared_error: targets .*; expected floats \(2, 7, 5\) and \(2, 7\)"):
+        with pytest.raises(ValueError, match=r"squared_error: (targets|weights) is .*; expected .*\(2, 7"):
             losses.squared_error(*wrong)
