@@ -6,7 +6,8 @@ The contract of everything differentiable, here and in every other file:
 
 The backward stands inside its forward, in reverse order, with the same names and a d. Parameters p are a dict of real
 arrays, and dp has the same keys, shapes and dtypes. A layer does not write into its arguments and keeps nothing between
-calls. `backward` may be called more than once.
+calls. `backward` may be called more than once. It reads the inputs and outputs again: an array that was written to in
+between (tokens, parameters) gives other gradients, without an error.
 """
 
 import math

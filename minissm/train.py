@@ -1,24 +1,28 @@
 """The training loop: draw a batch, forward, loss, backward, clip, update; now and then evaluate on fresh sequences."""
 
-import errno
 import hashlib
+import importlib
+import inspect
 import math
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import losses, optim, tree
+from . import fast, losses, optim, tree
 from .backend import device, is_numpy, like, namespace, to
 from .checkpoint import load_tree, save_tree
-from .checks import check_integer
-from .fast.parallel import threads as limit_threads
+from .checks import check_generator, check_integer, check_number
+from .fast.parallel import blas, threads as limit_threads
+from .files import check_place
 from .model import Model
 from .progress import Progress
+from .scan import check_mode
 from .tasks import Batch, Task, check_batch
 
 LR, BATCH, CLIP = 8e-3, 64, 1.0  # defaults: see docs/experiments.md, "The recipe"
@@ -32,13 +36,15 @@ class Log:
     """The record of a training.
 
     rows: for every evaluation, step, training_loss (the mean since the row before) and the task's scores.
-    stopped: the reason if the training ended early, else "".
+    stopped: the reason if the training ended early or its last checkpoint was not written, else "".
     seconds: time spent in training, summed over interruptions.
+    notes: a sentence for each resumption with other versions, another processor, backend or number of threads.
     """
 
     rows: list[dict] = field(default_factory=list)
     stopped: str = ""
     seconds: float = field(default=0.0, compare=False, repr=False)
+    notes: list[str] = field(default_factory=list, compare=False)
 
 
 # ---- one step
@@ -107,6 +113,7 @@ class TrainState(NamedTuple):
     done: int = 0
     stopped: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, params: dict, rng: np.random.Generator, eval_rng: np.random.Generator) -> "TrainState":
@@ -150,6 +157,7 @@ class Plan:
         self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
     ) -> Iterator[TrainState]:
         """The states after `now`, one for each step. An interrupted step doesn't damage the state before it."""
+        due = frozenset(eval_steps(self.steps, self.evals))
         while now.done < self.steps and not now.stopped:
             lr = self.lr * optim.warmup_cosine(now.done, self.steps)
             batch = self.task.batch(rng, self.batch, now.done)
@@ -157,7 +165,7 @@ class Plan:
             gradient, _ = optim.clip(gradient, self.clip)
             flat, adamw = optim.adamw_vector(now.flat, gradient, now.adamw, lr=lr)
             now = now.after(loss, flat, adamw, rng)
-            if now.done in eval_steps(self.steps, self.evals):
+            if now.done in due:
                 now = self.evaluate(now, eval_rng)
             yield now
 
@@ -187,7 +195,8 @@ class Plan:
 
     def settings(self) -> dict:
         """The settings that a checkpoint must share before a training goes on from it."""
-        return vars(self) | {"net": repr(self.net), "task": self.task.identity}
+        loss = getattr(self.task.loss, "__name__", type(self.task.loss).__name__)
+        return vars(self) | {"net": repr(self.net), "task": self.task.identity, "loss": loss}
 
 
 def _floats(values: tuple) -> list[float]:
@@ -227,43 +236,55 @@ def fit(
     rng: draws the batches; evaluations draw from a generator spawned from it.
     lr: the highest learning rate. Default 0.008.
     batch: sequences in a batch. Default 64.
-    clip: the largest norm of the gradient. Default 1.
+    clip: the largest norm of the gradient. Default 1; inf for no limit.
     mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
     evals: evaluations during the training, on 200 fresh sequences each; each adds a row to the log. Default 15.
     threads: of BLAS and of the fast paths; None for one on each core. Default 1: small products gain nothing from more,
         a busy machine slows them down, and BLAS rounds differently with each number.
     progress: draw a bar. Default True.
     on_step: a function, called after each step with the number of steps done. Default: none.
-    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. Default: none.
-    every: seconds between two checkpoints. Default 10.
+    checkpoint: a file, written every `every` seconds, at Ctrl-C and at the end. Default: none. A file that can't be
+        written is refused at once. If that changes later, the training goes on, and log.stopped says at the end whether
+        the file lacks the last steps.
+    every: seconds between two checkpoints, 0 or more. Default 10.
 
     If the checkpoint exists, the training goes on from it and ends in the bits of an uninterrupted one. params and rng
-    must then be the initial ones, or the ones after the interrupted fit; ValueError for others. A finished training
-    returns at once, with a message. Trap: to train anew, delete the file.
+    must then be the initial ones, or the ones after the interrupted fit; ValueError for others. log.notes has a
+    sentence where versions, processor, backend, threads or code of your own differ. A finished training returns at
+    once, with a message. Trap: to train anew, delete the file.
 
     Ctrl-C ends the training and keeps the steps so far. A loss that is not finite ends it too: fit then returns the
     last parameters with a finite loss, and log.stopped gives the reason. On a device, fit notices such a loss at an
     evaluation, at a checkpoint or after at most 50 steps.
     """
+    check_training("fit", net, params, task, rng, mode)
     integers = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("evals", evals))}
-    if not 0 < lr < math.inf:
-        raise ValueError(f"fit: lr={lr}; expected a number above 0, like {LR}")
-    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(checkpoint))  # before hours of work
-    check_task("fit", net, task)
+    lr = check_number("fit", "lr", lr, f"a number above 0, like {LR}", lambda v: 0 < v < math.inf)
+    clip = check_number("fit", "clip", clip, "a number above 0, inf for no limit", lambda v: v > 0)
+    threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
+    every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)
+    if progress not in (True, False) or not (on_step is None or callable(on_step)):
+        raise TypeError(f"fit: progress={progress!r}, on_step={on_step!r}; expected a bool, and a function or None")
     keep_freed_memory()
-    plan = Plan(net, task, lr=float(lr), clip=float(clip), mode=mode, **integers)
-    eval_rng, interrupted = rng.spawn(1)[0], ""
+    plan = Plan(net, task, lr=lr, clip=clip, mode=mode, **integers)
+    eval_rng, interrupted, failed = rng.spawn(1)[0], "", ""
     now = TrainState.start(params, rng, eval_rng)
-    began = digest(now)
-    if checkpoint is not None and os.path.exists(checkpoint):
-        now, began = read_checkpoint(checkpoint, plan, now)
+    began, here = digest(now), {}
+    if checkpoint is not None:
+        check_place("fit", checkpoint)
+        checkpoint = os.fsdecode(checkpoint)
+        with limit_threads(threads):
+            here = surroundings(plan, now.flat)
+        if os.path.exists(checkpoint):
+            now, began = read_checkpoint(checkpoint, plan, now, here)
     stride = 1 if is_numpy(namespace(now.flat)) else READ
     start, written = time.perf_counter() - now.seconds, time.monotonic()
     rng.bit_generator.state, eval_rng.bit_generator.state = now.rng, now.eval_rng
     with limit_threads(threads), Progress(steps, f"training on {task.spec}", progress) as bar:
+        for note in now.notes if progress else ():
+            bar.say(f"fit: {note}")
         if progress and now.done == steps:
-            bar.say(f"fit: {os.fspath(checkpoint or '')} holds this training, finished; delete it to train anew")
+            bar.say(f"fit: {checkpoint} holds this training, finished; delete it to train anew")
         try:
             bar.update(now.done)
             for now in plan.train_states(now, rng, eval_rng):  # noqa: B020
@@ -276,15 +297,18 @@ def fit(
                 if on_step is not None:
                     on_step(now.done)
                 if due and checkpoint is not None:
-                    write_checkpoint(checkpoint, plan, began, now._replace(seconds=time.perf_counter() - start))
-                    written = time.monotonic()
+                    now = now._replace(seconds=time.perf_counter() - start)
+                    failed, written = write_checkpoint(checkpoint, plan, began, here, now), time.monotonic()
+                    if failed and progress:
+                        bar.say(f"fit: {failed}; trying again in {every:g} s")
         except KeyboardInterrupt:
             interrupted = f"interrupted after {now.done} of {steps} steps"
         now = plan.read(now)._replace(seconds=time.perf_counter() - start)
         rng.bit_generator.state = now.rng  # an interrupted step leaves no trace
         if checkpoint is not None:
-            write_checkpoint(checkpoint, plan, began, now)
-        log = Log(list(now.rows), now.stopped or interrupted, now.seconds)
+            failed = write_checkpoint(checkpoint, plan, began, here, now)
+        stopped = "; ".join(filter(None, (now.stopped or interrupted, failed)))
+        log = Log(list(now.rows), stopped, now.seconds, list(now.notes))
         if log.stopped and progress:
             bar.say(f"fit: {log.stopped}")
     return now.params, log
@@ -296,24 +320,31 @@ def evaluate(
     """Evaluate the model on fresh sequences -> the task's scores by name, always with `loss`.
 
     rng: draws the sequences.
-    n: sequences. Default 1000.
+    n: sequences. Default 1000. A sequence without a weight above 0 counts nowhere; ValueError if all are such.
     mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
     """
-    check_integer("evaluate", "n", n)
-    check_task("evaluate", net, task)
+    check_training("evaluate", net, params, task, rng, mode)
+    n = check_integer("evaluate", "n", n)
     sums: dict = {}
     for i, start in enumerate(range(0, n, 250)):
         # Every batch is drawn at the same size: a finite data set begins batch i at item i * size.
         batch = Batch(*(a[: n - start] for a in task.batch(rng, min(250, n), i)))
+        if (batch.weights == 0).all():  # also one without sequences, after the end of a finite data set
+            continue
         check_batch("evaluate", batch)
         y, _ = net(params, inputs_of(batch, params), mode, batch.weights > 0)
         tally = task.tally(to(y, "numpy"), batch)
         sums = {name: sums.get(name, 0) + value for name, value in tally.items()}
+    if not sums:
+        raise ValueError(f"evaluate: no answer of {n} sequences counts; expected a weight above 0, change the task")
     return task.scores(sums)
 
 
-def check_task(who: str, net: Model, task: Any) -> None:
-    """TypeError or ValueError unless the model takes the task's inputs and has an output for each answer."""
+def check_training(who: str, net: Model, params: dict, task: Any, rng: np.random.Generator, mode: str) -> None:
+    """TypeError or ValueError for what is no model, task, ..., and for a model that doesn't fit params or the task."""
+    if not isinstance(net, Model):
+        raise TypeError(f"{who}: net is {type(net).__name__}; expected a Model")
+    net.check_params(params)
     if not isinstance(task, Task):
         raise TypeError(f"{who}: task is {type(task).__name__}; expected a TokenTask or RealTask, like tasks.Recall()")
     sizes = task.sizes
@@ -321,6 +352,8 @@ def check_task(who: str, net: Model, task: Any) -> None:
     if any(getattr(net, name) != size for name, size in sizes.items()) or (net.outputs or 0) < outputs:
         expected = ", ".join(f"{name}={size}" for name, size in sizes.items())
         raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}, and outputs for all answers")
+    check_generator(who, rng)
+    check_mode(who, mode)
 
 
 # ---- checkpoints
@@ -333,29 +366,76 @@ def digest(now: TrainState) -> dict[str, str]:
     return {name: hashlib.sha256(text).hexdigest() for name, text in parts.items()}
 
 
-def write_checkpoint(path: str | os.PathLike, plan: Plan, began: dict, now: TrainState) -> None:
-    """Write the settings, `began` (the digest of the initial state) and the state."""
+def surroundings(plan: Plan, flat: Array) -> dict[str, str]:
+    """What may change the bits and is no setting: a training goes on elsewhere, with a note."""
+    from . import __version__
+
+    libraries = [i for i in blas().info() if i["user_api"] == "blas"]
+    kernels = [f"{i['internal_api']} {i['version']} {i.get('architecture', '')}" for i in libraries]
+    parts = [part for block in plan.net.blocks for part in (block, *getattr(block, "__dict__", {}).values())]
+    return {
+        "threads": str(max((i["num_threads"] for i in libraries), default=0)),
+        "backend": namespace(flat).__name__.split(".")[-1],
+        "fast paths": "off" if fast.path("linear", flat) is None else "on",
+        "Python": platform.python_version(),
+        "minissm": __version__,
+        "NumPy": np.__version__,
+        "SciPy": importlib.import_module("scipy").__version__,
+        "BLAS": ", ".join(dict.fromkeys(kernels)),
+        "vector instructions": str(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found")),
+        "code of your own": source_digest([plan.task.loss, *map(type, [plan.task, *parts])]),
+    }
+
+
+def source_digest(values: list) -> str:
+    """A digest of the source of functions and of the methods of classes, without Python's and ours."""
+    functions = {f for v in values for f in (v, *getattr(v, "__dict__", {}).values()) if inspect.isfunction(f)}
+    sources = set()
+    for function in functions:
+        if function.__module__.split(".")[0] != __package__:
+            with suppress(OSError, TypeError):  # written by @dataclass, or Python has no source
+                sources.add(inspect.getsource(function))
+    return hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()[:12]
+
+
+def write_checkpoint(path: str, plan: Plan, began: dict, here: dict, now: TrainState) -> str:
+    """Write the settings, `began` (the digest of the initial state), `here` (the surroundings) and the state.
+
+    -> the reason if the file can't be written, else "".
+    """
     state = now._asdict() | {"adamw": now.adamw._asdict(), "params": None}  # params are views of flat
-    save_tree(path, {"plan": plan.settings(), "began": began, "state": state})
+    try:
+        save_tree(path, {"plan": plan.settings(), "began": began, "surroundings": here, "state": state})
+    except OSError as error:
+        return f"the checkpoint was not written after step {now.done}: {error}"
+    return ""
 
 
-def read_checkpoint(path: str | os.PathLike, plan: Plan, initial: TrainState) -> tuple[TrainState, dict]:
-    """-> the state in the file and the digest of its initial state; ValueError for a file of another training."""
-    name, content = os.fspath(path), load_tree(path, "delete it to train anew")
-    if not isinstance(content, dict) or content.keys() != {"plan", "began", "state"}:
-        raise ValueError(f"fit: {name} holds no training; give another name for the checkpoint")
+def read_checkpoint(path: str, plan: Plan, initial: TrainState, here: dict) -> tuple[TrainState, dict]:
+    """-> the state in the file and the digest of its initial state; ValueError for a file of another training.
+
+    The state has a note more where the surroundings in the file are not `here`.
+    """
+    content = load_tree(path, "delete it to train anew")
+    if not isinstance(content, dict) or content.keys() - {"surroundings"} != {"plan", "began", "state"}:
+        raise ValueError(f"fit: {path} holds no training; give another name for the checkpoint")
     for setting, value in plan.settings().items():
-        if (stored := content["plan"].get(setting)) != value:
-            clash = f"{name} holds a training with {setting}={stored}; {setting}={value} was given"
+        if (stored := content["plan"].get(setting, value)) != value:
+            clash = f"{path} holds a training with {setting}={stored}; {setting}={value} was given"
             raise ValueError(f"fit: {clash}; give the stored setting, or another checkpoint")
     state = tree.map(lambda a: like(a, initial.flat) if isinstance(a, np.ndarray) else a, content["state"])
     state |= {"adamw": optim.AdamWState(**state["adamw"]), "params": tree.unflatten(initial.params, state["flat"])}
     state |= {name: content["state"][name] for name in ("rng", "eval_rng")}
-    now = TrainState(**state | {"rows": tuple(state["rows"]), "losses": tuple(state["losses"])})
+    state |= {name: tuple(state.get(name, ())) for name in ("rows", "losses", "notes")}
+    now, before = TrainState(**state), content.get("surroundings", {"minissm": "0.5.0"})  # which stored none
+    changed = [f"{n} {before[n]}, now {v}" for n, v in here.items() if before.get(n, v) != v]
+    if changed and now.done < plan.steps and not now.stopped:
+        note = f"the first {now.done} steps of {path} had {'; '.join(changed)}: the result may differ"
+        now = now._replace(notes=(*now.notes, note))
     last, start = digest(now), digest(initial)
     for part, what in (("params", "other parameters"), ("rng", "another seed")):
         if start[part] not in (content["began"][part], last[part]):
-            clash = f"{name} holds a training that began with {what}"
+            clash = f"{path} holds a training that began with {what}"
             raise ValueError(f"fit: {clash}; give what it began with, another checkpoint, or delete it to train anew")
     return now, content["began"]
 

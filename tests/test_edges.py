@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minissm as ms
+from minissm.fast.parallel import threads
 
 
 class refused(str):  # noqa: N801
@@ -37,7 +38,53 @@ ARGUMENTS: list[Case] = []
 
 # ---- options of a training and its surroundings
 
-OPTIONS: list[Case] = []
+
+class Untouched(ms.tasks.Recall):
+    """A task that fails where work begins."""
+
+    def batch(self, *_: Any) -> Any:  # type: ignore[override]
+        raise AssertionError("a batch was drawn")
+
+
+def fit(**options: Any) -> Any:
+    net, rng = ms.Model("ssm", vocab=Untouched().vocab, width=2), np.random.default_rng(0)
+    given = {"net": net, "params": net.init(rng), "task": Untouched(), "steps": 1, "rng": rng, "progress": False}
+    return ms.fit(**given | options)
+
+
+def evaluate(**options: Any) -> Any:
+    net, rng = ms.Model("ssm", vocab=Untouched().vocab, width=2), np.random.default_rng(0)
+    return ms.evaluate(**{"net": net, "params": net.init(rng), "task": Untouched(), "rng": rng} | options)
+
+
+def wrong(f: Callable, who: str, **values: Any) -> list[Case]:
+    """Each value of each option is refused in a sentence that names the option."""
+    return [
+        (f"{who}({name}={value!r:.20})", lambda n=name, v=value: f(**{n: v}), refused(f"{who}: {name}"))
+        for name, group in values.items()
+        for value in group
+    ]
+
+
+NAN, INF = float("nan"), float("inf")
+OPTIONS: list[Case] = [
+    *wrong(fit, "fit", steps=(0, 1.5, "3", None), batch=(0, True), evals=(0, INF), threads=(0, -1, 2.5, "all", True)),
+    *wrong(fit, "fit", clip=(0, -1, NAN, None, "x", True), lr=(0, -1, NAN, INF, None, "x", True, 10**400, 1j)),
+    *wrong(fit, "fit", every=(-1, NAN, None), progress=(2, None), rng=(0, None, np.random.RandomState(0))),
+    *wrong(fit, "fit", net=(None, "ssm"), task=("recall", None)),
+    *wrong(evaluate, "evaluate", n=(0, 2.5, None, NAN), rng=(0, None, np.random.RandomState(0)), task=(None,)),
+    ("fit(on_step)", lambda: fit(on_step=3), refused("expected a bool, and a function or None")),
+    ("fit(checkpoint=3)", lambda: fit(checkpoint=3), refused("fit: the name of a file is int")),
+    ("fit(mode)", lambda: fit(mode="x"), refused("fit: unknown mode 'x'")),
+    ("fit(params)", lambda: fit(params=[]), refused("Model: parameters with")),
+    ("evaluate(mode)", lambda: evaluate(mode=None), refused("evaluate: unknown mode None")),
+    ("evaluate(params)", lambda: evaluate(params={}), refused("Model: parameters with")),
+    (
+        "threads(0)",
+        lambda: threads(0).__enter__(),
+        refused("threads: limit=0; expected an integer, 1 or more, or None"),
+    ),
+]
 
 # ---- files, streams, memory
 

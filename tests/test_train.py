@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from minissm import Model, evaluate, fit, losses, optim, save, tasks, train, tree
+from minissm import Model, evaluate, fit, losses, optim, reference, save, tasks, train, tree
+from minissm.backend import REFERENCE
 from minissm.checkpoint import load_tree, save_tree
 from minissm.fast import parallel
 
@@ -116,6 +118,31 @@ def test_the_number_of_sequences_does_not_have_to_fill_batches():
     net, params, _ = setting(spec="fnn0")
     assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 251)["token_accuracy"] <= 1
     assert 0 <= evaluate(net, params, TASK, np.random.default_rng(0), 1)["token_accuracy"] <= 1
+
+
+@dataclass(frozen=True)
+class Sometimes(tasks.Recall):
+    """Every second sequence asks nothing, beginning with the first of each batch; with `silent`, all of them."""
+
+    silent: bool = False
+
+    def batch(self, rng, n, step=0):
+        batch = super().batch(rng, n, step)
+        batch.weights[:: 1 if self.silent else 2] = 0
+        return batch
+
+
+def test_a_sequence_that_asks_nothing_counts_in_no_score():
+    task, (net, params, _) = Sometimes(2, 3, 3), setting(spec="fnn0")
+    params = tree.map(np.zeros_like, params)
+    params["head"]["b"][3] = 1
+    scores = [evaluate(net, params, task, np.random.default_rng(0), n) for n in (250, 251)]
+    assert scores[0] == scores[1], "the last one is a batch of its own"
+    right = TASK.batch(np.random.default_rng(0), 250).targets[1::2, -2:] == 3
+    assert scores[0]["sequence_accuracy"] == pytest.approx(right.all(axis=1).mean())
+    assert scores[0]["token_accuracy"] == pytest.approx(right.mean())
+    with pytest.raises(ValueError, match="evaluate: no answer of 251 sequences counts; expected a weight above 0"):
+        evaluate(net, params, Sometimes(2, 3, 3, silent=True), np.random.default_rng(0), 251)
 
 
 def test_a_loss_that_breaks_in_the_last_step_is_seen():
@@ -406,21 +433,95 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_stays(tmp_path):
         trained(path)
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_the_training(tmp_path):
-    with pytest.raises(FileNotFoundError) as caught:
-        trained(tmp_path / "gone" / "fit.npz", every=0)
-    assert caught.value.filename == str(tmp_path / "gone" / "fit.npz")
+@pytest.mark.parametrize("name", ["", "gone/fit.npz", "file/fit.npz", "folder", "x" * 256, "loop"])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    before = os.listdir(tmp_path)
+    with pytest.raises(OSError, match=r"fit: .*; expected the name of a file that can be written") as caught:
+        trained(name, on_step=lambda _: pytest.fail("trained"))
+    assert caught.value.filename == name
+    assert os.listdir(tmp_path) == before
 
 
-def test_rates_and_places_that_can_not_be_are_refused_before_the_first_step(tmp_path, rng):
-    net = Model("fnn1", vocab=TASK.vocab, width=4)
-    for lr in (0, -0.01, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=r"fit: lr=.*; expected a number above 0"):
-            fit(net, net.init(rng), TASK, 3, rng, lr=lr)
-    steps = []
-    with pytest.raises(FileNotFoundError, match=r"x\.npz"):
-        fit(net, net.init(rng), TASK, 3, rng, checkpoint=tmp_path / "no" / "x.npz", on_step=steps.append)
-    assert steps == []
+@pytest.mark.parametrize("back", [None, 20])
+def test_a_checkpoint_that_can_no_longer_be_written_costs_no_step(tmp_path, capsys, back):
+    folder, whole = tmp_path / "folder", trained(None)
+
+    def on_step(done):
+        if done == 10:
+            shutil.rmtree(folder)
+        if done == back:
+            folder.mkdir()
+
+    folder.mkdir()
+    params, log = trained(folder / "fit.npz", every=0, on_step=on_step, progress=True)
+    same((params, train.Log(log.rows)), whole)
+    assert "the checkpoint was not written after step 10: " in capsys.readouterr().out
+    if back:
+        assert log.stopped == ""
+        same(trained(folder / "fit.npz", on_step=lambda _: pytest.fail("trained again")), whole)
+    else:
+        assert log.stopped.startswith("the checkpoint was not written after step 30: [Errno 2] No such file")
+
+
+def made(loss=losses.cross_entropy, first=0):
+    """A task of a user, with a loss of its own, or another first token."""
+
+    @dataclass(frozen=True)
+    class Made(tasks.Recall):
+        def batch(self, rng, n, step=0):
+            return super().batch(rng, n, step)
+
+    if first:
+        Made.batch = lambda self, rng, n, step=0: super(Made, self).batch(rng, n, step + first)
+    Made.loss = staticmethod(loss)
+    return Made(2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"threads": 2}, "had threads 1, now 2: "), ({"task": made(first=1)}, "had code of your own "), ({}, "")],
+    ids=str,
+)
+def test_a_training_goes_on_elsewhere_with_a_note(tmp_path, capsys, changed, words):
+    path, options = tmp_path / "fit.npz", {"task": made()}
+    trained(path, on_step=Pause(3), **options)
+    for again in (changed, changed, {}):  # it is finished after the first time
+        outcome = trained(path, **options | again | {"progress": True})
+        same(outcome, trained(None, **options))
+        assert len(outcome[1].notes) == bool(words)
+        for note in outcome[1].notes:
+            assert words in note
+            assert f"fit: {note}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(REFERENCE, reason="every training has reference bodies")
+def test_reference_bodies_are_noted_and_another_loss_is_refused(tmp_path):
+    path, options = tmp_path / "fit.npz", {"task": made()}
+    trained(path, on_step=Pause(3), **options)
+    with reference():
+        assert "fast paths on, now off" in trained(path, on_step=Pause(9), **options)[1].notes[0]
+    first, second = trained(path, **options)[1].notes
+    assert first.startswith(f"the first 3 steps of {path} had ")
+    assert second.startswith(f"the first 9 steps of {path} had fast paths off, now on")
+    with pytest.raises(ValueError, match="loss=cross_entropy; loss=other was given"):
+        trained(path, task=made(loss=other))
+
+
+def other(*args):
+    return losses.cross_entropy(*args)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_with(tmp_path):
+    path = tmp_path / "fit.npz"
+    trained(path, on_step=Pause(3))
+    content = load_tree(path)
+    del content["surroundings"], content["plan"]["loss"], content["state"]["notes"]
+    save_tree(path, content)
+    same(trained(path), trained(None))
 
 
 def test_a_batch_without_an_answer_or_of_wrong_shapes_is_refused_in_one_sentence():

@@ -70,7 +70,7 @@ def _blas_limited(number: int) -> Iterator[None]:
     mine = [number]
     with _lock:
         _take_control()
-        limiter = _blas().limit(limits=number, user_api="blas")
+        limiter = blas().limit(limits=number, user_api="blas")
         if not _limits:
             _before.append(limiter)
         _limits.append(mine)
@@ -81,7 +81,7 @@ def _blas_limited(number: int) -> Iterator[None]:
             _limits[:] = [one for one in _limits if one is not mine]
             _take_control()
             if _limits:
-                _blas().limit(limits=_limits[-1][0], user_api="blas")
+                blas().limit(limits=_limits[-1][0], user_api="blas")
             else:
                 with _before.pop():  # leaving it restores the limits from before, and gives the control back
                     pass
@@ -104,7 +104,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 @cache
-def _blas() -> Any:
+def blas() -> Any:
     """Made at first use: it searches all loaded libraries. SciPy must be loaded first, since it has its own BLAS."""
     importlib.import_module("scipy.linalg.blas")
     import threadpoolctl

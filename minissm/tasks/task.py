@@ -92,6 +92,7 @@ class TokenTask(Task):
 
     def tally(self, y: np.ndarray, batch: Batch) -> dict:
         counts = batch.weights > 0
+        asked = counts.any(axis=1)  # a sequence without a question is neither right nor wrong
         loss, _ = losses.cross_entropy(y, batch.targets[counts], batch.weights[counts])
         right = np.ones(counts.shape, bool)
         right[counts] = y.argmax(axis=-1) == batch.targets[counts]
@@ -99,8 +100,8 @@ class TokenTask(Task):
         return {
             "right_tokens": float(right[counts].sum()),
             "tokens": float(counts.sum()),
-            "right_sequences": float(right.all(axis=1).sum()),
-            "sequences": float(len(counts)),
+            "right_sequences": float(right[asked].all(axis=1).sum()),
+            "sequences": float(asked.sum()),
             "weight": weight,
             "loss": float(loss) * weight,
         }
