@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from minissm.files import check_place
+
 from .harness import report as reports
 from .harness.measure import measure, workloads
 
@@ -19,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer calls, two cases of a workload, one on all cores")
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(known)}, joined by commas")
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="default numpy; cupy: on a GPU")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="the report, written whole after each case")
+    parser.add_argument("--json", metavar="FILE", help="the report, written whole after each case")
     parser.add_argument("--write-docs", action="store_true", help="measure nothing; pages from docs/results")
     arguments = parser.parse_args(argv)
     try:
@@ -40,12 +42,15 @@ def run(arguments: argparse.Namespace, known: dict) -> int:
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"--only: {unknown[0]!r} is no workload; expected some of {', '.join(known)}")
     path = arguments.json
-    if path and (path.is_dir() or not path.parent.is_dir()):
-        raise ValueError(f"--json: {path} is no file in an existing folder; give another name")
+    if path is not None:
+        check_place("--json", path)
 
     def keep(report: dict) -> None:
-        if path:
-            reports.write_text(path, json.dumps(report, indent=1) + "\n")
+        if path is not None:
+            try:
+                reports.write_text(Path(path), json.dumps(report, indent=1) + "\n")
+            except OSError as error:  # the cases that were measured are printed at the end
+                print(f"benchmarks: the report was not written: {error}", file=sys.stderr)
 
     report = measure({name: known[name] for name in names}, arguments.backend, arguments.quick, keep)
     print(reports.markdown(report), flush=True)

@@ -164,6 +164,21 @@ def test_the_file_is_whole_after_each_case(here, monkeypatch, tmp_path, capsys):
     assert "size 9" in capsys.readouterr().out
 
 
+def test_a_report_that_can_no_longer_be_written_costs_no_measurement(here, monkeypatch, tmp_path, capsys):
+    def torch(data):
+        if folder.exists():
+            folder.rmdir()
+        return doubled(data)
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setattr(command, "workloads", lambda: {"double": workload(torch=torch)})
+    assert command.main(["--quick", "--json", str(folder / "r.json")]) == 0
+    out, err = capsys.readouterr()
+    assert "PyTorch" in out
+    assert "benchmarks: the report was not written: [Errno 2] No such file" in err
+
+
 def test_a_failure_of_minissm_ends_with_exit_code_1(here, monkeypatch, capsys):
     failing = workload(torch=doubled)
     failing.minissm = lambda data: {"m": lambda: (2 * data["x"], 2 * data["dy"]) if len(data["x"]) == 1 else 1 / 0}
@@ -172,7 +187,9 @@ def test_a_failure_of_minissm_ends_with_exit_code_1(here, monkeypatch, capsys):
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [["--only", "lti,W1"], ["--json", "nowhere/r.json"], ["--backend", "cupy"]])
+@pytest.mark.parametrize(
+    "wrong", [["--only", "lti,W1"], ["--json", "nowhere/r.json"], ["--json", ""], ["--backend", "cupy"]]
+)
 def test_a_request_that_cannot_be_met_is_one_sentence(wrong, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert command.main(wrong) == 2
