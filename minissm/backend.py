@@ -21,16 +21,18 @@ _NUMPY_ONLY = frozenset((np.ndarray, np.memmap, type(None)))
 
 
 def namespace(*arrays: Any) -> Any:
-    """The array library of these arrays (None and Python numbers don't count); TypeError where the libraries differ."""
+    """The array library of these arrays (None and Python numbers don't count); TypeError where the libraries differ.
+
+    A subclass of NumPy's array is refused: it may have a mask, a unit or another product. One that computes like its
+    base says so by a `__array_namespace__` of its own. Files mapped to memory are taken.
+    """
     if _NUMPY_ONLY.issuperset(map(type, arrays)):
         return _numpy
     present = [a for a in arrays if a is not None]
     for a in present:
-        if isinstance(a, np.ndarray) and type(a) not in _NUMPY_ONLY:  # a mask, a unit or another product of matrices
-            kind = f"{type(a).__module__.split('.')[0]}'s {type(a).__name__}"
-            raise TypeError(
-                f"namespace: {kind} is not a plain array; fill in what is masked, convert with numpy.asarray"
-            )
+        if isinstance(a, np.ndarray) and type(a) not in _NUMPY_ONLY and "__array_namespace__" not in vars(type(a)):
+            kind = f"{type(a).__name__}, a subclass of numpy.ndarray, given"  # a mask, a unit, another product
+            raise TypeError(f"namespace: {kind}; expected a plain array, fill its mask, or convert it by np.asarray")
     try:
         return array_api_compat.array_namespace(*present)
     except TypeError as error:
@@ -52,6 +54,11 @@ def is_cupy(xp: Any) -> bool:
 def device(array: Any) -> Any:
     """The device of the array, as the array API names it."""
     return array_api_compat.device(array)
+
+
+def dtype_name(array: Any) -> str:
+    """ "float32", in any library."""
+    return str(array.dtype).rpartition(".")[2]
 
 
 def transpose(a: Any) -> Any:

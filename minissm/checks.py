@@ -8,6 +8,7 @@ import numbers
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any
 
@@ -26,8 +27,25 @@ DTYPES = {
 ITEM = re.compile(r"([\w.]+) ((?:\([^)]*\)|[^,(])+)")  # of a notation: "p.w (D, E)"
 SHAPE = re.compile(r"\((.*?),?\)(?: (\w+))?")  # of an item: "(D, E)", "(D, N) complex"
 SIZE = re.compile(r"(\d*)([A-Za-z]\w*|\.\.\.|)(?: \+ (\d+))?")  # of a shape: "D", "4H", "U + 1", "2", "..."
+LEAST = ", each size 1 or more"
 ANY = (1, "...", 0)
 LARGEST = 10**15  # upper bound of every size: a larger one is a typing error
+
+
+_trusting: ContextVar[bool] = ContextVar("trusting", default=False)
+
+
+def trusting(f: Callable) -> Callable:
+    """f without `check_arrays` inside. A step of a model passes on what it checked; the checks would cost a third."""
+
+    def trusted(*args: Any) -> Any:
+        token = _trusting.set(True)
+        try:
+            return f(*args)
+        finally:
+            _trusting.reset(token)
+
+    return trusted
 
 
 def check_arrays(who: str, notation: str, *values: Any) -> Any:
@@ -37,6 +55,8 @@ def check_arrays(who: str, notation: str, *values: Any) -> Any:
         everywhere; `...` is any number of axes. A word after the shape is a key of DTYPES, "real" if left out. "or"
         joins alternatives. "None" is one, which allows a missing key too. A last word "alike" asks for one dtype.
     """
+    if _trusting.get() and not isinstance(values[0], dict):
+        return namespace(values[0])
     arrays: list = []
     kinds = tuple([_kind(value, arrays) for value in values])
     return _checked(namespace(*arrays), who, notation, kinds)
@@ -62,9 +82,11 @@ def _checked(xp: Any, who: str, notation: str, kinds: tuple) -> Any:
     for name, kind in {**dict.fromkeys(items, "missing"), **dict(leaves)}.items():
         fits = [fit for text in items.get(name, ()) if (fit := _fit(xp, text, kind, sizes))]
         if not fits:
-            given = kind if isinstance(kind, str) else f"{kind[1]} {tuple(kind[0])}"
+            given, least = (
+                (kind, "") if isinstance(kind, str) else (f"{kind[1]} {tuple(kind[0])}", LEAST * (0 in kind[0]))
+            )
             expected = " or ".join(_known(text, sizes) for text in items.get(name, [f"{', '.join(items)} alone"]))
-            raise ValueError(f"{who}: {name} is {given}; expected {expected}")
+            raise ValueError(f"{who}: {name} is {given}; expected {expected}{least}")
         sizes = fits[0]
     dtypes = {kind[1]: f"{name} is {kind[1]}" for name, kind in leaves if not isinstance(kind, str)}
     if notation.endswith(" alike") and len(dtypes) > 1:
@@ -85,7 +107,7 @@ def _shape(xp: Any, text: str) -> tuple[list, set] | None:
     if not (item := SHAPE.fullmatch(text)):
         return None
     sizes = [SIZE.fullmatch(size).groups() for size in item[1].split(", ") if size]  # type: ignore[union-attr]
-    dtypes = {xp.empty(0, dtype=getattr(xp, name)).dtype for name in DTYPES[item[2] or "real"]}
+    dtypes = {xp.empty(0, dtype=getattr(xp, name)).dtype for name in DTYPES.get(item[2] or "real", (item[2],))}
     return [(int(factor or 1), letter, int(more or 0)) for factor, letter, more in sizes], dtypes
 
 
@@ -131,9 +153,9 @@ def _known(text: str, sizes: dict) -> str:
     if "(" not in text:
         return text
     shape, word = text.rsplit(")", 1)[0], text.rsplit(")", 1)[1].strip() or "real"
-    known = SIZE.sub(number, shape)
-    dtypes = " or ".join(DTYPES[word]) if len(DTYPES[word]) < 3 else word
-    return f"{shape})" + (f" = {known})" if known != shape else "") + f" of {dtypes}"
+    dtypes, known = DTYPES.get(word, (word,)), SIZE.sub(number, shape)
+    same = f" = {known})" if known != shape else ""
+    return f"{shape}){same} of {word if len(dtypes) > 2 else ' or '.join(dtypes)}"
 
 
 def check_indices(who: str, name: str, index: Any, size: int) -> None:

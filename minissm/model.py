@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from . import blocks, calls, layers, tree
-from .backend import cotangents, device, is_numpy, like as put_like, namespace, to
-from .checks import check_integer, choice, flag, integer
+from .backend import cotangents, device, dtype_name, like as put_like, namespace, to
+from .checks import check_arrays, check_integer, choice, flag, integer, trusting
 from .scan import check_mode
 from .spec import parse, spell
 
@@ -243,11 +243,17 @@ class Model:
         norm, norms = layers.NORMS[self.norm], params["norms"]
         steps = [blocks.stepper(block, p) for block, p in zip(self.blocks, params["blocks"], strict=True)]
 
+        shapes = self._shapes(params, "x_t", "B,")
+
         def step(state: dict, x_t: Array) -> tuple:
-            self._check_token(state, x_t)
-            x, after = x_t[:, None, ...], []
-            self._check_input(params, x)
-            y, _ = self._embed(params, x)
+            check_arrays("Model.step", shapes, params["embed"]["w"], x_t)
+            if state is None:
+                raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
+            return trusted(state, x_t)
+
+        @trusting
+        def trusted(state: dict, x_t: Array) -> tuple:
+            (y, _), after = self._embed(params, x_t[:, None, ...]), []
             for step_i, p_norm, state_i in zip(steps, norms, blocks.states_of(state, self.blocks), strict=False):
                 z, state_i = step_i(norm(p_norm, y)[0], state_i)
                 y = y + z if self.residual else z
@@ -288,7 +294,7 @@ class Model:
     def _check(self, params: dict, x: Array, mode: str) -> None:
         check_mode("Model", mode)
         self.check_params(params)
-        self._check_input(params, x)
+        check_arrays("Model", self._shapes(params, "x", "B, L"), params["embed"]["w"], x)
 
     def check_params(self, params: dict) -> None:
         """ValueError unless names and shapes equal those from `init`."""
@@ -297,28 +303,14 @@ class Model:
             of, expected = tree.difference(given, self.shapes)
             raise ValueError(f"Model: parameters with {of}; expected {expected}; draw them with init of {self!r}")
 
-    def _check_token(self, state: dict, x_t: Array) -> None:
-        shape = getattr(x_t, "shape", None)
-        if shape is None or len(shape) not in (1, 2) or shape[1:] not in ((), (self.vocab or self.inputs,)):
-            given = type(x_t).__name__ if shape is None else f"an array of shape {tuple(shape)}"
-            expected = f"(B,) integers or (B, {self.vocab})" if self.vocab else f"(B, {self.inputs})"
-            raise ValueError(f"Model.step: x_t is {given}; expected one token of each sequence, {expected}")
-        if state is None:
-            raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
-
-    def _check_input(self, params: dict, x: Array) -> None:
-        xp, dtype = namespace(x, params["embed"]["w"]), params["embed"]["w"].dtype
-        tokens = self.vocab is not None and x.ndim == 2 and xp.isdtype(x.dtype, "integral")
-        vectors = x.ndim == 3 and x.shape[2] == (self.vocab or self.inputs) and x.dtype == dtype
-        if not (tokens or vectors):
-            expected = f"tokens (B, L) or one-hot (B, L, {self.vocab})" if self.vocab else f"(B, L, {self.inputs})"
-            given = f"x has shape {tuple(x.shape)} and dtype {x.dtype}"
-            raise ValueError(f"Model: {given}; expected {expected}, floats as {dtype} like the parameters")
-        if min(x.shape) < 1:
-            raise ValueError(f"Model: x has shape {tuple(x.shape)}; expected at least one sequence of one token")
-        if tokens and is_numpy(xp) and not (x.min() >= 0 and x.max() < (self.vocab or 0)):
-            known = f"0..{(self.vocab or 0) - 1} (vocab={self.vocab})"
-            raise ValueError(f"Model: tokens from {x.min()} to {x.max()}; expected {known}")
+    def _shapes(self, params: dict, x: str, axes: str) -> str:
+        """What check_arrays asks of the embedding and of x, the name of tokens (axes) or vectors (axes, numbers)."""
+        vectors = f"({axes.rstrip(',')}, {self.vocab or self.inputs}) {dtype_name(params['embed']['w'])}"
+        return (
+            f"embedding (V, D), {x} ({axes}) integers or {vectors}"
+            if self.vocab
+            else f"embedding (V, D), {x} {vectors}"
+        )
 
 
 def zeros(net: Model) -> dict:

@@ -213,12 +213,14 @@ def test_a_wrong_input_is_refused_in_one_sentence(rng):
     net = small("ssm")
     params = net.init(rng)
     for x in (np.zeros((B, L)), np.zeros((B, L, V + 1)), np.zeros(L, int), np.zeros((B, L, V), np.float32)):
-        with pytest.raises(ValueError, match=r"Model: x has shape .*; expected tokens \(B, L\) or one-hot \(B, L, 7\)"):
+        with pytest.raises(
+            ValueError, match=r"Model: x is .*; expected \(B, L\) of integers or \(B, L, 7\) of float64"
+        ):
             net(params, x)
     for x in (np.full((B, L), V), np.full((B, L), -1)):
-        with pytest.raises(ValueError, match=r"Model: tokens from .*; expected 0\.\.6 \(vocab=7\)"):
+        with pytest.raises(ValueError, match=r"tokens from .*; expected 0\.\.6"):
             net(params, x)
-    with pytest.raises(ValueError, match=r"Model: x has shape \(2, 0\); expected at least one sequence of one token"):
+    with pytest.raises(ValueError, match=r"Model: x is int64 \(2, 0\); expected .*, each size 1 or more"):
         net(params, np.zeros((B, 0), int))
     with pytest.raises(ValueError, match=r"Model: parameters with no blocks.1; expected one; draw them with init"):
         small("ssm + fnn1")(params, np.zeros((B, L), int))

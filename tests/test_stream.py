@@ -282,12 +282,12 @@ def test_wrong_tokens_for_a_step_are_refused(rng):
     net, params, tokens = drawn("ssm + fnn1", rng)
     state = net.start(params, B)
     for x, got in (
-        (tokens[:, :1], r"an array of shape \(2, 1\)"),
+        (tokens[:, :1], r"int64 \(2, 1\)"),
         (3, "int"),
-        ([1, 2], "list"),
+        ([1, 2], "a list"),
         (np.int64(1), r".*\(\)"),
     ):
-        with pytest.raises(ValueError, match=rf"Model.step: x_t is {got}; expected one token of each sequence, \(B,\)"):
+        with pytest.raises(ValueError, match=rf"Model.step: x_t is {got}; expected \(B,\) of integers"):
             net.step(params, state, x)
     with pytest.raises(ValueError, match=r"Model.step: state is None; begin with net.start"):
         net.step(params, None, tokens[:, 0])
