@@ -446,25 +446,25 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(tm
     assert os.listdir(tmp_path) == before
 
 
-@pytest.mark.parametrize("back", [None, 20])
+@pytest.mark.parametrize("back", [None, 8])
 def test_a_checkpoint_that_can_no_longer_be_written_costs_no_step(tmp_path, capsys, back):
-    folder, whole = tmp_path / "folder", trained(None)
+    folder, whole = tmp_path / "folder", trained(None, 12)
 
     def on_step(done):
-        if done == 10:
+        if done == 4:
             shutil.rmtree(folder)
         if done == back:
             folder.mkdir()
 
     folder.mkdir()
-    params, log = trained(folder / "fit.npz", every=0, on_step=on_step, progress=True)
+    params, log = trained(folder / "fit.npz", 12, every=0, on_step=on_step, progress=True)
     same((params, train.Log(log.rows)), whole)
-    assert "the checkpoint was not written after step 10: " in capsys.readouterr().out
+    assert "the checkpoint was not written after step 4: " in capsys.readouterr().out
     if back:
         assert log.stopped == ""
-        same(trained(folder / "fit.npz", on_step=lambda _: pytest.fail("trained again")), whole)
+        same(trained(folder / "fit.npz", 12, on_step=lambda _: pytest.fail("trained again")), whole)
     else:
-        assert log.stopped.startswith("the checkpoint was not written after step 30: [Errno 2] No such file")
+        assert log.stopped.startswith("the checkpoint was not written after step 12: [Errno 2] No such file")
 
 
 def made(loss=losses.cross_entropy, first=0):
@@ -487,7 +487,7 @@ def made(loss=losses.cross_entropy, first=0):
     ids=str,
 )
 def test_a_training_goes_on_elsewhere_with_a_note(tmp_path, capsys, changed, words):
-    path, options = tmp_path / "fit.npz", {"task": made()}
+    path, options = tmp_path / "fit.npz", {"task": made(), "steps": 12}
     trained(path, on_step=Pause(3), **options)
     for again in (changed, changed, {}):  # it is finished after the first time
         outcome = trained(path, **options | again | {"progress": True})
@@ -500,7 +500,7 @@ def test_a_training_goes_on_elsewhere_with_a_note(tmp_path, capsys, changed, wor
 
 @pytest.mark.skipif(REFERENCE, reason="every training has reference bodies")
 def test_reference_bodies_are_noted_and_another_loss_is_refused(tmp_path):
-    path, options = tmp_path / "fit.npz", {"task": made()}
+    path, options = tmp_path / "fit.npz", {"task": made(), "steps": 12}
     trained(path, on_step=Pause(3), **options)
     with reference():
         assert "fast paths on, now off" in trained(path, on_step=Pause(9), **options)[1].notes[0]
@@ -508,7 +508,7 @@ def test_reference_bodies_are_noted_and_another_loss_is_refused(tmp_path):
     assert first.startswith(f"the first 3 steps of {path} had ")
     assert second.startswith(f"the first 9 steps of {path} had fast paths off, now on")
     with pytest.raises(ValueError, match="loss=cross_entropy; loss=other was given"):
-        trained(path, task=made(loss=other))
+        trained(path, steps=12, task=made(loss=other))
 
 
 def other(*args):

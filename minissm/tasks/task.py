@@ -157,4 +157,6 @@ def check_batch(who: str, batch: Batch) -> None:
     if not (batch.weights >= 0).all():
         raise ValueError(f"{who}: a batch with a weight below 0 or nan; expected 0 where an answer does not count")
     if not (batch.weights > 0).any():
-        raise ValueError(f"{who}: no answer of the batch counts; expected a weight above 0 somewhere, change the task")
+        raise ValueError(
+            f"{who}: no answer of the batch counts; expected a weight above 0, change the task or take more sequences"
+        )
