@@ -5,7 +5,6 @@ import importlib
 import inspect
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -27,6 +26,7 @@ from .tasks import Batch, Task, check_batch
 
 LR, BATCH, CLIP = 8e-3, 64, 1.0  # defaults: see docs/experiments.md, "The recipe"
 EVALS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
+NORM = "a number above 0, inf for no limit", lambda v: v > 0  # of clip: what is expected, and whether it is so
 READ = 50  # steps between two reads of `alive` on a device; the host waits for each
 Array = Any
 
@@ -54,7 +54,11 @@ def loss_and_gradient(
     net: Model, params: dict, batch: Batch, loss: Callable = losses.cross_entropy, mode: str = "auto"
 ) -> tuple:
     """-> the loss of the answers with weight > 0, and its gradient as one vector (P,). Both stay on params' device."""
+    if not isinstance(net, Model) or not callable(loss):
+        raise TypeError(f"train: net={net!r}, loss={loss!r}; expected a Model, and a function of y, targets, weights")
     check_batch("train", batch)
+    if not isinstance(params, dict) or "embed" not in params:
+        net.check_params(params)
     where = batch.weights > 0
     targets, weights = (like(a[where], params["embed"]["w"]) for a in (batch.targets, batch.weights))
     y, backward = net(params, inputs_of(batch, params), mode, where)
@@ -88,6 +92,10 @@ def step(
     clip: the largest norm of the gradient; a longer gradient is scaled down to it. Default 1; inf for no limit.
     mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
     """
+    if adamw is not None and not isinstance(adamw, optim.AdamWState):
+        raise TypeError(f"step: adamw is {type(adamw).__name__}; expected the state of the step before, or None")
+    clip = check_number("step", "clip", clip, *NORM)
+    lr = check_number("step", "lr", lr, "a number, 0 or more", lambda v: 0 <= v < math.inf)
     value, gradient = loss_and_gradient(net, params, batch, loss, mode)
     gradient, _ = optim.clip(gradient, clip)
     params, adamw = optim.adamw(params, gradient, adamw, lr=lr)
@@ -260,7 +268,7 @@ def fit(
     check_training("fit", net, params, task, rng, mode)
     integers = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("evals", evals))}
     lr = check_number("fit", "lr", lr, f"a number above 0, like {LR}", lambda v: 0 < v < math.inf)
-    clip = check_number("fit", "clip", clip, "a number above 0, inf for no limit", lambda v: v > 0)
+    clip = check_number("fit", "clip", clip, *NORM)
     threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
     every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)
     if progress not in (True, False) or not (on_step is None or callable(on_step)):
@@ -377,7 +385,6 @@ def surroundings(plan: Plan, flat: Array) -> dict[str, str]:
         "threads": str(max((i["num_threads"] for i in libraries), default=0)),
         "backend": namespace(flat).__name__.split(".")[-1],
         "fast paths": "off" if fast.path("linear", flat) is None else "on",
-        "Python": platform.python_version(),
         "minissm": __version__,
         "NumPy": np.__version__,
         "SciPy": importlib.import_module("scipy").__version__,

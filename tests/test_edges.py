@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minissm as ms
+from minissm import train
 from minissm.fast.parallel import threads
 
 
@@ -57,6 +58,13 @@ def evaluate(**options: Any) -> Any:
     return ms.evaluate(**{"net": net, "params": net.init(rng), "task": Untouched(), "rng": rng} | options)
 
 
+def step(**options: Any) -> Any:
+    task, rng = ms.tasks.Recall(), np.random.default_rng(0)
+    net = ms.Model("ssm", vocab=task.vocab, width=2)
+    given = {"net": net, "params": net.init(rng), "batch": task.batch(rng, 2), "adamw": None, "lr": 0.1}
+    return train.step(**given | options)
+
+
 def wrong(f: Callable, who: str, **values: Any) -> list[Case]:
     """Each value of each option is refused in a sentence that names the option."""
     return [
@@ -73,6 +81,12 @@ OPTIONS: list[Case] = [
     *wrong(fit, "fit", every=(-1, NAN, None), progress=(2, None), rng=(0, None, np.random.RandomState(0))),
     *wrong(fit, "fit", net=(None, "ssm"), task=("recall", None)),
     *wrong(evaluate, "evaluate", n=(0, 2.5, None, NAN), rng=(0, None, np.random.RandomState(0)), task=(None,)),
+    *wrong(step, "step", clip=(0, -1, NAN, None, "x"), lr=(-1, NAN, INF, None, "x")),
+    ("step(mode)", lambda: step(mode="x"), refused("unknown mode 'x'")),
+    ("step(loss)", lambda: step(loss="x"), refused("expected a Model, and a function of y, targets, weights")),
+    ("step(net)", lambda: step(net="ssm"), refused("train: net='ssm'")),
+    ("step(adamw)", lambda: step(adamw=3), refused("step: adamw is int; expected the state of the step before")),
+    ("step(params)", lambda: step(params=None), refused("Model: parameters with")),
     ("fit(on_step)", lambda: fit(on_step=3), refused("expected a bool, and a function or None")),
     ("fit(checkpoint=3)", lambda: fit(checkpoint=3), refused("fit: the name of a file is int")),
     ("fit(mode)", lambda: fit(mode="x"), refused("fit: unknown mode 'x'")),
