@@ -9,7 +9,7 @@ import numpy as np
 
 from . import fast
 from .backend import check_state, device, namespace
-from .checks import choice, integer
+from .checks import check_arrays, choice, integer
 from .layers import add_positions, linear, linear_init, linear_size
 
 Array = Any
@@ -40,13 +40,12 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
     return o, backward
 
 
-def _check(q: Array, k: Array, v: Array) -> None:
+def _check(q: Array, k: Array, v: Array) -> Any:
     """Argument checks: otherwise fewer heads would silently broadcast, and a longer v would be cut."""
-    B, H, L, P = q.shape if q.ndim == 4 else (0, 0, 0, 0)
-    S = k.shape[2] if k.ndim == 4 else 0
-    if k.shape != (B, H, S, P) or v.shape[:-1] != (B, H, S) or not S >= L > 0 or min(B, H, P, v.shape[3]) < 1:
-        shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in (("q", q), ("k", k), ("v", v)))
-        raise ValueError(f"attention: {shapes}; expected q (B, H, L, P), k, v (B, H, S, P), S >= L")
+    xp = check_arrays("attention", "q (B, H, L, P), k (B, H, S, P), v (B, H, S, R)", q, k, v)
+    if q.shape[2] > k.shape[2]:
+        raise ValueError(f"attention: L={q.shape[2]} queries, S={k.shape[2]} keys; expected S >= L")
+    return xp
 
 
 def attention_weights(q: Array, k: Array) -> Array:
@@ -54,7 +53,7 @@ def attention_weights(q: Array, k: Array) -> Array:
 
     q (B, H, L, P), of the last L of the S tokens; k (B, H, S, P) -> a (B, H, L, S). There is no backward.
     """
-    xp = namespace(q, k)
+    xp = _check(q, k, k)
     position = xp.arange(k.shape[2], device=device(q))
     hidden = position[k.shape[2] - q.shape[2] :, None] < position[None, :]
     z = xp.where(hidden, -math.inf, (q * (1 / math.sqrt(q.shape[3]))) @ xp.matrix_transpose(k))

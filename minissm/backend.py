@@ -145,12 +145,20 @@ def cotangent(who: str, d: Any, y: Any, name: str = "dy") -> Any:
 def cotangents(who: str, *outputs: tuple[str, Any, Any]) -> list:
     """The cotangents of a backward after argument checks, zeros for None. outputs: (name, cotangent, output) each.
 
-    A number may stand for an array of no axes: the loss's cotangent is 1.0, wherever the loss lives.
+    A cotangent of the other precision is cast to its output's. A number may stand for an array of no axes: the loss's
+    cotangent is 1.0, wherever the loss lives.
     """
-    for name, d, y in outputs:
-        if d is not None and not (isinstance(d, numbers.Real) and y.shape == ()):
-            check_like(who, name, d, y)
-    return [
-        namespace(y).zeros_like(y) if d is None else float(d) if isinstance(d, numbers.Real) else d
-        for _, d, y in outputs
-    ]
+    return [_cotangent(who, name, d, y) for name, d, y in outputs]
+
+
+def _cotangent(who: str, name: str, d: Any, y: Any) -> Any:
+    xp = namespace(y)
+    if d is None:
+        return xp.zeros_like(y)
+    if isinstance(d, numbers.Real) and y.shape == ():
+        return float(d)
+    given, real = getattr(d, "dtype", y.dtype), xp.isdtype(y.dtype, "real floating")
+    if given != y.dtype and given in ((xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)):
+        d = namespace(d, y).astype(d, y.dtype)
+    check_like(who, name, d, y)
+    return d

@@ -10,19 +10,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import fast, scan
-from .backend import cotangents, device, namespace
-from .checks import integer, interval
+from .backend import cotangent, cotangents, device, namespace
+from .checks import check_arrays, integer, interval
 from .filters import dt_range
 from .layers import column_sums, flat, linear_init, linear_size
 
 Array = Any
+SHAPES = (
+    "x (B, L, D), p.w_in (D, E), p.b_in (E,), p.w_b (E, N), p.w_c (E, N), p.skip (E,), p.w_out (E, D), p.b_out (D,), "
+    "p.filter.log_a (E, N), p.filter.w_low (E, R), p.filter.w_dt (R, E), p.filter.b_dt (E,), state (B, E, N) or None"
+)
 
 
 def softplus(x: Array) -> tuple:
     """y = log(1 + exp(x)), written so that no x overflows.  Any shape."""
-    xp = namespace(x)
+    xp = check_arrays("softplus", "x (...)", x)
     y = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
-    return y, lambda dy: dy * -xp.expm1(-y)  # softplus' = sigmoid(x) = 1 - exp(-y)
+    return y, lambda dy: cotangent("softplus", dy, y) * -xp.expm1(-y)  # softplus' = sigmoid(x) = 1 - exp(-y)
 
 
 def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array = None) -> tuple:
@@ -38,8 +42,8 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
 
     ValueError where shapes or dtypes don't fit. Cost: the reference body keeps batch L E N states; a fast path, fewer.
     """
-    xp = namespace(u, dt, A, B, C, h0)
-    _check(u, dt, A, B, C, h0)
+    shapes = "u (B, L, E), A (E, N), dt (B, L, E), B (B, L, N), C (B, L, N), h0 (B, E, N) or None alike"
+    xp = check_arrays("selective_scan", shapes, u, A, dt, B, C, h0)
 
     def checked(dy: Array, dh_last: Array) -> list:
         return cotangents("s6", ("dy", dy, y), ("dh_last", dh_last, h_last))
@@ -64,20 +68,6 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     return y, h_last, backward
 
 
-def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None:
-    """Argument checks: an array with a missing axis would silently broadcast."""
-    if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2] or min(*u.shape, *A.shape) < 1:
-        shapes = f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}"
-        raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N), each 1 or more")
-    of_token, state = (*u.shape[:2], A.shape[1]), (u.shape[0], *A.shape)
-    arrays = (("u", u, u.shape), ("dt", dt, u.shape), ("B", B, of_token), ("C", C, of_token), ("h0", h0, state))
-    for name, a, expected in arrays:
-        if a is not None and a.shape != expected:
-            raise ValueError(f"s6: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
-        if a is not None and a.dtype != A.dtype:
-            raise ValueError(f"s6: {name} is {a.dtype}, A is {A.dtype}; expected one dtype, convert it")
-
-
 def selective(p: dict, x: Array, state: Array = None) -> tuple:
     """u = x w_in + b_in,  v = selective_scan(u, dt, A, B, C) + skip u,  y = v w_out + b_out, where
 
@@ -89,7 +79,7 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     state: h of the scan, (B, E, N). None (default): zeros.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
-    xp, f = namespace(x, p["w_in"]), p["filter"]
+    xp, f = check_arrays("selective", SHAPES, x, p, state), p["filter"]
     rows, A = flat(x), -xp.exp(f["log_a"])
 
     def sequences(a: Array) -> Array:

@@ -26,6 +26,7 @@ from typing import Any
 
 from .. import fast
 from ..backend import check_shapes, device, fft_of, fft_size, namespace, transpose
+from ..checks import check_arrays, check_integer
 from .matrices import band, band_sums
 
 CHUNK = 32  # outputs of one product
@@ -58,8 +59,7 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
     """
     _check(k, u, past)
     U, L = k.shape[1] - 1, u.shape[1]
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"scan: chunk={chunk}; expected an integer, 1 or more, or None")
+    chunk = chunk if chunk is None else check_integer("scan", "chunk", chunk, also=", or None")
     Q = min(L, chunk or CHUNK)
     if fast_path := fast.path("taps.chunked", u):
         return _checked(u, *fast_path(k, u, past, Q))
@@ -119,18 +119,7 @@ def stepper(k: Array, dtype: Any) -> Callable:
 
 def _check(k: Array, u: Array, past: Array) -> None:
     """Argument checks."""
-    xp = namespace(k, u, past)
-    if u.ndim != 3 or min(u.shape) < 1:
-        raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
-    for name, a in (("u", u), ("k", k), ("past", past)):
-        if a is not None and a.dtype not in (xp.float32, xp.float64):
-            raise ValueError(f"scan: {name} is {a.dtype}; expected float32 or float64, convert it")
-    B, _, D = u.shape
-    if k.ndim != 2 or k.shape[0] != D or k.shape[1] < 1:
-        raise ValueError(f"scan: u has D={D} channels, k has shape {tuple(k.shape)}; expected (D, U + 1) with D={D}")
-    expected = (B, k.shape[1] - 1, D)
-    if past is not None and past.shape != expected:
-        raise ValueError(f"scan: past has shape {tuple(past.shape)}; expected (B, U, D) = {expected}")
+    check_arrays("scan", "u (B, L, D), k (D, U + 1), past (B, U, D) or None", u, k, past)
 
 
 def _start(k: Array, u: Array, past: Array) -> tuple:
