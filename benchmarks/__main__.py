@@ -10,12 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minissm.files import check_place
+from minissm.progress import tell, usable_streams
 
 from .harness import report as reports
 from .harness.measure import measure, workloads
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    with usable_streams():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     known = workloads()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="minissm against PyTorch, JAX and Numba.")
     parser.add_argument("--quick", action="store_true", help="fewer calls, two cases of a workload, one on all cores")
@@ -50,7 +56,7 @@ def run(arguments: argparse.Namespace, known: dict) -> int:
             try:
                 reports.write_text(Path(path), json.dumps(report, indent=1) + "\n")
             except OSError as error:  # the cases that were measured are printed at the end
-                print(f"benchmarks: the report was not written: {error}", file=sys.stderr)
+                tell(f"benchmarks: the report was not written: {error}", "stderr")
 
     report = measure({name: known[name] for name in names}, arguments.backend, arguments.quick, keep)
     print(reports.markdown(report), flush=True)

@@ -10,10 +10,12 @@ Exit codes:
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from .files import shown
+from .progress import tell, usable_streams
 
 MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
 
@@ -25,9 +27,19 @@ class Parser(argparse.ArgumentParser):
         page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # the outer parser reports these
         self.exit(2, _one_line(f"{self.prog}: {message}; see {page} --help") + "\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Help that can't be printed is an error too."""
+        sys.stdout.flush()
+        super().exit(status, message)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. -> exit code."""
+    with usable_streams():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     benching = (sys.argv[1:] if argv is None else argv)[:1] == ["bench"]
     try:
         parser = _parser()
@@ -42,15 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         how = "bench: not enough memory ({}); choose a smaller --batch, --length or --width" if benching else MEMORY
         _say(f"minissm {how.format(error)}")
-    except BrokenPipeError:  # `minissm run copying | head`: the buffer must not be flushed again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _say("minissm: the reader of the output has gone; give it a file instead")
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        gone = isinstance(error, FileNotFoundError)
-        how = "its folder was removed, start again" if gone else "free some space and go on with --resume"
-        how = "free some space, or give another file" if benching else f"{how}, or choose another --out"
-        _say(f"minissm: can't write{where} ({error.strerror or error}); {how}")
+        if error.filename is None:  # stdout
+            gone = isinstance(error, BrokenPipeError)
+            what = "the reader of the output has gone" if gone else f"can't print ({error.strerror or error})"
+            _say(f"minissm: {what}; give it a file instead")
+        else:
+            gone = isinstance(error, FileNotFoundError)
+            how = "its folder was removed, start again" if gone else "free some space and go on with --resume"
+            _say(f"minissm: can't write {shown(error.filename)} ({error.strerror}); {how}, or choose another --out")
     except KeyboardInterrupt as stop:
         _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
         return getattr(stop, "code", 130)
@@ -62,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    print(_one_line(text), file=sys.stderr)
+    tell(_one_line(text), "stderr")
 
 
 def _one_line(text: str) -> str:

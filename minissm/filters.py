@@ -21,8 +21,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .backend import device, namespace
-from .checks import choice, fraction, integer, interval
+from .backend import cotangent, cotangents, device
+from .checks import check_arrays, check_integer, choice, fraction, integer, interval
 
 Array = Any
 
@@ -103,7 +103,8 @@ def s4d(p: dict) -> tuple:
     Poles are in double precision: a phase rounded to single is off by 2e-4 after 4,096 steps. There is no factor
     (exp(dt a) - 1)/a, the input matrix of ZOH: with it, small steps make the output vanish, and recall never trains.
     """
-    xp = namespace(*p.values())
+    real = "c (D, N, 1)" if isinstance(p, dict) and "im" not in p else "im (D, N), p.c (D, N, 2)"
+    xp = check_arrays("s4d", f"p.log_dt (D,), p.log_re (D, N), p.{real}", p)
     dt, log_re, c = (xp.astype(p[k], xp.float64) for k in ("log_dt", "log_re", "c"))
     dt, re = xp.exp(dt)[:, None], -xp.exp(log_re)
     scale = (2 if "im" in p else 1) / re.shape[1]
@@ -112,9 +113,10 @@ def s4d(p: dict) -> tuple:
         a = a + 1j * xp.astype(p["im"], xp.complex128)
         C = C + 1j * xp.astype(c[..., 1], xp.complex128)
     log_lam = dt * a
+    poles = Poles(log_lam, scale * C)
 
     def backward(dpoles: Poles) -> dict:
-        dlog_lam, dc = dpoles
+        dlog_lam, dc = cotangents("s4d", *zip(("dlog_lam", "dc"), dpoles or (None, None), poles, strict=True))
         dp = {
             "log_dt": xp.sum(xp.real(xp.conj(log_lam) * dlog_lam), axis=1),
             "log_re": xp.real(dlog_lam) * dt * re,
@@ -125,7 +127,7 @@ def s4d(p: dict) -> tuple:
             dp["c"] = scale * xp.stack([xp.real(dc), xp.imag(dc)], axis=-1)
         return {k: xp.astype(dp[k], p[k].dtype) for k in p}
 
-    return Poles(log_lam, scale * C), backward
+    return poles, backward
 
 
 @dataclass(frozen=True)
@@ -184,19 +186,20 @@ def trig(p: dict, U: int) -> tuple:
 
     p: a, c (D, 2) -> Taps(k), k (D, U+1) in double precision, and `dp = backward(dtaps)`.
     """
-    xp = namespace(p["a"], p["c"])
+    U, xp = check_integer("trig", "U", U), check_arrays("trig", "p.a (D, 2), p.c (D, 2)", p)
     a, c = (xp.astype(p[name], xp.float64)[..., None] for name in ("a", "c"))  # (D, 2, 1)
     w = (2 * math.pi / (U + 1)) * xp.arange(U + 1, dtype=xp.float64, device=device(a))
     first, second = (a[:, i, :] * w for i in range(2))  # the phases, (D, U + 1)
     waves = xp.stack([xp.cos(first), xp.sin(second)], axis=1)
+    k = xp.sum(c * waves, axis=1)
 
     def backward(dtaps: Taps) -> dict:
-        dk = xp.astype(dtaps.k, xp.float64)[:, None, :]
+        dk = cotangent("trig", dtaps and dtaps[0], k, "dk")[:, None, :]
         slopes = w * xp.stack([-xp.sin(first), xp.cos(second)], axis=1)
         dp = {"a": c[..., 0] * xp.sum(dk * slopes, axis=-1), "c": xp.sum(dk * waves, axis=-1)}
         return {name: xp.astype(dp[name], p[name].dtype) for name in p}
 
-    return Taps(xp.sum(c * waves, axis=1)), backward
+    return Taps(k), backward
 
 
 @dataclass(frozen=True)
@@ -212,8 +215,9 @@ class Fir(Window):
     name: ClassVar[str] = "fir"
 
     def __call__(self, p: dict) -> tuple:
+        check_arrays("fir", f"p.k (D, {self.window + 1})", p)
         k = p["k"]
-        return Taps(k), lambda dtaps: {"k": namespace(k).astype(dtaps.k, k.dtype)}
+        return Taps(k), lambda dtaps: {"k": cotangent("fir", dtaps and dtaps[0], k, "dk")}
 
     def init(self, rng: np.random.Generator, channels: int, relative_depth: float | None = None) -> dict:
         U = self.window

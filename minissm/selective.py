@@ -11,17 +11,20 @@ import numpy as np
 
 from . import fast, scan
 from .backend import cotangent, cotangents, device, namespace
-from .checks import integer, interval
+from .checks import check_arrays, integer, interval
 from .filters import dt_range
 from .layers import column_sums, flat, linear_init, linear_size
-from .tree import cast
 
 Array = Any
+SHAPES = (
+    "x (B, L, D), p.w_in (D, E), p.b_in (E,), p.w_b (E, N), p.w_c (E, N), p.skip (E,), p.w_out (E, D), p.b_out (D,), "
+    "p.filter.log_a (E, N), p.filter.w_low (E, R), p.filter.w_dt (R, E), p.filter.b_dt (E,), state (B, E, N) or None"
+)
 
 
 def softplus(x: Array) -> tuple:
     """y = log(1 + exp(x)), written so that no x overflows.  Any shape."""
-    xp = namespace(x)
+    xp = check_arrays("softplus", "x (...)", x)
     y = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
     return y, lambda dy: cotangent("softplus", dy, y) * -xp.expm1(-y)  # softplus' = sigmoid(x) = 1 - exp(-y)
 
@@ -39,20 +42,20 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
 
     ValueError where shapes or dtypes don't fit. Cost: the reference body keeps batch L E N states; a fast path, fewer.
     """
-    xp = namespace(u, dt, A, B, C, h0)
-    _check(u, dt, A, B, C, h0)
+    shapes = "u (B, L, E), A (E, N), dt (B, L, E), B (B, L, N), C (B, L, N), h0 (B, E, N) or None alike"
+    xp = check_arrays("selective_scan", shapes, u, A, dt, B, C, h0)
 
     def checked(dy: Array, dh_last: Array) -> list:
         return cotangents("s6", ("dy", dy, y), ("dh_last", dh_last, h_last))
 
     if fast_path := fast.path("selective_scan", u, dt, A, B, C, h0):
         y, h_last, back = fast_path(u, dt, A, B, C, h0)
-        return y, h_last, lambda dy=None, dh_last=None: back(*checked(dy, dh_last))
+        return y, h_last, lambda dy, dh_last=None: back(*checked(dy, dh_last))
     a, v = xp.exp(dt[..., None] * A), dt * u
     h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
     y = (h @ C[..., None])[..., 0]
 
-    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = checked(dy, dh_last)
         da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
         dz = da * a  # z = dt A, a = exp(z)
@@ -63,20 +66,6 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
         return dv * dt, ddt, dA, dB, dC, dh0
 
     return y, h_last, backward
-
-
-def _check(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array) -> None:
-    """Argument checks: an array with a missing axis would silently broadcast."""
-    if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2] or min(*u.shape, *A.shape) < 1:
-        shapes = f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}"
-        raise ValueError(f"s6: {shapes}; expected (batch, L, E) and (E, N), each 1 or more")
-    of_token, state = (*u.shape[:2], A.shape[1]), (u.shape[0], *A.shape)
-    arrays = (("u", u, u.shape), ("dt", dt, u.shape), ("B", B, of_token), ("C", C, of_token), ("h0", h0, state))
-    for name, a, expected in arrays:
-        if a is not None and a.shape != expected:
-            raise ValueError(f"s6: {name} has shape {tuple(a.shape)}; expected {tuple(expected)}")
-        if a is not None and a.dtype != A.dtype:
-            raise ValueError(f"s6: {name} is {a.dtype}, A is {A.dtype}; expected one dtype, convert it")
 
 
 def selective(p: dict, x: Array, state: Array = None) -> tuple:
@@ -90,7 +79,7 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     state: h of the scan, (B, E, N). None (default): zeros.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
-    xp, f = namespace(x, p["w_in"]), p["filter"]
+    xp, f = check_arrays("selective", SHAPES, x, p, state), p["filter"]
     rows, A = flat(x), -xp.exp(f["log_a"])
 
     def sequences(a: Array) -> Array:
@@ -101,15 +90,14 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     low = u @ f["w_low"]
     dt, back_softplus = softplus(low @ f["w_dt"] + f["b_dt"])
     B, C = u @ p["w_b"], u @ p["w_c"]
-    A_, dt, B, C = (cast(a, u) for a in (A, dt, B, C))  # the scan takes one dtype
-    v, end, back_scan = selective_scan(sequences(u), sequences(dt), A_, sequences(B), sequences(C), state)
+    v, state, back_scan = selective_scan(sequences(u), sequences(dt), A, sequences(B), sequences(C), state)
     v = flat(v) + p["skip"] * u
     y = sequences(v @ p["w_out"] + p["b_out"])
 
-    def backward(dy: Array = None, dstate: Array = None) -> tuple:
-        dys = flat(cotangent("s6", dy, y))
+    def backward(dy: Array, dstate: Array = None) -> tuple:
+        dys = flat(xp.zeros_like(x) if dy is None else dy)
         dv = dys @ p["w_out"].T
-        du, ddt, dA, dB, dC, dstate = back_scan(sequences(cast(dv, u)), dstate)
+        du, ddt, dA, dB, dC, dstate = back_scan(sequences(dv), dstate)
         dB, dC, dz = flat(dB), flat(dC), back_softplus(flat(ddt))
         dlow = dz @ f["w_dt"].T
         du = flat(du) + p["skip"] * dv + dlow @ f["w_low"].T + dB @ p["w_b"].T + dC @ p["w_c"].T
@@ -123,9 +111,9 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
             "w_out": v.T @ dys,
             "b_out": column_sums(dys),
         }
-        return cast(dp, p), cast(xp.reshape(du @ p["w_in"].T, x.shape), x), cast(dstate, state)
+        return dp, xp.reshape(du @ p["w_in"].T, x.shape), dstate
 
-    return y, end, backward
+    return y, state, backward
 
 
 @dataclass(frozen=True)
@@ -185,7 +173,7 @@ class S6:
 
     def start(self, p: dict, like: Array, length: int | None) -> Array:
         a = p["filter"]["log_a"]
-        return namespace(a).zeros((like.shape[0], *a.shape), dtype=like.dtype, device=device(a))
+        return namespace(a).zeros((like.shape[0], *a.shape), dtype=a.dtype, device=device(a))
 
     def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
         return selective(p, x, state)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from . import scan
-from .backend import check_like, cotangent, namespace
+from .backend import check_like, namespace
 from .checks import integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
-from .tree import cast
 
 Array = Any
 
@@ -38,15 +37,15 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     if state is not None:
         check_like("ssm", "state", state, scan.start(coefficients, B, u.dtype))
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
-    v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
+    v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)
     v += skip * u
     y = v.T @ p["w_out"]
     y += p["b_out"]
     y = xp.reshape(y, x.shape)
 
-    def backward(dy: Array = None, dstate: Array = None) -> tuple:
-        dys = flat(cotangent("ssm", dy, y))
+    def backward(dy: Array, dstate: Array = None) -> tuple:
+        dys = flat(xp.zeros_like(x) if dy is None else dy)
         dv = p["w_out"] @ dys.T
         *dcoefficients, du, dstate = back_scan(_sequences(xp, dv, B, L), dstate)
         du = _channels(xp, du)
@@ -59,9 +58,9 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
             "w_out": v @ dys,
             "b_out": column_sums(dys),
         }
-        return cast(dp, p), cast(xp.reshape(du.T @ p["w_in"].T, x.shape), x), cast(dstate, state)
+        return dp, xp.reshape(du.T @ p["w_in"].T, x.shape), dstate
 
-    return y, end, backward
+    return y, state, backward
 
 
 def _sequences(xp: Any, u: Array, B: int, L: int) -> Array:

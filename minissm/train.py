@@ -399,7 +399,7 @@ def source_digest(values: list) -> str:
     functions = {f for v in values for f in (v, *getattr(v, "__dict__", {}).values()) if inspect.isfunction(f)}
     sources = set()
     for function in functions:
-        if function.__module__.split(".")[0] != __package__:
+        if str(function.__module__).split(".")[0] != __package__:  # None: from exec
             with suppress(OSError, TypeError):  # written by @dataclass, or Python has no source
                 sources.add(inspect.getsource(function))
     return hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()[:12]

@@ -53,13 +53,6 @@ def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
     return (f"no {path}", "one") if key in e else (path, "no such entry")
 
 
-def cast(tree: Tree, like: Tree) -> Tree:
-    """The tree, each leaf in the dtype of its leaf in `like`. A leaf that is None, here or there, stays as it is."""
-    return map(
-        lambda a, b: a if a is None or b is None or a.dtype == b.dtype else namespace(a).astype(a, b.dtype), tree, like
-    )
-
-
 def size(tree: Tree) -> int:
     """The number of entries of all arrays together."""
     return sum(math.prod(leaf.shape) for leaf in leaves(tree))

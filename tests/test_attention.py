@@ -194,5 +194,5 @@ def test_positions_are_drawn_small(rng):
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_in_one_sentence(q, k, v):
-    with pytest.raises(ValueError, match=r"^attention: q \(.*expected q \(B, H, L, P\), k, v \(B, H, S, P\), S >= L"):
+    with pytest.raises(ValueError, match="^attention: .*; expected"):
         attention(*(np.ones(shape) for shape in (q, k, v)))

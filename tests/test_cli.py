@@ -44,6 +44,14 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(plots, "comparison", comparison)
 
 
+stoppable = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+
+
+def buffered():
+    """The environment, with Python's output buffered as it is by default."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 # ---- wrong requests
 
 BAD = {
@@ -157,12 +165,70 @@ def test_an_out_that_cannot_be_used_is_refused_and_stays_as_it_is(given, words, 
     assert sorted(os.listdir(tmp_path)) == ["notes.txt", "old"]
 
 
-def test_a_wrong_request_from_a_shell(tmp_path):
-    arguments = [sys.executable, "-m", "minissm", "run", "walking"]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "minissm task: unknown task 'walking'; expected one of copying, recall\n"
+@stoppable
+def test_a_wrong_request_from_a_shell_with_stdout_closed_and_stderr_in_ascii(tmp_path):
+    """python -m minissm run w\u00e4lking >&-"""
+    arguments = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "minissm", "run", "w\u00e4lking"]
+    env = buffered() | {"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "1"}
+    done = subprocess.run(arguments, cwd=tmp_path, stderr=subprocess.PIPE, env=env)
+    assert done.returncode == 2
+    assert done.stderr == b"minissm task: unknown task 'w\\xe4lking'; expected one of copying, recall\n"
     assert os.listdir(tmp_path) == []
+
+
+class Stream(io.TextIOWrapper):
+    """A text stream in ASCII. What it takes is in `taken`. With an error, a flush fails, as a pipe's does."""
+
+    def __init__(self, error=None):
+        self.error, self.taken = error, io.BytesIO()
+        super().__init__(self.taken, "ascii")
+
+    def flush(self):
+        super().flush()
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+
+
+def closed():
+    stream = Stream()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [lambda: None, closed, Stream], ids=["none", "closed", "ascii"])
+def test_a_run_needs_no_streams(stream, tmp_path, monkeypatch, undrawn):
+    out, err = stream(), stream()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        code = command("run", "copying", *TINY, "--out", str(tmp_path / "\u00f6"))
+        wrong = command("run", "copying", *TINY, "--out", str(tmp_path / "\u00f6"))
+        helped = command("run", "--help")
+    assert (code, wrong, helped) == (0, 2, 0)
+    assert len(whole_rows(tmp_path / "\u00f6")) == 1
+    if isinstance(out, Stream) and not out.closed:
+        assert b"\\xf6/results.jsonl" in out.taken.getvalue()
+        assert b"\\xf6 holds the results of another run" in err.taken.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(errno.EPIPE, "the reader of the output has gone"), (errno.ENOSPC, "can't print (No space left on device)")],
+)
+def test_a_run_that_cannot_print_its_first_line_leaves_nothing(error, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for out in ([], ["--out", "new/below"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", Stream(error))
+            assert command("run", "copying", *TINY, *out) == 2
+        assert capsys.readouterr().err == f"minissm: {words}; give it a file instead\n"
+    assert set(os.listdir(tmp_path)) <= {"runs"}
+    assert not os.path.exists("runs")
+
+
+def test_a_stderr_that_fails_changes_no_exit_code(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Stream(errno.ENOSPC))
+    assert command("run", "walking") == 2
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["info", "--help"]], ids=" ".join)
@@ -423,12 +489,14 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(os, "replace", full)
     folder = tmp_path / "out"
-    assert command("run", "copying", *TINY, "--seeds", "2", "--out", str(folder)) == 2
+    drawn = files > 8  # a figure that fails costs nothing else
+    assert command("run", "copying", *TINY, "--seeds", "2", "--out", str(folder)) == (0 if drawn else 2)
     out, err = capsys.readouterr()
     assert len(said(err).splitlines()) == 1
-    assert f"can't write{' to' if files == 0 else ''} {folder}" in err
-    assert "(No space left on device)" in err
-    assert "choose another" in err
+    assert (f"can't write{' to' if files == 0 else ''} {folder}" in err) != drawn
+    assert "No space left on device" in err
+    assert ("choose another" in err) != drawn
+    assert ("the figure can't be drawn" in err) == ("figure: none" in out) == drawn
     assert folder.exists() == (files > 0)
     assert len(whole_rows(folder)) == rows
     assert ("baseline" in out) == (files > 8)
@@ -459,13 +527,6 @@ def test_a_file_system_that_refuses_to_grow(tmp_path):
 
 
 # ---- a run that is stopped from outside
-
-stoppable = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-
-
-def buffered():
-    """The environment, with Python's output buffered as it is by default."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
 @contextlib.contextmanager

@@ -134,15 +134,15 @@ def test_nothing_is_written_to_and_backward_may_be_called_again(rng):
 
 def test_what_would_be_wrong_in_silence_is_refused_in_one_sentence(rng):
     a, b, h0 = problem(rng)
-    with pytest.raises(ValueError, match=r"a has shape \(2, 0, 4, 3\); expected \(B, L, ...\), each 1 or more"):
+    with pytest.raises(ValueError, match=r"a is float64 \(2, 0, 4, 3\); expected \(B, L, ...\) .*, each size 1 or more"):
         linear(a[:, :0], b[:, :0])
-    with pytest.raises(ValueError, match="a is int64; expected real or complex floating numbers"):
+    with pytest.raises(ValueError, match="a is int64 .*; expected .* floats"):
         linear(a.astype(np.int64), b)
-    with pytest.raises(ValueError, match=r"b has shape \(2, 1, 4, 3\), a has \(2, 7, 4, 3\); expected \(2, 7, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"b is float64 \(2, 1, 4, 3\); expected .* \(2, 7, 4, 3\)"):
         linear(a, b[:, :1])
-    with pytest.raises(ValueError, match=r"h0 has shape \(1, 4, 3\), a has \(2, 7, 4, 3\); expected \(2, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"h0 is float64 \(1, 4, 3\); expected .* \(2, 4, 3\)"):
         linear(a, b, h0[:1])
-    with pytest.raises(ValueError, match="b is complex128, a is float64; expected one dtype"):
+    with pytest.raises(ValueError, match="a is float64, b is complex128; expected one dtype"):
         linear(a, b + 0j)
     _, _, backward = linear(a, b, h0)
     with pytest.raises(ValueError, match=r"dh is float64 \(1, 7, 4, 3\); expected float64 \(2, 7, 4, 3\)"):

@@ -1,5 +1,8 @@
 """The figure is drawn without a screen, without a warning, and without touching the user's matplotlib."""
 
+import hashlib
+import os
+import subprocess
 import sys
 
 import matplotlib
@@ -71,7 +74,7 @@ def unsaved(monkeypatch):
         figure.draw_without_rendering()
         return path
 
-    monkeypatch.setattr(plots, "_save", keep)
+    monkeypatch.setattr(plots, "save", keep)
     return figures
 
 
@@ -97,9 +100,48 @@ def test_an_error_is_drawn_on_the_scale_of_its_values_and_a_score_that_is_not_fi
     assert [list(line.get_ydata()) for line in learning.lines[:2]] == [[2.0], []]
 
 
-def test_the_same_results_give_the_same_bytes(tmp_path):
-    first, second = ([path.read_bytes() for path in draw(tmp_path, ("ssm",), 1)] for _ in "ab")
-    assert first == second
+USERS = {  # settings of a user, and of styles
+    "text.usetex": True,
+    "font.size": 20,
+    "savefig.bbox": "tight",
+    "savefig.format": "pdf",
+    "savefig.dpi": 20,
+    "svg.fonttype": "none",
+    "axes.facecolor": "red",
+    "lines.linewidth": 9,
+}
+
+
+def test_the_same_results_give_the_same_bytes_whatever_the_users_settings_are(tmp_path):
+    first = [path.read_bytes() for path in draw(tmp_path, ("ssm",), 1)]
+    with matplotlib.rc_context(USERS):
+        assert [path.read_bytes() for path in draw(tmp_path, ("ssm",), 1)] == first
+
+
+def test_a_backend_that_is_not_installed_and_a_damaged_matplotlibrc_do_no_harm(tmp_path):
+    """A notebook's kernel sets MPLBACKEND, for programs that it starts as well."""
+    code = (
+        "import os, sys, hashlib; from pathlib import Path; from minissm.lab import plots\n"
+        "with plots.new_figure(2, 1) as figure:\n"
+        "    print(hashlib.sha256(plots.save(figure, Path(sys.argv[1])).read_bytes()).hexdigest())\n"
+        "print(os.environ['MPLBACKEND'])"
+    )
+    (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nfont.family: \xff\n")
+    env = os.environ | {"MPLBACKEND": "module://not_installed.backend", "MPLCONFIGDIR": str(tmp_path)}
+    asked = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    done = subprocess.run(asked, env=env, capture_output=True, text=True)
+    with plots.new_figure(2, 1) as figure:
+        path = plots.save(figure, tmp_path / "b.png")
+    assert done.stdout.split() == [hashlib.sha256(path.read_bytes()).hexdigest(), env["MPLBACKEND"]], done.stderr
+
+
+def test_a_figure_that_fails_is_a_sentence(capsys):
+    def draw():
+        raise RuntimeError("no\nfont")
+
+    assert plots.drawn(draw) == "figure: none"
+    why = "minissm: the figure can't be drawn (RuntimeError: no font); the results are complete without it\n"
+    assert capsys.readouterr() == ("", why)
 
 
 def test_labels_are_short_and_differ():

@@ -4,8 +4,10 @@ import io
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from minissm import Model, fit, tasks
 from minissm.progress import Progress, draws_bars
 
 
@@ -92,3 +94,61 @@ def test_nothing_is_shown_where_nothing_was_asked_for(clock, monkeypatch):
         bar.update(2)
     assert terminal.getvalue() == ""
     assert bar.done == 2
+
+
+class Broken(Terminal):
+    """A terminal that goes once it has shown the bar."""
+
+    def write(self, text):
+        if "0/3" in self.getvalue():
+            raise RuntimeError("gone")  # tqdm passes over some errors of its own accord
+        return super().write(text)
+
+
+class Bare:
+    """A logger in place of a stream: it has write alone."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    "stream", [lambda: None, closed, object, Bare, Broken, lambda: io.TextIOWrapper(io.BytesIO(), "ascii")]
+)
+def test_a_training_needs_no_streams(stream, monkeypatch, clock):
+    """pythonw, a frozen program or a logger in their place. Lines are due at each step, and one at the end."""
+
+    def on_step(_):
+        clock[0] += 11
+
+    task, rng = tasks.Copying(), np.random.default_rng(0)
+    monkeypatch.setattr(tasks.Copying, "spec", "\u00e9 \udcff")
+    net = Model("fnn0", vocab=task.vocab, width=2)
+    monkeypatch.setattr(sys, "gettrace", lambda: None)
+    out, err = stream(), stream()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        with np.errstate(all="ignore"):
+            _, log = fit(net, net.init(rng), task, 3, rng, batch=2, lr=1e30, evals=1, on_step=on_step)
+    assert log.stopped.startswith("the loss was")
+    if stream is Bare:
+        assert out.text.startswith("fit: the loss was")
+        assert err.text.startswith("training on \u00e9 \\udcff: ")
+
+
+def test_a_command_is_told_that_a_line_could_not_be_printed(monkeypatch, capsys):
+    def gone(_):
+        raise BrokenPipeError
+
+    with Progress(2, "copying") as bar, pytest.raises(BrokenPipeError):
+        bar.say("a row", gone)

@@ -215,13 +215,13 @@ def test_strides_do_not_matter(f, rng):
 @ALL
 def test_a_wrong_shape_is_refused_in_one_sentence(f, rng):
     log_lam, c, u, h0 = problem(rng, 5)
-    with pytest.raises(ValueError, match=r"u has D=4 channels, log_lam has shape \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"log_lam is complex128 \(3, 3\); expected \(D, N\) = \(4, N\)"):
         f(log_lam[:3], c, u)
-    with pytest.raises(ValueError, match=r"u has shape \(5, 4\); expected \(B, L, D\)"):
+    with pytest.raises(ValueError, match=r"u is float64 \(5, 4\); expected \(B, L, D\)"):
         f(log_lam, c, u[0])
-    with pytest.raises(ValueError, match=r"u has shape \(2, 0, 4\); expected \(B, L, D\), each 1 or more"):
+    with pytest.raises(ValueError, match=r"u is float64 \(2, 0, 4\); expected \(B, L, D\) .*, each size 1 or more"):
         f(log_lam, c, u[:, :0])
-    with pytest.raises(ValueError, match=r"h0 has shape \(1, 4, 3\); expected \(B, D, N\) = \(2, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"h0 is complex128 \(1, 4, 3\); expected \(B, D, N\) = \(2, 4, 3\)"):
         f(log_lam, c, u, h0[:1])
 
 
@@ -270,11 +270,11 @@ def test_the_gradient_of_the_final_state_alone(f, rng):
 def test_what_would_be_wrong_in_silence_is_refused(f, rng):
     """Whole numbers would be rounded, and a cotangent of another shape broadcast."""
     log_lam, c, u, h0 = problem(rng, 70)
-    with pytest.raises(ValueError, match="u is int64; expected float32 or float64"):
+    with pytest.raises(ValueError, match="u is int64 .*; expected .* float32 or float64"):
         f(log_lam, c, u.astype(int))
-    with pytest.raises(ValueError, match="log_lam is float64; expected complex numbers"):
+    with pytest.raises(ValueError, match="log_lam is float64 .*; expected .* complex64 or complex128"):
         f(log_lam.real, c, u)
-    with pytest.raises(ValueError, match="h0 is float64; expected complex numbers"):
+    with pytest.raises(ValueError, match="h0 is float64 .*; expected .* complex64 or complex128"):
         f(log_lam, c, u, h0.real)
     _, _, backward = f(log_lam, c, u, h0)
     with pytest.raises(ValueError, match=r"dy has shape \(1, 70, 4\); expected \(2, 70, 4\)"):

@@ -280,7 +280,7 @@ def test_wrong_options_and_states_are_refused_in_one_sentence(rng):
         with pytest.raises(ValueError, match=f"s6: {next(iter(options))}="):
             S6(**options)
     _, p = layer(rng)
-    with pytest.raises(ValueError, match=r"s6: h0 has shape \(1, 8, 3\); expected \(2, 8, 3\)"):
+    with pytest.raises(ValueError, match=r"selective: state is float64 \(1, 8, 3\); expected .* \(2, 8, 3\)"):
         selective(p, draw(rng, B, L, D), draw(rng, 1, E, N))
 
 
@@ -288,12 +288,12 @@ def test_shapes_that_would_broadcast_are_refused_in_one_sentence(rng):
     u, A, B_ = draw(rng, 2, 7, 4), -np.ones((4, 3)), draw(rng, 2, 7, 3)
     dt = np.ones_like(u)
     for args, told in (
-        ((u, dt[..., :1], A, B_, B_), r"s6: dt has shape \(2, 7, 1\); expected \(2, 7, 4\)"),
-        ((u, dt, A[:1], B_, B_), r"s6: u has shape \(2, 7, 4\) and A \(1, 3\); expected"),
-        ((u, dt, A, B_[:1], B_), r"s6: B has shape \(1, 7, 3\); expected \(2, 7, 3\)"),
-        ((u, dt, A, B_, B_[:, :1]), r"s6: C has shape \(2, 1, 3\); expected \(2, 7, 3\)"),
-        ((u[:, :0], dt[:, :0], A, B_, B_), r"s6: u has shape \(2, 0, 4\) and A \(4, 3\); .* each 1 or more"),
-        ((u, dt, A, np.float32(B_), B_), "s6: B is float32, A is float64; expected one dtype"),
+        ((u, dt[..., :1], A, B_, B_), r"dt is float64 \(2, 7, 1\); expected \(B, L, E\) = \(2, 7, 4\)"),
+        ((u, dt, A[:1], B_, B_), r"A is float64 \(1, 3\); expected"),
+        ((u, dt, A, B_[:1], B_), r"B is float64 \(1, 7, 3\); expected .* \(2, 7, 3\)"),
+        ((u, dt, A, B_, B_[:, :1]), r"C is float64 \(2, 1, 3\); expected .* \(2, 7, 3\)"),
+        ((u[:, :0], dt[:, :0], A, B_, B_), r"u is float64 \(2, 0, 4\); .* each size 1 or more"),
+        ((u, dt, A, np.float32(B_), B_), "B is float32; expected one dtype"),
     ):
         with pytest.raises(ValueError, match=told):
             selective_scan(*args)

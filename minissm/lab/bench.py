@@ -4,7 +4,6 @@ It runs every mode forward and backward, by its reference body and by its fast p
 """
 
 import argparse
-import os
 import textwrap
 import time
 from collections.abc import Callable
@@ -18,11 +17,11 @@ import numpy as np
 
 from .. import backend, fast, scan, tree
 from ..checks import check_integer
-from ..files import write_whole
+from ..files import check_place, shown
 from ..progress import Progress
 from ..spec import parse
 from . import machine, timing
-from .plots import COLOURS
+from .plots import COLOURS, drawn, new_figure, save
 
 SPEC = "ssm"
 PATIENCE = {True: 1.5, False: 0.7}  # seconds of one call, at the requested length and at others
@@ -56,11 +55,15 @@ def add(commands: Any) -> None:
 def command(arguments: argparse.Namespace) -> int:
     batch, length, width = (check_integer("bench", n, getattr(arguments, n)) for n in ("batch", "length", "width"))
     path = Path(arguments.out)
-    if path.suffix != ".png" or path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"bench: --out {path}; expected a file name that ends in .png, in a writable folder")
+    if path.suffix != ".png":
+        raise ValueError(f"bench: --out {shown(path)}; expected a file name that ends in .png")
+    try:
+        check_place("bench", path)
+    except OSError as error:
+        raise ValueError(f"{error.strerror}: --out {shown(path)}") from None
     rows = measure(batch, length, width)
-    draw(rows, batch, length, width, path)
-    print(f"{text(rows, batch, length, width)}\nFigure: {path}")
+    figure = drawn(lambda: draw(rows, batch, length, width, path))
+    print(f"{text(rows, batch, length, width)}\n{figure}")
     return 0
 
 
@@ -171,11 +174,14 @@ def text(rows: Rows, batch: int, length: int, width: int) -> str:
     return "\n".join([*lines, "", f"Fastest: {fastest(rows)}."])
 
 
-def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
+def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> Path:
     """Left: speed over the length, which separates curves that cross. Right: memory at the requested length."""
-    from matplotlib.figure import Figure
+    with new_figure(11, 5) as figure:
+        _draw(figure, rows, batch, length, width)
+        return save(figure, path)
 
-    figure = Figure(figsize=(11, 5), layout="constrained")
+
+def _draw(figure: Any, rows: Rows, batch: int, length: int, width: int) -> None:
     figure.suptitle(f"{SPEC}, batch {batch}, width {width}, forward and backward on {machine.processor()}")
     speed, size = figure.subplots(1, 2, width_ratios=(1.5, 1))
     lengths = sorted({row["L"] for row in rows})
@@ -196,7 +202,6 @@ def draw(rows: Rows, batch: int, length: int, width: int, path: Path) -> None:
     size.set(xlabel="MB of one call", title=f"Memory at length {length:,}", xlim=(0, 1.15 * memory_mb[-1]))
     for axes in (speed, size):
         axes.spines[["top", "right"]].set_visible(False)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150))
 
 
 def style(method: Method) -> dict[str, Any]:

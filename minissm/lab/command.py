@@ -82,8 +82,8 @@ def _run(a: argparse.Namespace) -> int:
     folder, rows, curves = compare.run(config, a.out, jobs) if a.resume is None else compare.resume(a.resume, jobs)
     task = parse(config.task)
     print(f"\n{report.table(rows, curves, task, config)}\n", flush=True)
-    figures = plots.comparison(rows, curves, task, config, folder)
-    print(f"rows: {folder / 'results.jsonl'}   figure: {figures[0]}")
+    figure = plots.drawn(lambda: plots.comparison(rows, curves, task, config, folder)[0])
+    print(f"rows: {folder / 'results.jsonl'}   {figure}")
     return 1 if any(r["stopped"] for r in rows) else 0
 
 

@@ -42,6 +42,7 @@ PROFILES: dict[str, dict] = {
 }
 BUDGET = 30_000
 TEST_SEQUENCES = 2000
+PRINT = partial(print, flush=True)  # raises where nobody reads the output, which ends a run
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,8 @@ def run(
     if not os.fspath(folder).isprintable():
         raise ValueError(f"out: {os.fspath(folder)!r} contains characters that can't be printed; choose another name")
     work = config.work()
-    with results.new_folder(folder, asdict(config) | {"versions": versions()}):
+    begin = partial(_announce, work, folder, [], jobs)
+    with results.new_folder(folder, asdict(config) | {"versions": versions()}, begin):
         return folder, *_finish(work, folder, [], [], jobs, every)
 
 
@@ -248,7 +250,8 @@ def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tu
         if changed:
             notes.append(f"{folder} was begun with {'; '.join(changed)}: the last digits may differ")
         for text in notes:
-            print(text, flush=True)
+            PRINT(text)
+        _announce(work, folder, rows, jobs)
         return folder, *_finish(work, folder, rows, curves, jobs, every)
 
 
@@ -264,6 +267,13 @@ def stored(folder: Path) -> tuple[Config, dict]:
         raise
     except (ValueError, TypeError, AttributeError) as error:
         raise results.damaged(folder / "run.json", str(error)) from None
+
+
+def _announce(work: list[Job], folder: Path, rows: list[dict], jobs: int) -> None:
+    """Print the first line of a run."""
+    finished = f", {len(rows)} of them finished" if rows else ""
+    how = f"{max(1, min(jobs, len(work) - len(rows)))} at a time; results go to {folder}"
+    PRINT(f"{work[0].task}: {len(work)} runs of {work[0].steps} steps{finished}, {how}")
 
 
 def _finish(
@@ -285,8 +295,6 @@ def _finish(
     train = partial(run_job, unfinished=unfinished, every=every)
     name = f"{task}, {len(work)} runs"
     with stop_signals(at_once=jobs == 1) as pressed, Progress(len(work) * steps, name) as bar:
-        parts = [f"{task}: {len(work)} runs of {steps} steps", f"{jobs} at a time; results go to {folder}"]
-        bar.say(", ".join(parts if not rows else [parts[0], f"{len(rows)} of them finished", parts[1]]))
         bar.update(len(rows) * steps)
         outcomes = in_processes(train, left, bar, jobs, pressed) if jobs > 1 else in_process(train, left, bar)
         try:
@@ -295,7 +303,7 @@ def _finish(
                     all_rows, all_curves = in_order([*rows, outcome.row]), in_order(curves + outcome.curve)
                     results.write(folder, outcome, all_rows, all_curves)
                     rows, curves = all_rows, all_curves
-                    bar.say(line(outcome.row))
+                    bar.say(line(outcome.row), PRINT)
                     if pressed and jobs == 1:  # pressed in a training on a device that had broken off already
                         raise KeyboardInterrupt
         except KeyboardInterrupt:

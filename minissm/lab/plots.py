@@ -1,12 +1,19 @@
 """Figures of a comparison. They need no screen and leave the user's settings of matplotlib alone."""
 
 import io
+import os
+import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ..files import write_whole
+from ..progress import tell
 from .compare import Config
 from .report import chosen
 from .results import FRACTIONS
@@ -29,16 +36,12 @@ BLOCKS = {  # the meanings of the blocks, for a reader who sees the figure alone
 
 def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, folder: Path) -> list[Path]:
     """folder/figure.png and .svg: the learning curve and the final score of each model."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     mine, score = chosen(rows, curves, task), f"{task.main[0].replace('_', ' ')} on fresh sequences"
     models = [m for m in config.models if m in mine]
     labels = short(models)
     lines = sum(label.count("\n") + 1 for label in labels)
     size = f"width {config.width}" if config.width else f"about {config.budget:,} parameters"
-    with rc_context({"font.size": 10, "svg.hashsalt": "minissm"}):
-        figure = Figure(figsize=(10, 3.9 + 0.16 * lines), layout="constrained")
+    with new_figure(10, 3.9 + 0.16 * lines) as figure:
         meanings = ", ".join(meaning for name, meaning in BLOCKS.items() if any(name in model for model in models))
         figure.suptitle(textwrap.fill(f"{task.spec}, {size} each: {meanings}", 112))
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -55,7 +58,7 @@ def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, 
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
         _name_the_baseline(learning, task.baseline)
-        return [_save(figure, folder / f"figure.{kind}") for kind in ("png", "svg")]
+        return [save(figure, folder / f"figure.{kind}") for kind in ("png", "svg")]
 
 
 def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict], score: str) -> None:
@@ -123,9 +126,48 @@ def _style(i: int) -> dict:
     return {"color": COLOURS[i % 7], "linestyle": DASHES[j], "marker": MARKS[j], "markersize": 4}
 
 
-def _save(figure: Any, path: Path) -> Path:
+@contextmanager
+def new_figure(width: float, height: float) -> Iterator[Any]:
+    """A figure in matplotlib's own settings, whatever the user's are. Save it before the context ends."""
+    matplotlib = _matplotlib()
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context(own | {"svg.hashsalt": "minissm"}):
+        from matplotlib.figure import Figure
+
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _matplotlib() -> Any:
+    """Import matplotlib. MPLBACKEND with a backend that isn't installed and a damaged matplotlibrc are passed over."""
+    with suppress(ValueError):
+        return import_module("matplotlib")
+    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        del sys.modules[name]  # the failed import left them
+    home = Path(find_spec("matplotlib").origin).parent  # type: ignore[union-attr, arg-type]
+    own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(home / "mpl-data")}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        return import_module("matplotlib")
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write the figure in the format that the name of the file ends in."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if path.suffix == ".svg" else None
     figure.savefig(buffer, format=path.suffix[1:], dpi=150, metadata=metadata)
     write_whole(path, lambda file: file.write(buffer.getvalue()))
     return path
+
+
+def drawn(draw: Callable[[], Path]) -> str:
+    """Draw -> "figure: FILE". A failure is a sentence on stderr, and costs nothing else."""
+    try:
+        return f"figure: {draw()}"
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        tell(f"minissm: the figure can't be drawn ({reason}); the results are complete without it", "stderr")
+        return "figure: none"

@@ -8,13 +8,13 @@ unfinished/     the checkpoints of the other runs
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import load, save
-from ..files import write_whole
+from ..files import shown, write_whole
 from ..model import Model
 from ..tasks import parse
 from ..train import eval_steps
@@ -28,39 +28,45 @@ FRACTIONS = {"token_accuracy", "sequence_accuracy"}  # scores from 0 to 1
 
 
 @contextmanager
-def new_folder(folder: Path, asked: dict) -> Iterator[None]:
-    """Create the folder, lock it, and write the settings to run.json. ValueError if that fails."""
+def new_folder(folder: Path, asked: dict, announce: Callable[[], Any]) -> Iterator[None]:
+    """Create the folder, lock it, and write the settings to run.json. ValueError if that fails.
+
+    announce: prints the first line of the run. Nothing stays of a run that fails to begin.
+    """
+    run, weights, undo = folder / "run.json", folder / "weights", list[Callable[[], Any]]()
     with ExitStack() as stack:
-        weights = folder / "weights"
+        stack.callback(_call, undo)
         try:
             if folder.exists() and not folder.is_dir():
                 raise ValueError(f"out: {folder} is a file; expected a folder, or a name that is still free")
-            made = [path for path in (weights, *weights.parents) if not path.exists()]  # the innermost first
-        except OSError as error:
-            raise _no_room(folder, error) from None
-        try:
+            undo += [path.rmdir for path in (weights, *weights.parents) if not path.exists()]  # the innermost first
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone_in(folder))
-            for name in ("run.json", "results.jsonl"):
-                if (folder / name).exists():
+            for path in (run, folder / "results.jsonl"):
+                if path.exists():
                     raise ValueError(
-                        f"out: {folder} holds the results of another run ({name}); choose another folder, or go on "
-                        "with it by --resume"
+                        f"out: {folder} holds the results of another run ({path.name}); choose another folder, or go "
+                        "on with it by --resume"
                     )
             weights.mkdir(exist_ok=True)
+            for name in ("results.jsonl", "curves.jsonl"):
+                write_whole(folder / name, None)  # tries the place alone
             text = json.dumps(asked, indent=1) + "\n"
-            write_whole(folder / "run.json", lambda file: file.write(text.encode()))
+            undo.insert(0, run.unlink)
+            write_whole(run, lambda file: file.write(text.encode()))
         except OSError as error:
-            stack.close()
-            for path in made:
-                with suppress(OSError):
-                    path.rmdir()
-            raise _no_room(folder, error) from None
+            raise ValueError(
+                f"out: can't write to {shown(error.filename or folder)} ({error.strerror}); choose another folder"
+            ) from None
+        announce()
+        undo.clear()
         yield
 
 
-def _no_room(folder: Path, error: OSError) -> ValueError:
-    return ValueError(f"out: can't write to {folder} ({error.strerror}); choose another folder")
+def _call(undo: list[Callable[[], Any]]) -> None:
+    for step in undo:
+        with suppress(OSError):
+            step()
 
 
 def write(folder: Path, outcome: Any, rows: list[dict], curves: list[dict]) -> None:

@@ -28,6 +28,7 @@ from typing import Any
 
 from .. import fast
 from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
+from ..checks import check_arrays, check_integer
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, powers, state_matrices, toeplitz
 
 CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to 64 is one chunk
@@ -50,7 +51,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
         states.append(h)
 
-    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h, dy, dh_last)
         dh = xp.zeros_like(h) if dh_last is None else dh_last
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
@@ -74,8 +75,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     """
     xp, h, complex_ = _start(log_lam, c, u, h0)
     B, L, _ = shape = u.shape
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"scan: chunk={chunk}; expected an integer, 1 or more, or None")
+    chunk = chunk if chunk is None else check_integer("scan", "chunk", chunk, also=", or None")
     whole = max(CHUNK, min(B, 2 * CHUNK))  # a larger product pays off if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if fast_path := fast.path("chunked", u):
@@ -97,7 +97,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         h = lam[..., q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
     h_last = xp.permute_dims(h, (1, 0, 2))
 
-    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dx = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
@@ -149,7 +149,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     y = first(fx * fk) + as_real(h) @ state_out
     h_last = xp.permute_dims(lam * h + as_complex(x @ state_in), (1, 0, 2))
 
-    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
+    def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dy = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
@@ -184,29 +184,17 @@ def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
 
 def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
     """Argument checks. -> namespace, initial state (zeros where none is given), complex dtype of u's precision."""
-    xp = namespace(log_lam, c, u, h0)
-    if u.ndim != 3 or min(u.shape) < 1:
-        raise ValueError(f"scan: u has shape {tuple(u.shape)}; expected (B, L, D), each 1 or more")
-    if u.dtype not in (xp.float32, xp.float64):
-        raise ValueError(f"scan: u is {u.dtype}; expected float32 or float64, convert it")
-    (B, _, D), complex_ = u.shape, complex_dtype(xp, u.dtype)
-    if log_lam.ndim != 2 or log_lam.shape != c.shape or log_lam.shape[0] != D:
-        shapes = f"log_lam has shape {tuple(log_lam.shape)} and c {tuple(c.shape)}"
-        raise ValueError(f"scan: u has D={D} channels, {shapes}; expected (D, N) with D={D} for both")
-    for name, a in (("log_lam", log_lam), ("c", c), ("h0", h0)):
-        if a is not None and not xp.isdtype(a.dtype, "complex floating"):
-            raise ValueError(f"scan: {name} is {a.dtype}; expected complex numbers, add 0j")
+    shapes = "u (B, L, D), log_lam (D, N) complex, c (D, N) complex, h0 (B, D, N) complex or None"
+    xp = check_arrays("scan", shapes, u, log_lam, c, h0)
+    complex_ = complex_dtype(xp, u.dtype)
     if h0 is None:
-        return xp, xp.zeros((B, D, log_lam.shape[1]), dtype=complex_, device=device(u)), complex_
-    if h0.shape != (B, D, log_lam.shape[1]):
-        expected = (B, D, log_lam.shape[1])
-        raise ValueError(f"scan: h0 has shape {tuple(h0.shape)}; expected (B, D, N) = {expected}")
+        return xp, xp.zeros((u.shape[0], *log_lam.shape), dtype=complex_, device=device(u)), complex_
     return xp, xp.astype(h0, complex_), complex_
 
 
 def _checked(shape: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
     """A fast path's results, with the argument checks of its backward."""
-    return y, h_last, lambda dy=None, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
+    return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
 
 
 def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
@@ -215,4 +203,4 @@ def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
     check_shapes("scan", ("dy", dy, shape), ("dh_last", dh_last, h.shape))
     if dy is None:
         dy = xp.zeros(shape, dtype=xp.real(h).dtype, device=device(h))
-    return xp.astype(dy, xp.real(h).dtype), None if dh_last is None else xp.astype(dh_last, h.dtype)
+    return dy, None if dh_last is None else xp.astype(dh_last, h.dtype)

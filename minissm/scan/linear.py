@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import fast
 from ..backend import cotangents, device, namespace
+from ..checks import check_arrays
 
 Array = Any
 
@@ -25,14 +26,14 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
 
     if fast_path := fast.path("linear", a, b, h0):
         h, last, back = fast_path(a, b, h0)
-        return h, last, lambda dh=None, dh_last=None: back(*checked(dh, dh_last))
+        return h, last, lambda dh, dh_last=None: back(*checked(dh, dh_last))
     last, states = h0, []
     for t in range(a.shape[1]):
         last = a[:, t, ...] * last + b[:, t, ...]
         states.append(last)
     h = xp.stack(states, axis=1)
 
-    def backward(dh: Array = None, dh_last: Array = None) -> tuple:
+    def backward(dh: Array, dh_last: Array = None) -> tuple:
         dh, g = checked(dh, dh_last)  # g: dL/dh_t through all later states
         dbs = []
         for t in range(a.shape[1] - 1, -1, -1):
@@ -54,15 +55,6 @@ def _conj(z: Array) -> Array:
 
 def _start(a: Array, b: Array, h0: Array) -> tuple:
     """Argument checks. -> namespace, initial state (zeros where none is given)."""
-    xp = namespace(a, b, h0)
-    if a.ndim < 2 or min(a.shape) < 1:
-        raise ValueError(f"scan: a has shape {tuple(a.shape)}; expected (B, L, ...), each 1 or more")
-    if not xp.isdtype(a.dtype, ("real floating", "complex floating")):
-        raise ValueError(f"scan: a is {a.dtype}; expected real or complex floating numbers, convert it")
+    xp = check_arrays("scan", "a (B, L, ...) floats, b (B, L, ...) floats, h0 (B, ...) floats or None alike", a, b, h0)
     state = (a.shape[0], *a.shape[2:])
-    for name, z, shape in (("b", b, tuple(a.shape)), ("h0", h0, state)):
-        if z is not None and tuple(z.shape) != shape:
-            raise ValueError(f"scan: {name} has shape {tuple(z.shape)}, a has {tuple(a.shape)}; expected {shape}")
-        if z is not None and z.dtype != a.dtype:
-            raise ValueError(f"scan: {name} is {z.dtype}, a is {a.dtype}; expected one dtype, convert it")
     return xp, xp.zeros(state, dtype=a.dtype, device=device(a)) if h0 is None else h0

@@ -6,19 +6,20 @@ into a real (..., 2N), so that products of matrices need no complex arithmetic.
 
 from typing import Any
 
-from ..backend import complex_dtype, device, namespace, transpose
+from ..backend import complex_dtype, cotangent, device, namespace, transpose
+from ..checks import check_arrays, check_integer
 
 Array = Any
 
 
 def kernel(log_lam: Array, c: Array, length: int) -> tuple:
     """k_j = Re sum_n c_n lam_n^j, j < length, the impulse response. k (D, length); `dlog_lam, dc = backward(dk)`."""
-    xp = namespace(log_lam, c)
-    v, back_powers = powers(log_lam, length, log_lam.dtype)
+    xp = check_arrays("scan.kernel", "log_lam (D, N) complex, c (D, N) complex", log_lam, c)
+    v, back_powers = powers(log_lam, check_integer("scan.kernel", "length", length), log_lam.dtype)
     k, back_kernel = kernel_of(c, v)
 
     def backward(dk: Array) -> tuple:
-        dc, dv = back_kernel(dk)
+        dc, dv = back_kernel(cotangent("scan.kernel", dk, k, "dk"))
         return back_powers(dv), xp.astype(dc, c.dtype)
 
     return k, backward
