@@ -400,7 +400,7 @@ def source_digest(values: list) -> str:
     sources = set()
     for function in functions:
         if str(function.__module__).split(".")[0] != __package__:  # None: from exec
-            with suppress(OSError, TypeError):  # written by @dataclass, or Python has no source
+            with suppress(Exception):  # written by @dataclass, or Python has no source, or can't read it
                 sources.add(inspect.getsource(function))
     return hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()[:12]
 

@@ -134,7 +134,9 @@ def test_nothing_is_written_to_and_backward_may_be_called_again(rng):
 
 def test_what_would_be_wrong_in_silence_is_refused_in_one_sentence(rng):
     a, b, h0 = problem(rng)
-    with pytest.raises(ValueError, match=r"a is float64 \(2, 0, 4, 3\); expected \(B, L, ...\) .*, each size 1 or more"):
+    with pytest.raises(
+        ValueError, match=r"a is float64 \(2, 0, 4, 3\); expected \(B, L, ...\) .*, each size 1 or more"
+    ):
         linear(a[:, :0], b[:, :0])
     with pytest.raises(ValueError, match="a is int64 .*; expected .* floats"):
         linear(a.astype(np.int64), b)

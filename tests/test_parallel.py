@@ -99,6 +99,18 @@ def test_a_limit_holds_whichever_threads_enter_and_leave_in_whichever_order(orde
     assert blas_threads() == before
 
 
+def test_a_generator_inside_may_be_closed_by_another_thread():
+    def inside():
+        with parallel.threads(2):
+            yield blas_threads()
+
+    before, generator = blas_threads(), inside()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(next, generator).result() == {2}
+        generator.close()
+    assert blas_threads() == before
+
+
 def test_none_inside_a_limit_lifts_it():
     with parallel.threads(1), parallel.threads(None):
         assert blas_threads() == {parallel._cores()}
