@@ -132,7 +132,7 @@ def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _check(who: str, net: Model, params: Tree) -> None:
-    """ValueError unless params have the names, shapes and dtype of net's parameters."""
+    """ValueError unless params have the names and shapes of net's parameters, and some of them its dtype."""
     numbers = sum(getattr(leaf, "size", 0) for _, leaf in tree.named(params))
     if net.size > 2 * numbers:  # don't draw a model that is much larger than its file
         raise ValueError(f"{who}: {net!r} has {net.size} parameters, {numbers} given; save a model with its own")
@@ -140,6 +140,6 @@ def _check(who: str, net: Model, params: Tree) -> None:
         net.check_params(params)
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from None
-    for name, leaf in tree.named(params):
-        if str(leaf.dtype).split(".")[-1] != net.dtype:  # array_api_strict.float32
-            raise ValueError(f"{who}: the array {name} is {leaf.dtype}; {net!r} needs {net.dtype}; convert it")
+    dtypes = {str(leaf.dtype).split(".")[-1] for leaf in tree.leaves(params)}  # array_api_strict.float32
+    if net.dtype not in dtypes:
+        raise ValueError(f"{who}: the arrays are {', '.join(dtypes)}; {net!r} needs {net.dtype}; convert them")

@@ -190,15 +190,26 @@ def norm_init(norm: str, width: int) -> dict:
 def embed(p: dict, x: Array) -> tuple:
     """y = w[x], a row of w for each token.  x (B, L) integers or (B, L, V) one-hot, w (V, D) -> y (B, L, D).
 
-    dx is None for integers. Cost: the backward forms the one-hot matrix, B L V numbers, even for integers, because the
-    array API has no scatter-add.
+    dx is None for integers. A nan in dy stays in the row of its token. Cost: the reference body's backward forms the
+    one-hot matrix, B L V numbers, even for integers, because the array API has no scatter-add; on NumPy a fast path
+    forms none. One-hot floats are a product: a nan in w reaches every token.
     """
     xp, w = check_arrays("embed", "x (...) integers or (..., V), p.w (V, D)", x, p), p["w"]
     if xp.isdtype(x.dtype, "integral"):
         check_indices("embed", "tokens", x, w.shape[0])
+        if fast_path := fast.path("embed", x, w):
+            y, back = fast_path(p, x)
+            return y, lambda dy: back(cotangent("embed", dy, y))
         tokens = xp.reshape(x, (-1,))
         y = xp.reshape(xp.take(w, tokens, axis=0), (*x.shape, w.shape[1]))
-        return y, lambda dy: ({"w": one_hot(xp, tokens, w.shape[0], w.dtype).T @ flat(cotangent("embed", dy, y))}, None)
+
+        def back(dy: Array) -> tuple:
+            rows, hot = flat(cotangent("embed", dy, y)), one_hot(xp, tokens, w.shape[0], w.dtype)
+            wrong = ~xp.isfinite(rows)
+            dw = hot.T @ xp.where(wrong, 0.0, rows)  # 0 * nan would reach every row
+            return {"w": xp.where(hot.T @ xp.astype(wrong, w.dtype) > 0, math.nan, dw)}, None
+
+        return y, back
     y = xp.reshape(flat(x) @ w, (*x.shape[:-1], w.shape[1]))
 
     def backward(dy: Array) -> tuple:

@@ -38,7 +38,8 @@ class Model:
     residual: True (default) for x + block(x), False for block(x) alone.
     timescales: the initial memory of blocks with `draws_by_depth`. "graded" (default): short in the first of them, long
         in the last; "reversed": long first; "equal": the same at every depth.
-    dtype: of the parameters, "float32" (default) or "float64".
+    dtype: of the parameters, "float32" (default) or "float64". A tree may hold both: each leaf is trained and stored in
+        its own. Filters may be in double for themselves; where other leaves differ, the model computes in double.
 
     ValueError for an option that doesn't fit.
     """
@@ -178,7 +179,7 @@ class Model:
 
         The pieces of a sequence give the same y as the whole, and the same gradients.
         """
-        self._check(params, x, mode)
+        given, params = params, self._check(params, x, mode)
         before, rows = blocks.states_of(state, self.blocks), _rows(where, x)
         norm, tape, after = layers.NORMS[self.norm], [], []
         y, back_embed = self._embed(params, x)
@@ -211,6 +212,8 @@ class Model:
                 dbefore += dstate_i or [{}]
             dembed, dx = back_embed(dy)
             dparams = {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}
+            if params is not given:
+                dparams, dx = tree.like(dparams, given), None if dx is None else tree.like(dx, x)
             return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
 
         position = x.shape[1] + (state["position"] if state is not None else 0)
@@ -223,7 +226,7 @@ class Model:
         """
         batch = check_integer("Model.start", "batch", batch)
         length = None if length is None else check_integer("Model.start", "length", length)
-        self.check_params(params)
+        params = self.check_params(params)
         w = params["embed"]["w"]
         like = namespace(w).zeros((batch, self.width), dtype=w.dtype, device=device(w))
         pairs = zip(self.blocks, params["blocks"], strict=True)
@@ -239,14 +242,14 @@ class Model:
         Everything that depends on the parameters alone is computed here, once: make a new stepper when they change.
         Trap: a step may overwrite the state it is given. Go on with the state it returns, or keep a copy.
         """
-        self.check_params(params)
+        given, params = params, self.check_params(params)
         norm, norms = layers.NORMS[self.norm], params["norms"]
         steps = [blocks.stepper(block, p) for block, p in zip(self.blocks, params["blocks"], strict=True)]
 
-        shapes = self._shapes(params, "x_t", "B,")
+        shapes = self._shapes(given, "x_t", "B,")
 
         def step(state: dict, x_t: Array) -> tuple:
-            check_arrays("Model.step", shapes, params["embed"]["w"], x_t)
+            check_arrays("Model.step", shapes, given["embed"]["w"], x_t)
             if state is None:
                 raise ValueError("Model.step: state is None; begin with net.start(params, batch)")
             return trusted(state, x_t)
@@ -268,7 +271,7 @@ class Model:
 
         `.output` is the residual stream after the block: x + block(x), or block(x) without a residual.
         """
-        self._check(params, x, mode)
+        params = self._check(params, x, mode)
         norm, norms = layers.NORMS[self.norm], params["norms"]
         y, _ = self._embed(params, x)
         arrays = {"embed": y}
@@ -282,7 +285,9 @@ class Model:
         return arrays
 
     def _embed(self, params: dict, x: Array) -> tuple:
-        return (layers.embed if self.vocab else layers.linear)(params["embed"], x)
+        p, xp = params["embed"], namespace(x)
+        x = x if xp.isdtype(x.dtype, "integral") else xp.astype(x, p["w"].dtype, copy=False)
+        return (layers.embed if self.vocab else layers.linear)(p, x)
 
     @cached_property
     def _last_mixer(self) -> int:
@@ -291,17 +296,26 @@ class Model:
 
     # ---- argument checks
 
-    def _check(self, params: dict, x: Array, mode: str) -> None:
+    def _check(self, params: dict, x: Array, mode: str) -> dict:
         check_mode("Model", mode)
-        self.check_params(params)
+        to_compute = self.check_params(params)
         check_arrays("Model", self._shapes(params, "x", "B, L"), params["embed"]["w"], x)
+        return to_compute
 
-    def check_params(self, params: dict) -> None:
-        """ValueError unless names and shapes equal those from `init`."""
+    def check_params(self, params: dict) -> dict:
+        """-> the parameters to compute with: all in double where leaves outside of filters differ, else the given ones.
+
+        ValueError unless names and shapes equal those from `init`, and every leaf is float32 or float64.
+        """
         given = tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), params)
         if given != self.shapes:
             of, expected = tree.difference(given, self.shapes)
             raise ValueError(f"Model: parameters with {of}; expected {expected}; draw them with init of {self!r}")
+        dtypes = {leaf.dtype for _, leaf in tree.named(params)}
+        tree.check_floats("Model", params, dtypes)
+        if len(dtypes) < 2 or len({a.dtype for name, a in tree.named(params) if "filter" not in name.split(".")}) < 2:
+            return params
+        return tree.map(lambda a: namespace(a).astype(a, namespace(a).float64), params)
 
     def _shapes(self, params: dict, x: str, axes: str) -> str:
         """What check_arrays asks of the embedding and of x, the name of tokens (axes) or vectors (axes, numbers)."""

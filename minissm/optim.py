@@ -70,31 +70,40 @@ def adamw_vector(
     decay: the weight decay. Default 0.01. It doesn't act on filters and skips: it would pull every log_dt to 0, and so
         every memory to one step.
     -> new w, new state.
+
+    A gradient beyond max^.49 of its dtype (7.6e18 in single precision) counts as that: v would overflow, and its
+    parameter never move again.
     """
     lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
     xp, n, (b1, b2) = namespace(w, g), state.n + 1, (float(b) for b in betas)
+    largest = float(xp.finfo(g.dtype).max) ** 0.49
+    g = xp.minimum(xp.maximum(g, -largest), largest)
     m = b1 * state.m + (1 - b1) * g
     v = b2 * state.v + (1 - b2) * (g * g)
     step = m / (xp.sqrt(v) * (1 / math.sqrt(1 - b2**n)) + eps)
-    w = w - (lr / (1 - b1**n)) * step - (lr * decay) * (state.decayed * w)
+    w = w - (lr / (1 - b1**n)) * step - (lr * decay) * xp.where(state.decayed > 0, w, 0.0)
     return w, AdamWState(n, m, v, state.decayed)
 
 
 def gradient_vector(params: dict, grads: Any) -> Array:
     """All gradients as one vector (P,), in the order of the parameters. A vector is returned as it is."""
-    dtype = next(leaf for _, leaf in tree.named(params)).dtype
+    arrays = tree.leaves(params)
+    tree.check_floats("adamw", params, {a.dtype for a in arrays})
     if not isinstance(grads, dict | list | tuple):
+        dtype = tree.flatten(arrays).dtype
         if grads.shape != (tree.size(params),) or grads.dtype != dtype:
             given = f"the gradient is {grads.dtype} {tuple(grads.shape)}"
             raise ValueError(f"adamw: {given}; expected {dtype} ({tree.size(params)},), or a tree like params")
         return grads
-    vector = tree.flatten(grads, like=params)
-    if vector.dtype != dtype:
-        kinds = {name: d.dtype for name, d in tree.named(grads)}
-        name, leaf = next((n, a) for n, a in tree.named(params) if kinds[n] != a.dtype)
-        given = f"the gradient of {name} is {kinds[name]}, the parameter {leaf.dtype}"
-        raise ValueError(f"adamw: {given}; cast it in the backward")
-    return vector
+    gradients = tree.leaves(grads, like=params)
+    if [d.dtype for d in gradients] != [a.dtype for a in arrays]:
+        pairs = zip(tree.named(params), gradients, strict=True)
+        name, a, d = next((name, a, d) for (name, a), d in pairs if d.dtype != a.dtype)
+        raise ValueError(
+            f"adamw: the gradient of {name} is {d.dtype}, the parameter {a.dtype}; cast it in the backward"
+        )
+    xp = namespace(*gradients)
+    return xp.concat([xp.reshape(d, (-1,)) for d in gradients])
 
 
 def decay_mask(params: dict) -> Array:
@@ -110,14 +119,23 @@ def decay_mask(params: dict) -> Array:
 
 
 def clip(grads: Any, limit: float) -> tuple[Any, Array]:
-    """g <- g min(1, limit / |g|), |g| the norm over all leaves. limit may be inf. -> grads, |g| before clipping."""
-    g = tree.flatten(grads)
+    """g <- g min(1, limit / |g|), |g| the norm over all leaves. limit may be inf. -> grads, |g| before clipping.
+
+    The squares are of g divided by a power of two: they neither overflow nor vanish, and ordinary bits don't change.
+    """
+    g, limit = tree.flatten(grads), float(limit)
     xp = namespace(g)
-    norm = xp.sqrt(xp.sum(g * g))
+    largest = xp.maximum(xp.max(g), -xp.min(g))
+    high, far = (2.0 ** int(part * math.log2(xp.finfo(g.dtype).max)) for part in (0.3, 0.7))
+    one = xp.ones_like(largest)
+    unit = xp.where(largest > high, far, xp.where(largest < 1 / high, 1 / far, one))
+    g = g / unit
+    norm_unit = xp.sqrt(xp.sum(g * g))
+    norm = norm_unit * unit  # inf if it exceeds the dtype; g is then clipped all the same
     if math.isinf(limit):
         return grads, norm
-    limit = float(limit)
-    return tree.unflatten(grads, g * (limit / xp.where(norm > limit, norm, limit))), norm
+    factor = xp.where(norm > limit, limit / xp.where(norm > limit, norm_unit, one), unit)
+    return tree.unflatten(grads, g * factor), norm
 
 
 def warmup_cosine(step: int, steps: int, warmup: float = 0.1, last: float = 0.05) -> float:

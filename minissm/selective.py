@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import fast, scan
+from . import fast, scan, tree
 from .backend import cotangent, cotangents, device, namespace
 from .checks import check_arrays, integer, interval
 from .filters import dt_range
@@ -79,7 +79,8 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     state: h of the scan, (B, E, N). None (default): zeros.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
-    xp, f = check_arrays("selective", SHAPES, x, p, state), p["filter"]
+    xp = check_arrays("selective", SHAPES, x, p, state)
+    f = tree.map(lambda a: xp.astype(a, x.dtype, copy=False), p["filter"])
     rows, A = flat(x), -xp.exp(f["log_a"])
 
     def sequences(a: Array) -> Array:
@@ -104,7 +105,9 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
         dp = {
             "w_in": rows.T @ du,
             "b_in": column_sums(du),
-            "filter": {"log_a": dA * A, "w_low": u.T @ dlow, "w_dt": low.T @ dz, "b_dt": column_sums(dz)},
+            "filter": tree.like(
+                {"log_a": dA * A, "w_low": u.T @ dlow, "w_dt": low.T @ dz, "b_dt": column_sums(dz)}, p["filter"]
+            ),
             "w_b": u.T @ dB,
             "w_c": u.T @ dC,
             "skip": column_sums(dv * u),
@@ -173,7 +176,7 @@ class S6:
 
     def start(self, p: dict, like: Array, length: int | None) -> Array:
         a = p["filter"]["log_a"]
-        return namespace(a).zeros((like.shape[0], *a.shape), dtype=a.dtype, device=device(a))
+        return namespace(a).zeros((like.shape[0], *a.shape), dtype=like.dtype, device=device(a))
 
     def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
         return selective(p, x, state)

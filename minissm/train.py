@@ -108,8 +108,8 @@ def step(
 class TrainState(NamedTuple):
     """The state of a training between two steps. With the Plan it decides every later bit. No step writes into it."""
 
-    params: dict  # views of flat
-    flat: Array  # (P,)
+    params: dict  # views of flat, and copies where a tree of two precisions has float32
+    flat: Array  # (P,), in the widest of their precisions
     finite: Array  # (P,): the last parameters whose loss was finite
     adamw: optim.AdamWState
     alive: Array  # (): every loss so far was finite; once False it stays False, and the parameters stay as they are
@@ -370,7 +370,9 @@ def check_training(who: str, net: Model, params: dict, task: Any, rng: np.random
 def digest(now: TrainState) -> dict[str, str]:
     """SHA-256 of the parameters and of the state of the generator that draws the batches."""
     generator = sorted((name, str(np.asarray(leaf).tolist())) for name, leaf in tree.named(now.rng))
-    parts = {"params": to(now.flat, "numpy").tobytes(), "rng": repr(generator).encode()}
+    dtypes = [str(a.dtype).split(".")[-1] for a in tree.leaves(now.params)]
+    mixture = repr(dtypes).encode() * (len(set(dtypes)) > 1)
+    parts = {"params": to(tree.flatten(now.params), "numpy").tobytes() + mixture, "rng": repr(generator).encode()}
     return {name: hashlib.sha256(text).hexdigest() for name, text in parts.items()}
 
 

@@ -53,26 +53,45 @@ def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
     return (f"no {path}", "one") if key in e else (path, "no such entry")
 
 
+def check_floats(who: str, tree: Tree, dtypes: set) -> None:
+    """ValueError unless the dtypes, those of the tree's leaves, are float32 or float64; they may differ."""
+    if not {str(d).split(".")[-1] for d in dtypes} <= {"float32", "float64"}:  # array_api_strict.float32
+        wrong = next(f"{n} is {a.dtype}" for n, a in named(tree) if str(a.dtype)[-7:] not in ("float32", "float64"))
+        raise ValueError(f"{who}: the array {wrong}; expected float32 or float64; convert it")
+
+
+def like(tree: Tree, reference: Tree) -> Tree:
+    """The tree, each leaf in the dtype of the reference's leaf."""
+    return map(lambda r, a: namespace(a).astype(a, r.dtype, copy=False), reference, tree)
+
+
 def size(tree: Tree) -> int:
     """The number of entries of all arrays together."""
     return sum(math.prod(leaf.shape) for leaf in leaves(tree))
 
 
 def flatten(tree: Tree, like: Tree | None = None) -> Any:
-    """All leaves concatenated into one vector (P,), in the order of `named(like)` (of the tree itself if None)."""
+    """All leaves concatenated into one vector (P,), in the order of `named(like)` (of the tree itself if None).
+
+    Leaves of two precisions give a vector in double precision.
+    """
     arrays = leaves(tree, like)
     xp = namespace(*arrays)
     return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
 
 
 def unflatten(like: Tree, vector: Any) -> Tree:
-    """The inverse of `flatten`: a tree in the shape of `like` whose leaves are views of `vector` (P,)."""
+    """The inverse of `flatten`: a tree with the shapes and dtypes of `like`; its leaves are views of `vector` (P,).
+
+    A leaf of another dtype than the vector's is a copy.
+    """
     xp = namespace(vector)
     start = 0
 
     def cut(leaf: Any) -> Any:
         nonlocal start
         start, begin = start + math.prod(leaf.shape), start
-        return xp.reshape(vector[begin:start], leaf.shape)
+        piece = xp.reshape(vector[begin:start], leaf.shape)
+        return piece if leaf.dtype == vector.dtype else xp.astype(piece, leaf.dtype)
 
     return map(cut, like)

@@ -15,7 +15,9 @@ from minissm import tree
 AUTOGRAD = ModuleType("autograd_as_array_api")  # autograd's names for what the array API calls otherwise
 AUTOGRAD.__dict__.update({name: getattr(anp, name) for name in dir(anp) if not name.startswith("_")})
 AUTOGRAD.__dict__.update(
-    astype=lambda a, dtype: a if a.dtype == dtype else a + 0j if np.dtype(dtype).kind == "c" else a.astype(dtype),
+    astype=lambda a, dtype, copy=True: (
+        a if a.dtype == dtype else a + 0j if np.dtype(dtype).kind == "c" else a.astype(dtype)
+    ),
     concat=lambda arrays, axis=0: anp.concatenate(list(arrays), axis=axis),
     permute_dims=anp.transpose,
     matrix_transpose=lambda a: anp.swapaxes(a, -1, -2),

@@ -5,6 +5,7 @@ the call raises ValueError or TypeError, in one sentence that contains the text.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,95 @@ Case = tuple[str, Callable[[], Any], Any]
 
 # ---- huge and tiny numbers, masks, long memories
 
-NUMBERS: list[Case] = []
+NANS, INFS = [np.nan] * 3, [np.inf] * 3
+
+
+def loss_and_gradient(loss: Callable, outputs: Any, targets: Any, weights: Any) -> tuple:
+    value, backward = loss(np.array(outputs), np.array(targets), np.array(weights, float))
+    return value, backward()
+
+
+def clipped(*gradients: float, limit: float = 1.0, dtype: Any = np.float32) -> tuple:
+    with np.errstate(over="ignore", invalid="ignore"):
+        grads, norm = ms.optim.clip({"w": np.array(gradients, dtype)}, limit)
+    return grads["w"], norm
+
+
+def stepped(gradient: float, dtype: Any = np.float32) -> np.ndarray:
+    """1 after two steps of AdamW at a rate of .1, without decay."""
+    params, state = {"w": np.ones(2, dtype)}, None
+    for _ in range(2):
+        params, state = ms.optim.adamw(params, {"w": np.full(2, gradient, dtype)}, state, lr=0.1, decay=0)
+    return params["w"]
+
+
+def explained(offset: float) -> float:
+    """The share of variance of targets 0, 1, 2, 3 + offset with errors of 1/2, over two batches."""
+    targets = offset + np.arange(4.0).reshape(2, 2, 1)
+    batches = [ms.tasks.Batch(t, t, np.ones(t.shape[:2])) for t in (targets[:1], targets[1:])]
+    task = ms.tasks.RealTask()
+    tallies = [task.tally(b.targets[0] + 0.5, b) for b in batches]
+    return task.scores({name: tallies[0][name] + tallies[1][name] for name in tallies[0]})["share_of_variance"]
+
+
+def right_tokens(*logits: float) -> float:
+    batch = ms.tasks.Batch(np.zeros((1, 1), int), np.zeros((1, 1), int), np.ones((1, 1)))
+    with np.errstate(invalid="ignore"):
+        return ms.tasks.TokenTask().tally(np.array([logits], float), batch)["right_tokens"]
+
+
+def row_gradients(reference: bool, vocab: int = 5) -> np.ndarray:
+    """The gradients of an embedding's first rows, of which tokens 0, 1, 1 are used, with nan at token 0."""
+    with ms.reference() if reference else nullcontext():
+        _, backward = ms.layers.embed({"w": np.ones((vocab, 1))}, np.array([[0, 1, 1]]))
+        return backward(np.array([[[np.nan], [1], [1]]]))[0]["w"][:3, 0]
+
+
+NUMBERS: list[Case] = [
+    ("clip, huge", lambda: clipped(1e20, 1e20, 1e20, 1e20), (f4(0.5, 0.5, 0.5, 0.5), 2e20)),
+    ("clip, beyond float32", lambda: clipped(3.4028235e38, *[-3.4028235e38] * 3), (f4(0.5, -0.5, -0.5, -0.5), np.inf)),
+    ("clip, double", lambda: clipped(3e200, 4e200, dtype=np.float64), (f8(0.6, 0.8), 5e200)),
+    ("clip, tiny", lambda: clipped(3e-30, 4e-30), (f4(3e-30, 4e-30), 5e-30)),
+    ("clip, zero", lambda: clipped(0, 0), (f4(0, 0), 0.0)),
+    ("clip, one element infinite", lambda: clipped(np.inf, 1)[1], np.inf),
+    ("clip to more than float32", lambda: clipped(3, 4, limit=1e39), (f4(3, 4), 5.0)),
+    ("adamw, huge", lambda: stepped(1e20), f4(0.8, 0.8)),
+    ("adamw, double", lambda: stepped(1e200, np.float64), f8(0.8, 0.8)),
+    ("no decay of inf", lambda: ms.optim.adamw({"skip": f4(np.inf)}, {"skip": f4(0)}, lr=1)[0]["skip"], f4(np.inf)),
+    ("targets far from 0", lambda: [round(explained(offset), 6) for offset in (0, 1e9)], [0.8, 0.8]),
+    ("a right answer", lambda: right_tokens(1, 0), 1.0),
+    ("nan is no right answer", lambda: right_tokens(np.nan, 0), 0.0),
+    (
+        "cross_entropy, forbidden answer",
+        lambda: loss_and_gradient(ms.losses.cross_entropy, [0, 1, -np.inf], 1, 1),
+        (np.log1p(np.exp(-1)), f8(1 / (1 + np.e), -1 / (1 + np.e), 0)),
+    ),
+    (
+        "cross_entropy, forbidden target",
+        lambda: loss_and_gradient(ms.losses.cross_entropy, [0, 0, -np.inf], 2, 1),
+        (np.inf, f8(0.5, 0.5, -1)),
+    ),
+    (
+        "cross_entropy, weights of 0",
+        lambda: loss_and_gradient(
+            ms.losses.cross_entropy, [[0, 0, -np.inf], NANS, INFS, [-np.inf] * 3], [1] * 4, [1, 0, 0, 0]
+        ),
+        (np.log(2), np.array([[0.5, -0.5, 0], *np.zeros((3, 3))])),
+    ),
+    (
+        "squared_error, weights of 0",
+        lambda: loss_and_gradient(ms.losses.squared_error, [[1, 2, 3], NANS, INFS], [[0, 0, 0], INFS, NANS], [1, 0, 0]),
+        (14.0, np.array([[2, 4, 6], *np.zeros((2, 3))])),
+    ),
+    (
+        "squared_error, huge",
+        lambda: loss_and_gradient(ms.losses.squared_error, f4(1e15, 0)[:, None], f4(0, 1e15)[:, None], [1e300, 1e300]),
+        (1e30, f4(1e15, -1e15)[:, None]),
+    ),
+    ("embed, nan in one token", lambda: row_gradients(False), f8(np.nan, 2, 0)),
+    ("embed, nan, large vocabulary", lambda: row_gradients(False, 99), f8(np.nan, 2, 0)),
+    ("embed, nan, reference", lambda: row_gradients(True), f8(np.nan, 2, 0)),
+]
 
 # ---- shapes, dtypes, ranges
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from minissm import gradcheck, layers, losses, tree
+from minissm import gradcheck, layers, losses, reference, tree
 
 from .oracles import assert_matches_autograd, draw
 
@@ -178,3 +178,20 @@ def test_rows_may_be_counted_in_small_whole_numbers(dtype, rng):
     dx = back(np.ones_like(y)).reshape(-1, D)
     assert np.flatnonzero(dx[:, 0]).tolist() == [0, 5, 100, 120]
     assert dx.sum() == 4 * D
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("vocab", [5, 99])
+def test_the_fast_path_of_embed_agrees_with_the_reference_body(vocab, dtype, rng):
+    p, tokens, dy = {"w": draw(rng, vocab, D, dtype=dtype)}, rng.integers(0, 5, (B, L)), draw(rng, B, L, D, dtype=dtype)
+    tokens[0, 0] = vocab - 1
+    y, back = layers.embed(p, tokens)
+    dw = back(dy)[0]["w"]
+    with reference():
+        y_expected, back_expected = layers.embed(p, tokens)
+        expected = back_expected(dy)[0]["w"]
+    np.testing.assert_array_equal(y, y_expected)
+    np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-6 if dtype == np.float32 else 1e-14)
+    assert dw.dtype == expected.dtype == dtype
+    tokens[:] = -7  # written to before the backward: it has its own copy
+    np.testing.assert_array_equal(back(dy)[0]["w"], dw)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from minissm import gradcheck, losses
+from minissm import gradcheck, losses, reference
 
 from .oracles import draw
 
@@ -94,3 +94,21 @@ def test_squared_error_stays_single_and_refuses_what_would_broadcast(rng):
     for wrong in ((y, targets[..., :1], weights), (y, targets, weights[:, :1]), (y, targets.astype(int), weights)):
         with pytest.raises(ValueError, match=r"squared_error: (targets|weights) is .*; expected .*\(2, 7"):
             losses.squared_error(*wrong)
+
+
+# ---- the fast path
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_fast_path_has_the_bits_of_the_reference_body(dtype, rng):
+    logits, targets, weights = problem(rng)
+    logits, targets = logits.astype(dtype), targets.astype(np.uint8)
+    logits[0, 0, 3], logits[weights == 0] = -np.inf, np.nan
+    with reference():
+        expected, back_expected = losses.cross_entropy(logits, targets, weights)
+    loss, backward = losses.cross_entropy(logits, targets, weights)
+    assert loss == expected
+    for _ in range(2):
+        np.testing.assert_array_equal(backward(), back_expected())
+    np.testing.assert_allclose(backward(3.0), back_expected(3.0), rtol=1e-6)
+    assert backward().dtype == backward(3.0).dtype == loss.dtype == dtype

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minissm import Model, optim, tree
+from minissm import Model, fit, load, optim, save, tasks, train, tree
 
 from .oracles import draw
 
@@ -112,6 +112,8 @@ def test_a_gradient_of_another_precision_is_named():
     p = {"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
     with pytest.raises(ValueError, match="adamw: the gradient of b is float64, the parameter float32; cast it"):
         optim.adamw(p, {"a": p["a"], "b": np.ones(2)}, lr=1)
+    with pytest.raises(ValueError, match="adamw: the gradient of b is float64, the parameter float32; cast it"):
+        optim.adamw(p | {"a": np.ones(2)}, {"a": np.ones(2), "b": np.ones(2)}, lr=1)
 
 
 def test_rates_as_numpy_scalars_leave_single_precision_single(rng):
@@ -135,3 +137,62 @@ def test_the_gradient_may_be_a_vector_of_the_right_length_and_dtype(rng):
 def test_trees_may_be_lists(rng):
     p, g = [draw(rng, 3), draw(rng, 2)], [draw(rng, 3), draw(rng, 2)]
     assert [a.shape for a in optim.adamw(p, g, lr=0.1)[0]] == [(3,), (2,)]
+
+
+# ---- trees of two precisions
+
+
+def mixed(net, rng, *names):
+    """Parameters of net, in double precision where the path has one of the names."""
+    params = net.init(rng)
+    leaves = iter([a.astype("float64") if {*names} & {*n.split(".")} else a for n, a in tree.named(params)])
+    return tree.map(lambda _: next(leaves), params)
+
+
+@pytest.mark.parametrize("names", [["filter"], ["w", "b_out"]])
+@pytest.mark.parametrize("spec", ["ssm + s6 + fnn1", "trig(window=3) + lstm", "fir(window=2) + attn + mean"])
+def test_each_leaf_is_trained_and_stored_in_its_own_precision(spec, names, rng, tmp_path):
+    task = tasks.Recall(2, 3, 3)
+    net = Model(spec, vocab=task.vocab, width=4, norm="rms")
+    params = mixed(net, rng, *names)
+    dtypes = tree.map(lambda a: a.dtype, params)
+    assert {str(d) for d in tree.leaves(dtypes)} == {"float32", "float64"}
+    one = train.step(net, params, task.batch(np.random.default_rng(1), 64), None, 8e-3 * optim.warmup_cosine(0, 1))
+    found, _ = fit(net, params, task, 1, np.random.default_rng(1), progress=False, checkpoint=tmp_path / "fit.npz")
+    assert tree.map(lambda a: a.dtype, found) == tree.map(lambda a: a.dtype, one[0]) == dtypes
+    tree.map(np.testing.assert_array_equal, found, one[0])
+    again, _ = fit(net, found, task, 1, np.random.default_rng(1), progress=False, checkpoint=tmp_path / "fit.npz")
+    save(tmp_path / "net.npz", net, again)
+    _, loaded = load(tmp_path / "net.npz")
+    assert tree.map(lambda a: a.dtype, loaded) == dtypes
+    tree.map(np.testing.assert_array_equal, loaded, found)
+    x, state, step = np.array([[0, 3, 1], [2, 2, 5]]), net.start(loaded, 2), net.stepper(loaded)
+    y, _ = net(loaded, x)
+    for t in range(3):
+        y_t, state = step(state, x[:, t])
+        np.testing.assert_allclose(y_t, y[:, t], rtol=0, atol=1e-5)
+    for new in (optim.sgd(params, params, 0.1), optim.clip(params, 1.0)[0]):
+        assert tree.map(lambda a: a.dtype, new) == dtypes
+
+
+def test_poles_in_double_leave_the_rest_single(rng):
+    net = Model("ssm + s6 + fnn1", inputs=3, outputs=2, width=4)
+    params, x = mixed(net, rng, "filter"), draw(rng, 2, 7, 3, dtype=np.float32)
+    y, backward = net(params, x)
+    dparams, dx = backward(y)
+    assert y.dtype == dx.dtype == np.float32
+    assert tree.map(lambda a: a.dtype, dparams) == tree.map(lambda a: a.dtype, params)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float16, np.complex64, bool])
+def test_parameters_of_other_dtypes_are_refused(dtype, rng):
+    net = Model("fnn1", vocab=3, width=2)
+    params = net.init(rng)
+    params["head"]["b"] = params["head"]["b"].astype(dtype)
+    for call in (
+        lambda: net(params, np.array([[0, 1]])),
+        lambda: optim.sgd(params, params, 0.1),
+        lambda: save("net.npz", net, params),
+    ):
+        with pytest.raises(ValueError, match=r"the array head.b is .*; expected float32 or float64; convert it"):
+            call()

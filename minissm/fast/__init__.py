@@ -14,11 +14,13 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..backend import REFERENCE, is_cupy, is_numpy, namespace
-from . import attention, chunked, cuda, fft, fnn, linear, selective, step, taps
+from . import attention, chunked, cuda, fft, fnn, linear, lookup, selective, step, taps
 
 NUMPY: dict[str, Callable] = {
     "attention": attention.attention,
     "chunked": chunked.chunked,
+    "cross_entropy": lookup.cross_entropy,
+    "embed": lookup.embed,
     "fft": fft.fft,
     "fnn": fnn.fnn,
     "linear": linear.linear,

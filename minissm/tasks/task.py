@@ -95,7 +95,7 @@ class TokenTask(Task):
         asked = counts.any(axis=1)  # a sequence without a question is neither right nor wrong
         loss, _ = losses.cross_entropy(y, batch.targets[counts], batch.weights[counts])
         right = np.ones(counts.shape, bool)
-        right[counts] = y.argmax(axis=-1) == batch.targets[counts]
+        right[counts] = (y.argmax(axis=-1) == batch.targets[counts]) & np.isfinite(y.max(axis=-1))  # argmax takes nan
         weight = float(batch.weights[counts].sum())
         return {
             "right_tokens": float(right[counts].sum()),
@@ -115,6 +115,26 @@ class TokenTask(Task):
         }
 
 
+class Spread(NamedTuple):
+    """Targets with weights: their mean (outputs,), and the weighted sum of their squared distances from it.
+
+    `+` merges two (Chan et al. 1979). A sum of squares about 0 would lose the variance of targets far from 0.
+    """
+
+    weight: float
+    mean: np.ndarray
+    squares: float
+
+    def __add__(self, other: Any) -> "Spread":
+        weight, gap = self.weight + other.weight, other.mean - self.mean
+        between = self.weight * other.weight / weight * (gap * gap).sum()
+        return Spread(weight, self.mean + other.weight / weight * gap, self.squares + other.squares + between)
+
+    def __radd__(self, other: int) -> "Spread":
+        """0 + self, where a sum begins."""
+        return self
+
+
 class RealTask(Task):
     """Real vectors in and out. Squared error; the explained fraction of the variance of the targets."""
 
@@ -126,20 +146,16 @@ class RealTask(Task):
         counts = batch.weights > 0
         losses.squared_error(y, batch.targets[counts], batch.weights[counts])  # refuses what would broadcast
         w, t = batch.weights[counts].astype(np.float64)[:, None], batch.targets[counts].astype(np.float64)
-        return {
-            "weight": w.sum(),
-            "error": (w * (y - t) ** 2).sum(),
-            "targets": (w * t).sum(axis=0),
-            "squares": (w * t * t).sum(),
-        }
+        mean = (w * t).sum(axis=0) / w.sum()
+        spread = Spread(w.sum(), mean, (w * (t - mean) ** 2).sum())
+        return {"error": (w * (y - t) ** 2).sum(), "targets": spread}
 
     def scores(self, sums: dict) -> dict:
         """mean_squared_error (summed over the outputs), share_of_variance = 1 - SSE / SST, and loss, as the first.
 
         SST is taken about the weighted mean of the evaluated targets.
         """
-        error = float(sums["error"] / sums["weight"])
-        variance = float(sums["squares"] - (sums["targets"] ** 2).sum() / sums["weight"]) / float(sums["weight"])
+        error, variance = (float(s / sums["targets"].weight) for s in (sums["error"], sums["targets"].squares))
         share = 1 - error / variance if variance > 0 else float("nan")
         return {"mean_squared_error": error, "share_of_variance": share, "loss": error}
 
