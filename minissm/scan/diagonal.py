@@ -12,7 +12,10 @@ within each chunk and the recurrence from chunk to chunk. All three are
     log_lam, c (D, N) complex    u, y (B, L, D) real    h0, h_last (B, D, N) complex    L >= 1
 
 A gradient dz of a complex z means dL/dRe z + i dL/dIm z: where the forward multiplies by z, the backward multiplies
-by conj(z). Powers of lam are formed in the precision of log_lam (double, whatever u is) and rounded once.
+by conj(z).
+
+Where u is single, states and outputs are, too. But lam, its powers and the recurrence itself are in double precision: an
+error of lam would grow with each step, to 1.5e-8 L if lam were rounded to single.
 
 Costs, in real multiplications, up to a factor:
 
@@ -29,7 +32,7 @@ from typing import Any
 from .. import fast
 from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
-from .matrices import as_complex, as_real, diagonal_sums, kernel_of, powers, state_matrices, toeplitz
+from .matrices import as_complex, as_real, diagonal_sums, kernel_of, power, powers, state_matrices, toeplitz
 
 CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to 64 is one chunk
 Array = Any
@@ -44,15 +47,15 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     shape = u.shape
     if fast_path := fast.path("recurrent", u):
         return _checked(shape, *fast_path(log_lam, c, u, h))
-    lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
+    lam, c_ = power(log_lam, 1), xp.astype(c, xp.complex128)
     states, ys = [h], []
     for t in range(u.shape[1]):
         h = lam * h + u[:, t, :, None]
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
-        states.append(h)
+        states.append(xp.astype(h, complex_))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
-        dy, dh_last = _cotangents(shape, h, dy, dh_last)
+        dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dh = xp.zeros_like(h) if dh_last is None else dh_last
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
         for t in range(dy.shape[1] - 1, -1, -1):
@@ -62,10 +65,12 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
             dlam = dlam + xp.sum(dh * xp.conj(states[t]), axis=0)
             dus.append(xp.sum(xp.real(dh), axis=-1))
             dh = dh * xp.conj(lam)
-        dlog_lam = dlam * xp.conj(lam)
-        return xp.astype(dlog_lam, log_lam.dtype), xp.astype(dc, c.dtype), xp.stack(dus[::-1], axis=1), dh
+        dlog_lam, du = dlam * xp.conj(lam), xp.stack(dus[::-1], axis=1)
+        as_given = ((dlog_lam, log_lam), (dc, c), (du, u), (dh, h_last))
+        return tuple(xp.astype(d, a.dtype) for d, a in as_given)
 
-    return xp.stack(ys, axis=1), h, backward
+    h_last = states[-1]
+    return xp.astype(xp.stack(ys, axis=1), u.dtype), h_last, backward
 
 
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
@@ -85,41 +90,42 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     c_ = xp.astype(c, complex_)
     k, back_kernel = kernel_of(c_, v[..., :Q])
     state_in, state_out, back_state_matrices = state_matrices(c_, v)
-    T, lam = toeplitz(k), v[:, None, ...]  # lam[..., q] = lam^q, (D, 1, N)
+    T, decay = toeplitz(k), {q: power(log_lam, q)[:, None, :] for q in (Q, L % Q)}  # lam^q, (D, 1, N)
     h = xp.permute_dims(h, (1, 0, 2))
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
     ys, states = [], []
     for i, j in bounds:
         x_i, q = x[:, :, i:j], j - i  # q is Q, or less in the last chunk
+        states.append(xp.astype(h, complex_))
         y = x_i @ T[:, :q, :q]
-        ys.append(y + as_real(h) @ state_out[..., :q] if i or h0 is not None else y)
-        states.append(h)
-        h = lam[..., q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
-    h_last = xp.permute_dims(h, (1, 0, 2))
+        ys.append(y + as_real(states[-1]) @ state_out[..., :q] if i or h0 is not None else y)
+        h = decay[q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
+    h_last = xp.permute_dims(xp.astype(h, complex_), (1, 0, 2))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dx = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
-        dT, dstate_in, dstate_out, dlam, dxs = (*(xp.zeros_like(a) for a in (T, state_in, state_out, lam)), [])
+        dT, dstate_in, dstate_out, dlam, dxs = (*(xp.zeros_like(a) for a in (T, state_in, state_out, v)), [])
         for (i, j), state in reversed(list(zip(bounds, states, strict=True))):
             x_i, dy_i, q = x[:, :, i:j], dx[:, :, i:j], j - i
-            dx_i = dy_i @ transpose(T[:, :q, :q])
+            dx_i, dafter = dy_i @ transpose(T[:, :q, :q]), xp.astype(dh, complex_)
             if j < L or dh_last is not None:
-                dx_i = dx_i + as_real(dh) @ transpose(state_in[:, Q - q :, :])
-                dstate_in[:, Q - q :, :] += transpose(x_i) @ as_real(dh)
-                dlam[..., q] += xp.sum(xp.conj(state) * dh, axis=1, keepdims=True)
+                dx_i = dx_i + as_real(dafter) @ transpose(state_in[:, Q - q :, :])
+                dstate_in[:, Q - q :, :] += transpose(x_i) @ as_real(dafter)
+                dlam[..., q] += xp.sum(xp.conj(state) * dafter, axis=1)
             dT[:, :q, :q] += transpose(x_i) @ dy_i
             if i or h0 is not None:
                 dstate_out[..., :q] += transpose(as_real(state)) @ dy_i
-            dh = xp.conj(lam[..., q]) * dh + as_complex(dy_i @ transpose(state_out[..., :q]))
+            dh = xp.conj(decay[q]) * dh + as_complex(dy_i @ transpose(state_out[..., :q]))
             dxs.append(dx_i)
         dc_k, dv_k = back_kernel(diagonal_sums(dT))
         dc_e, dv = back_state_matrices(dstate_in, dstate_out)
         dv[..., :Q] += dv_k
-        dv += dlam[:, 0, :, :]
+        dv += dlam
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
-        return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, xp.permute_dims(dh, (1, 0, 2))
+        dh0 = xp.permute_dims(xp.astype(dh, complex_), (1, 0, 2))
+        return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, dh0
 
     return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), h_last, backward
 
@@ -135,7 +141,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     x = xp.permute_dims(u, (2, 0, 1))
     h = xp.permute_dims(h, (1, 0, 2))
     v, back_powers = powers(log_lam, L + 1, complex_)
-    c_, lam = xp.astype(c, complex_), v[:, None, :, L]  # lam^L, (D, 1, N)
+    c_, decay = xp.astype(c, complex_), power(log_lam, L)[:, None, :]  # lam^L, (D, 1, N)
     k, back_kernel = kernel_of(c_, v[..., :L])
     state_in, state_out, back_state_matrices = state_matrices(c_, v)
 
@@ -147,7 +153,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
     fx, fk = spectrum(x), spectrum(k[:, None, :])
     y = first(fx * fk) + as_real(h) @ state_out
-    h_last = xp.permute_dims(lam * h + as_complex(x @ state_in), (1, 0, 2))
+    h_last = xp.permute_dims(xp.astype(decay * h + as_complex(x @ state_in), complex_), (1, 0, 2))
 
     def backward(dy: Array, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
@@ -160,7 +166,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         dc_e, dv = back_state_matrices(transpose(x) @ as_real(dh), transpose(as_real(h)) @ dy)
         dv[..., :L] += dv_k
         dv[..., L] += xp.sum(xp.conj(h) * dh, axis=1)
-        dh0 = xp.conj(lam) * dh + as_complex(dy @ transpose(state_out))
+        dh0 = xp.astype(xp.conj(decay) * dh + as_complex(dy @ transpose(state_out)), complex_)
         dc = xp.astype(dc_k + dc_e, c.dtype)
         return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
 
@@ -168,16 +174,23 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
 
 def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
-    """One step of `recurrent` with nothing kept for a backward: `y, h = step(u, h)`, u, y (B, D), h (B, D, N)."""
+    """One step of `recurrent` with nothing kept for a backward: `y, h = step(u, h)`, u, y (B, D), h (B, D, N).
+
+    In single precision alone a slow decay would stop: h - 1e-8 h is h again. So the step keeps `exact`, the state before
+    it was rounded to h, and goes on with it wherever h comes back unchanged.
+    """
     one = namespace(log_lam).zeros((1, 1, log_lam.shape[0]), dtype=dtype, device=device(log_lam))
     xp, _, complex_ = _start(log_lam, c, one, None)
     if fast_path := fast.path("stepper", log_lam, c):
         return fast_path(log_lam, c, one.dtype)
-    lam, c_ = xp.astype(xp.exp(log_lam), complex_), xp.astype(c, complex_)
+    lam, c_, exact = power(log_lam, 1), xp.astype(c, xp.complex128), None
 
     def step(u: Array, h: Array) -> tuple:
-        h = lam * h + u[..., None]
-        return xp.sum(xp.real(c_ * h), axis=-1), h
+        nonlocal exact
+        if exact is not None and exact.shape == h.shape:
+            h = xp.where(xp.astype(exact, complex_) == h, exact, h)
+        exact = lam * h + u[..., None]
+        return xp.astype(xp.sum(xp.real(c_ * exact), axis=-1), u.dtype), xp.astype(exact, complex_)
 
     return step
 

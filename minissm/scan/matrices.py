@@ -25,13 +25,18 @@ def kernel(log_lam: Array, c: Array, length: int) -> tuple:
     return k, backward
 
 
+def power(log_lam: Array, j: int) -> Array:
+    """lam^j in double precision, whatever the precision of log_lam: many steps multiply their errors."""
+    xp = namespace(log_lam)
+    return xp.exp(j * xp.astype(log_lam, xp.complex128))
+
+
 def powers(log_lam: Array, n: int, dtype: Any) -> tuple:
     """v_j = lam^j, j < n, along a new last axis, by doubling: log2(n) products instead of n exponentials.
 
-    (D, N) -> (D, N, n). The products run in the precision of log_lam, and only the result is rounded to dtype.
+    (D, N) -> (D, N, n). The products run in double precision, and only the result is rounded to dtype.
     """
-    xp = namespace(log_lam)
-    lam = xp.exp(log_lam)[..., None]
+    xp, lam = namespace(log_lam), power(log_lam, 1)[..., None]
     v, step = xp.ones_like(lam), lam
     while (have := v.shape[-1]) < n:
         step = lam if have == 1 else step * step  # lam^have
