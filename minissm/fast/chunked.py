@@ -43,18 +43,18 @@ def whole_chunks(
     v = chunk.powers(log_lam, Q + 1)
     k = chunk.kernel_of(c, v[:Q]).astype(u.dtype)
     m = Matrices(chunk.toeplitz(k), chunk.state_in_of(v, u.dtype), chunk.state_out_of(c, v, u.dtype))
-    lam = v[Q].astype(np.result_type(u.dtype, np.complex64))
-    h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
+    lam, complex_ = v[Q].astype(chunk.carried(log_lam, u.dtype)), np.result_type(u.dtype, np.complex64)
+    h0 = np.zeros((B, D, N), complex_) if h0 is None else h0
     state_outT = transposed(m.state_out)
 
     states = [  # on one thread: the calls are short and share one interpreter, so two threads gain only a tenth
-        (g, _forward(u[g], h0[g].astype(lam.dtype), y[g], lam, m._replace(state_out=state_outT)))
+        (g, _forward(u[g], h0[g].astype(complex_), y[g], lam, m._replace(state_out=state_outT)))
         for g in layout.groups(slice(0, B), L * D)
     ]
     h_last = np.concatenate([s[-1] for _, s in states])
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
-        dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(lam.dtype)
+        dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(complex_)
         transposes = Matrices(transposed(m.T), transposed(m.state_in), m.state_out)
         sums = dT, dstate_in, dstate_out, dlam = [np.zeros_like(a) for a in (*m, lam)]
         for g, s in states:
@@ -77,17 +77,18 @@ class Matrices(NamedTuple):
 def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> np.ndarray:
     """Write y for the sequences u (g, M Q, D). -> their states s. Here m.state_out is transposed, (D, 2N, Q)."""
     Q = m.T.shape[1]
-    s = np.empty((u.shape[1] // Q + 1, *h0.shape), lam.dtype)
+    s = np.empty((u.shape[1] // Q + 1, *h0.shape), h0.dtype)
     s[0] = h0
-    more = np.empty_like(s[0])
+    h = h0.astype(lam.dtype)
     pieces, buffers = _buffers(3, u, Q)
     for i, j in pieces:
         x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
         x, ys = _gather(u, i, j, x), _room(y, i, j, ys)
         np.matmul(x, m.state_in, out=_rows(s[i + 1 : j + 1]))
         for k in range(i, j):
-            np.multiply(lam, s[k], out=more)
-            s[k + 1] += more
+            np.multiply(lam, h, out=h)
+            h += s[k + 1]
+            s[k + 1] = h
         np.matmul(x, m.T, out=ys)
         ys += np.matmul(_rows(s[i:j]), m.state_out, out=from_states)
         _scatter(ys, y, i, j)
@@ -112,21 +113,22 @@ def _backward(
     dT, dstate_in, dstate_out, dlam = sums
     pieces, buffers = _buffers(4, u, Q)
     ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), dh.dtype)
-    more = np.empty_like(dh)
+    g = dh.astype(lam.dtype)
     for i, j in reversed(pieces):
         x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
         x, dys, dx = _gather(u, i, j, x), _gather(dy, i, j, dys), _room(du, i, j, dx)
         ds[j - i] = dh
         np.matmul(dys, m.state_out, out=_rows(ds[: j - i]))
         for k in range(j - i - 1, -1, -1):
-            np.multiply(lam, ds[k + 1], out=more)
-            ds[k] += more
+            np.multiply(lam, g, out=g)
+            g += ds[k]
+            ds[k] = g
         dh[...] = ds[0]
         ends = ds[1 : j - i + 1]
         dT += x.transpose(0, 2, 1) @ dys
         dstate_in += x.transpose(0, 2, 1) @ _rows(ends)
         dstate_out += dys.transpose(0, 2, 1) @ _rows(s[i:j])
-        dlam += (s[i:j].conj() * ends).sum(axis=(0, 1))
+        dlam += (s[i:j].conj() * ends).sum(axis=(0, 1), dtype=dlam.dtype)
         np.matmul(dys, m.T, out=dx)
         dx += np.matmul(_rows(ends), m.state_in, out=from_states)
         _scatter(dx, du, i, j)

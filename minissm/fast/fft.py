@@ -16,9 +16,10 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
     kernel of c lam h0. The backward holds the spectra of u, twice the size of u.
     """
     (B, L, D), N, n, F = u.shape, c.shape[1], fft_size(2 * u.shape[1]), fft_of(namespace(u))
-    levels = Levels(log_lam, L, u.dtype)
+    double = log_lam.astype(np.complex128)
+    levels, lam_L = Levels(double, L, u.dtype), np.exp(L * double)
     complex_ = levels.high.dtype
-    c_, lam, lam_L = (a.astype(complex_) for a in (c, np.exp(log_lam), np.exp(L * log_lam)))
+    c_, lam = c.astype(complex_), np.exp(double).astype(complex_)
     maps = StateMaps(levels, c_, lam, lam_L)
     fk = F.rfft(levels.kernel(c_), n)
     y, h_last, spectra = np.empty_like(u), np.empty((B, D, N), complex_), [fk] * B

@@ -7,6 +7,7 @@ from .chunk import (
     as_real,
     back_kernel,
     back_state_matrices,
+    carried,
     diagonal_sums,
     kernel_of,
     powers,
@@ -27,11 +28,11 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
     T, state_in, state_out = toeplitz(kernel_of(c, v[:L]).astype(real)), state_in_of(v, real), state_out_of(c, v, real)
     x = by_channel(u)
     y, h_last = x @ T, as_complex(x @ state_in)
-    lam = v[L, :, None].astype(h_last.dtype)
+    lam = v[L, :, None].astype(carried(log_lam, real))
 
     def state(h: np.ndarray | None) -> np.ndarray:
         """(B, D, N) -> (D, B, N), contiguous; zeros for None."""
-        return np.zeros_like(h_last) if h is None else np.ascontiguousarray(h.transpose(1, 0, 2), lam.dtype)
+        return np.zeros_like(h_last) if h is None else np.ascontiguousarray(h.transpose(1, 0, 2), h_last.dtype)
 
     if h0 is not None:
         y += as_real(state(h0)) @ state_out.transpose(0, 2, 1)
