@@ -4,6 +4,7 @@ expected is a value (a number, an array or a tree of them; dtypes and nan are co
 the call raises ValueError or TypeError, in one sentence that contains the text.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -26,6 +27,16 @@ def f4(*values: float) -> np.ndarray:
 
 def f8(*values: float) -> np.ndarray:
     return np.array(values, np.float64)
+
+
+def impulse(dt: float, steps: int) -> float:
+    """What is left of an impulse after `steps` single steps in float32."""
+    poles, u = ms.Poles(np.full((1, 1), -dt + 0j), np.ones((1, 1), complex)), np.ones((1, 1), np.float32)
+    step, h = ms.scan.stepper(poles, np.float32), ms.scan.start(poles, 1, np.float32)
+    for _ in range(steps + 1):
+        y, h = step(u, h)
+        u = np.zeros_like(u)
+    return y[0, 0]
 
 
 Case = tuple[str, Callable[[], Any], Any]
@@ -77,6 +88,7 @@ def row_gradients(reference: bool, vocab: int = 5) -> np.ndarray:
 
 
 NUMBERS: list[Case] = [
+    ("many steps of a long memory", lambda: impulse(1e-4, 10**4), math.exp(-1)),
     ("clip, huge", lambda: clipped(1e20, 1e20, 1e20, 1e20), (f4(0.5, 0.5, 0.5, 0.5), 2e20)),
     ("clip, beyond float32", lambda: clipped(3.4028235e38, *[-3.4028235e38] * 3), (f4(0.5, -0.5, -0.5, -0.5), np.inf)),
     ("clip, double", lambda: clipped(3e200, 4e200, dtype=np.float64), (f8(0.6, 0.8), 5e200)),

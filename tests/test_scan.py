@@ -1,5 +1,7 @@
 """The three modes of the scan: right against outside oracles and differences, equal to each other, and well-behaved."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -167,18 +169,20 @@ def test_single_precision_stays_single_and_is_close_to_double(f, length, rng):
     log_lam, c, u, h0 = problem(rng, length, np.float32)
     dy, dh = draw(rng, *u.shape, dtype=np.float32), draw(rng, *h0.shape, dtype=np.complex64)
     single = everything(f, log_lam, c, u, h0, dy, dh)
-    double = everything(f, log_lam, c, *(a.astype(np.result_type(a, 1.0)) for a in (u, h0, dy, dh)))
+    double = everything(f, log_lam, c, *(a.astype(np.result_type(a, np.float64)) for a in (u, h0, dy, dh)))
     assert [a.dtype for a in single] == [np.float32, np.complex64, complex, complex, np.float32, np.complex64]
     for a, b in zip(single, double, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * abs(b).max())
 
 
 @ALL
-def test_a_state_of_another_precision_does_not_change_that_of_the_rest(f, rng):
+@pytest.mark.parametrize("body", [fast.reference, nullcontext])
+def test_a_state_of_another_precision_does_not_change_that_of_the_rest(f, body, rng):
     """h0 and dh_last in double precision, where u is single."""
     log_lam, c, u, _ = problem(rng, 70, np.float32)
     h0, dh = draw(rng, B, D, N, dtype=complex), draw(rng, B, D, N, dtype=complex)
-    found = everything(f, log_lam, c, u, h0, draw(rng, *u.shape, dtype=np.float32), dh)
+    with body():
+        found = everything(f, log_lam, c, u, h0, draw(rng, *u.shape, dtype=np.float32), dh)
     assert [a.dtype for a in found] == [np.float32, np.complex64, complex, complex, np.float32, np.complex64]
 
 
@@ -283,17 +287,32 @@ def test_what_would_be_wrong_in_silence_is_refused(f, rng):
         backward(u, h0[:1])
 
 
-@ALL
-def test_single_precision_is_exact_over_a_long_memory(f, rng):
-    """The powers of lam are formed in double precision: in single their phases would be off by 2e-4 at this length.
-
-    The recurrence itself rounds lam once, and its state drifts by that: it has its own bound.
-    """
-    log_lam = (-1e-4 + 1.2345j) * np.ones((1, 1))
-    c, u = np.ones((1, 1), complex), rng.normal(size=(1, 4096, 1))
-    expected = scan.recurrent(log_lam, c, u)[0]
-    y = f(log_lam, c, u.astype(np.float32))[0]
-    assert abs(y - expected).max() / abs(expected).max() < (1e-3 if f is scan.recurrent else 2e-5)
+@pytest.mark.parametrize(
+    ("f", "length", "body"),
+    [
+        (scan.recurrent, 2**12, "reference"),
+        (scan.chunked, 2**13, "reference"),
+        (scan.fft, 2**12, "reference"),
+        (scan.chunked, 2**16, "fast"),
+        (scan.fft, 2**16, "fast"),
+    ],
+)
+def test_single_precision_is_exact_over_a_long_memory(f, length, body, rng):
+    """A channel for each pole: what decays fast, slowly, not at all, with and without turns. lam is used L times."""
+    log_lam = np.array([[-0.3 + 1j], [-1e-3 + 2.5j], [-1e-4 + 1.2345j], [-1e-5], [3j], [5e-5]])
+    channels = len(log_lam)
+    c, h0, dh = (draw(rng, *shape, channels, 1, dtype=np.complex64) for shape in ((), (1,), (1,)))
+    u, dy = (draw(rng, 1, length, channels, dtype=np.float32) for _ in range(2))
+    u[..., [3, 5]] += 1
+    double = everything(scan.fft, log_lam, c, *(a.astype(np.result_type(a, np.float64)) for a in (u, h0, dy, dh)))
+    together = [slice(0, channels)] if body == "reference" else [slice(d, d + 1) for d in range(channels)]
+    for s in together:  # a fast path looks at the poles that it is given
+        with fast.reference() if body == "reference" else nullcontext():
+            single = everything(f, log_lam[s], c[s], u[..., s], h0[:, s], dy[..., s], dh[:, s])
+        for name, a, b in zip(("y", "h", "dlog_lam", "dc", "du", "dh0"), single, double, strict=True):
+            a, b = (np.moveaxis(z, {"y": 2, "du": 2, "h": 1, "dh0": 1}.get(name, 0), 0) for z in (a, b))
+            for a_d, b_d in zip(a, b[s], strict=True):
+                np.testing.assert_allclose(a_d, b_d, rtol=0, atol=1e-5 * abs(b_d).max(), err_msg=f"{name} of {s}")
 
 
 def test_a_chunk_of_no_inputs_is_refused(rng):

@@ -91,6 +91,36 @@ def test_states_from_elsewhere_are_only_read_and_two_streams_may_take_turns(body
     np.testing.assert_allclose(y_2, whole[:, 2], rtol=0, atol=1e-12)  # an output is nobody's buffer
 
 
+@pytest.mark.parametrize("pole", [-1e-3 + 2.6j, -1e-5])
+@pytest.mark.parametrize("copied", [False, True], ids=["", "each state copied"])
+def test_thousands_of_steps_lose_nothing_in_single_precision(body, copied, pole):
+    """A state of a short memory is rounded in each step; for a long one, the step keeps what is rounded off."""
+    coefficients, u = Poles(np.full((1, 1), pole + 0j), np.ones((1, 1), complex)), np.ones((1, 1), np.float32)
+    step, h, y = scan.stepper(coefficients, np.float32), scan.start(coefficients, 1, np.float32), []
+    for _ in range(2000):
+        y_t, h = step(u, h.copy() if copied else h)
+        y.append(y_t[0, 0])
+        u = np.zeros_like(u)
+    assert (y_t.dtype, h.dtype) == (np.float32, np.complex64)
+    np.testing.assert_allclose(y, np.exp(np.arange(2000) * pole).real, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("pole", [-1e-3, -1e-5])
+def test_a_state_that_its_caller_writes_to_is_the_state(body, pole, rng):
+    """To begin anew with one sequence of a batch."""
+    coefficients, u = (
+        Poles(np.full((3, 2), pole + 0j), draw(rng, 3, 2, dtype=complex)),
+        draw(rng, 2, 3, dtype=np.float32),
+    )
+    step, h = scan.stepper(coefficients, np.float32), scan.start(coefficients, 2, np.float32)
+    for _ in range(3):
+        first, h = step(u, h)
+        h[1] = 0
+    y, _ = step(u, h)
+    np.testing.assert_array_equal(y[1], scan.stepper(coefficients, np.float32)(u, np.zeros_like(h))[0][1])
+    assert (y[0] != first[0]).all()
+
+
 def test_a_step_writes_into_no_state_that_a_backward_holds(body, rng):
     coefficients, u = poles(rng, 3, 5), draw(rng, 2, 4, 3)
     y, h, backward = scan.recurrent(*coefficients, u)
