@@ -9,10 +9,11 @@ import numpy as np
 
 from . import fast
 from .backend import check_state, device, namespace
-from .checks import check_arrays, choice, integer
+from .checks import check_arrays, check_integer, choice, integer
 from .layers import add_positions, linear, linear_init, linear_size
 
 Array = Any
+SHAPES = "x (B, L, D), p.in.w (D, 3D), p.in.b (3D,), p.out.w (D, D), p.out.b (D,), p.position (M, D) or None"
 
 
 def attention(q: Array, k: Array, v: Array) -> tuple:
@@ -115,13 +116,16 @@ def _project(p: dict, x: Array, state: dict | None, heads: int) -> tuple:
     """Queries, keys and values of the tokens x, (B, H, L, P) each. Their positions follow the tokens in the state."""
     if state is not None:
         check_state("attn", state, ("k", "v", "filled"))
-    xp = namespace(x)
-    (B, L, D), first = x.shape, state["filled"] if state is not None else 0
+    xp, first = check_arrays("attn", SHAPES, x, p), 0
+    (_, L, D), heads = x.shape, check_integer("attn", "heads", heads)
+    if D % heads:
+        raise ValueError(f"attn: heads={heads}, D={D}; expected a divisor of D")
     if state is not None:
-        got, room = state["k"], state["k"].shape[2]
-        if (*got.shape[:2], got.shape[3], got.dtype) != (B, heads, D // heads, x.dtype) or first > room:
-            of = f"a state with k {got.dtype} {tuple(got.shape)} and filled={first}"
-            raise ValueError(f"attn: {of}; expected {x.dtype} {(B, heads, room, D // heads)}, filled to {room} at most")
+        k, v, first = state["k"], state["v"], check_integer("attn", "filled", state["filled"], minimum=0)
+        shape = f"(B, {heads}, S, {D // heads})"
+        check_arrays("attn", f"x (B, L, D), k {shape}, v {shape} alike", x, k, v, always=True)
+        if first > k.shape[2]:
+            raise ValueError(f"attn: a state with filled={first} and room for {k.shape[2]} tokens; expected no more")
     if "position" in p and p["position"].shape[0] < first + L:
         where = f"a sequence of L={first + L}, but positions for {p['position'].shape[0]}"
         raise ValueError(f"attn: {where}; give attn(max_len={first + L}) or more")

@@ -48,14 +48,16 @@ def trusting(f: Callable) -> Callable:
     return trusted
 
 
-def check_arrays(who: str, notation: str, *values: Any) -> Any:
+def check_arrays(who: str, notation: str, *values: Any, always: bool = False) -> Any:
     """The library of the arrays; ValueError unless their shapes and dtypes are those of the notation.
 
     notation: "x (..., D), p.w (D, E), p.b (E,)", for the values x and p. A letter is a size, 1 or more, the same
         everywhere; `...` is any number of axes. A word after the shape is a key of DTYPES, "real" if left out. "or"
-        joins alternatives. "None" is one, which allows a missing key too. A last word "alike" asks for one dtype.
+        joins alternatives. "None" is one, which allows a missing key too; "any" allows all but that. A last word
+        "alike" asks for one dtype.
+    always: look inside `trusting` too, at a state that came from outside.
     """
-    if _trusting.get() and not isinstance(values[0], dict):
+    if _trusting.get() and not always and not isinstance(values[0], dict):
         return namespace(values[0])
     arrays: list = []
     kinds = tuple([_kind(value, arrays) for value in values])
@@ -124,7 +126,11 @@ def _fit(xp: Any, text: str, kind: Any, sizes: dict) -> dict | None:
     """The sizes, with those that this kind fixes; None where it isn't of the shape and the dtypes in the text."""
     expected = _shape(xp, text)
     if isinstance(kind, str) or not expected:
-        return sizes if kind == text or (kind, text) == ("missing", "None") else None
+        return (
+            sizes
+            if kind == text or (kind, text) == ("missing", "None") or (text == "any" and kind != "missing")
+            else None
+        )
     shape, (dims, dtypes) = tuple(kind[0]), expected
     if ANY in dims and len(shape) >= len(dims) - 1:  # its axes count as one
         i, j = dims.index(ANY), dims.index(ANY) + len(shape) - len(dims) + 1
@@ -191,6 +197,12 @@ def check_number(who: str, name: str, value: Any, expected: str, holds: Callable
     if not holds(number):
         _refuse(who, name, value, expected)
     return number
+
+
+def check_dtype(who: str, xp: Any, dtype: Any) -> Any:
+    """The dtype in xp; ValueError unless it is float32 or float64, or the name of one."""
+    name = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
+    return getattr(xp, check_choice(who, "dtype", name, ("float32", "float64")))
 
 
 def check_generator(who: str, rng: Any) -> None:

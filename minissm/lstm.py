@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .backend import check_state, cotangents, device, namespace
-from .layers import column_sums, flat, linear_init, sigmoid, tanh
+from .checks import check_arrays
+from .layers import column_sums, flat, linear_init
 
 Array = Any
 
@@ -23,7 +24,7 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
     state: {"h": (B, H), "c": (B, H)}. None (default): zeros.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where the state doesn't fit.
     """
-    xp = namespace(x, p["w_x"])
+    xp = check_arrays("lstm", "x (B, L, D), p.w_x (D, 4H), p.w_h (H, 4H), p.b (4H,)", x, p)
     state = _state(p, x.shape[0], state)
     h, c = state["h"], state["c"]
     from_x = xp.reshape(flat(x) @ p["w_x"] + p["b"], (*x.shape[:2], -1))
@@ -56,8 +57,8 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
 
 def _gates(z: Array) -> tuple:
     """(..., 4H) -> i, f, o, g, each (..., H)."""
-    H = z.shape[-1] // 4
-    (s, _), (g, _) = sigmoid(z[..., : 3 * H]), tanh(z[..., 3 * H :])
+    xp, H = namespace(z), z.shape[-1] // 4
+    s, g = 0.5 + 0.5 * xp.tanh(0.5 * z[..., : 3 * H]), xp.tanh(z[..., 3 * H :])
     return s[..., :H], s[..., H : 2 * H], s[..., 2 * H :], g
 
 

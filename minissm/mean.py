@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .backend import check_shapes, check_state, cotangents, device, namespace
+from .backend import check_state, cotangents, device, namespace
+from .checks import check_arrays, check_integer
 
 Array = Any
 
@@ -22,12 +23,9 @@ def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
     """
     if state is not None:
         check_state("mean", state, ("sum", "count"))
-    xp = namespace(x, state["sum"] if state is not None else None)
-    if x.ndim != 3 or min(x.shape) < 1:
-        raise ValueError(f"mean: x has shape {tuple(x.shape)}; expected (B, L, D), each 1 or more")
-    B, L, D = x.shape
     before, count = (None, 0) if state is None else (state["sum"], state["count"])
-    check_shapes("mean", ("the state's sum", before, (B, D)))
+    xp = check_arrays("mean", "x (B, L, D), sum (B, D) or None", x, before, always=True)
+    L, count = x.shape[1], check_integer("mean", "count", count, minimum=0)
     sums = xp.cumulative_sum(xp.astype(x, xp.float64), axis=1)
     if before is not None:
         sums = sums + before[:, None, :]
@@ -39,6 +37,7 @@ def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
         dsums = xp.astype(dy, xp.float64) / t
         dx = xp.flip(xp.cumulative_sum(xp.flip(dsums, axis=1), axis=1), axis=1)
         if dstate is not None:
+            check_state("mean", dstate, ("sum", "count"))
             (dsum,) = cotangents("mean", ("dstate sum", dstate["sum"], sums[:, -1, :]))
             dx = dx + dsum[:, None, :]
         return {}, xp.astype(dx, x.dtype), None if state is None else {"sum": dx[:, 0, :], "count": None}

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import blocks, calls, layers, tree
 from .backend import cotangents, device, dtype_name, like as put_like, namespace, to
-from .checks import check_arrays, check_integer, choice, flag, integer, trusting
+from .checks import check_arrays, check_generator, check_integer, choice, flag, integer, trusting
 from .scan import check_mode
 from .spec import parse, spell
 
@@ -128,6 +128,7 @@ class Model:
 
     def init(self, rng: np.random.Generator, like: Array = None) -> dict:
         """Draw the parameters -> a tree. like: an array; they go to its library and device. Default: NumPy."""
+        check_generator("Model.init", rng)
         D = self.width
         embed = {"w": rng.normal(0, 1, (self.vocab, D))} if self.vocab else layers.linear_init(rng, self.inputs or 0, D)
         params = {
@@ -181,6 +182,7 @@ class Model:
         """
         given, params = params, self._check(params, x, mode)
         before, rows = blocks.states_of(state, self.blocks), _rows(where, x)
+        position = 0 if state is None else check_integer("Model", "position", state["position"], minimum=0)
         norm, tape, after = layers.NORMS[self.norm], [], []
         y, back_embed = self._embed(params, x)
         for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], params["norms"], strict=False)):
@@ -216,8 +218,7 @@ class Model:
                 dparams, dx = tree.like(dparams, given), None if dx is None else tree.like(dx, x)
             return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
 
-        position = x.shape[1] + (state["position"] if state is not None else 0)
-        return out, {"position": position, "blocks": after}, backward
+        return out, {"position": position + x.shape[1], "blocks": after}, backward
 
     def start(self, params: dict, batch: int, length: int | None = None) -> dict:
         """The state of `batch` sequences before their first token.
@@ -257,12 +258,14 @@ class Model:
         @trusting
         def trusted(state: dict, x_t: Array) -> tuple:
             (y, _), after = self._embed(params, x_t[:, None, ...]), []
-            for step_i, p_norm, state_i in zip(steps, norms, blocks.states_of(state, self.blocks), strict=False):
+            before = blocks.states_of(state, self.blocks)
+            position = check_integer("Model.step", "position", state["position"], minimum=0)
+            for step_i, p_norm, state_i in zip(steps, norms, before, strict=False):
                 z, state_i = step_i(norm(p_norm, y)[0], state_i)
                 y = y + z if self.residual else z
                 after.append(state_i)
             out, _ = layers.linear(params["head"], norm(norms[-1], y)[0])
-            return out[:, 0, :], {"position": state["position"] + 1, "blocks": after}
+            return out[:, 0, :], {"position": position + 1, "blocks": after}
 
         return step
 

@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 
 from . import tree
 from .backend import device, namespace
+from .checks import check_arrays, check_integer, check_number
 
 Array = Any
+FINITE = "a finite number, 0 or more", lambda x: 0 <= x < math.inf
+POSITIVE = "a finite number above 0", lambda x: 0 < x < math.inf
+PART = "a number from 0 to 1", lambda x: 0 <= x <= 1
 
 
 def sgd(params: dict, grads: dict, lr: float) -> dict:
     """w <- w - lr g.  grads: a tree like params, or its `gradient_vector`."""
-    return tree.unflatten(params, tree.flatten(params) - float(lr) * gradient_vector(params, grads))
+    lr = check_number("sgd", "lr", lr, *FINITE)
+    return tree.unflatten(params, tree.flatten(params) - lr * gradient_vector(params, grads))
 
 
 class AdamWState(NamedTuple):
@@ -74,8 +79,15 @@ def adamw_vector(
     A gradient beyond max^.49 of its dtype (7.6e18 in single precision) counts as that: v would overflow, and its
     parameter never move again.
     """
-    lr, eps, decay = float(lr), float(eps), float(decay)  # a NumPy scalar would turn float32 into float64
-    xp, n, (b1, b2) = namespace(w, g), state.n + 1, (float(b) for b in betas)
+    lr = check_number("adamw", "lr", lr, *FINITE)  # as a float: a NumPy scalar would turn float32 into float64
+    eps, decay = check_number("adamw", "eps", eps, *POSITIVE), check_number("adamw", "decay", decay, *FINITE)
+    if not isinstance(betas, list | tuple) or len(betas) != 2:
+        raise ValueError(f"adamw: betas={betas!r}; expected a pair of numbers, 0 or more, below 1")
+    b1, b2 = (check_number("adamw", "betas", b, "numbers, 0 or more, below 1", lambda b: 0 <= b < 1) for b in betas)
+    if not isinstance(state, AdamWState):
+        raise TypeError(f"adamw: state is of type {type(state).__name__}; expected adamw_start(params), or a step's")
+    vectors = "w (P,), g (P,), m (P,), v (P,), decayed (P,)"
+    xp, n = check_arrays("adamw", vectors, w, g, state.m, state.v, state.decayed), state.n + 1
     largest = float(xp.finfo(g.dtype).max) ** 0.49
     g = xp.minimum(xp.maximum(g, -largest), largest)
     m = b1 * state.m + (1 - b1) * g
@@ -123,7 +135,8 @@ def clip(grads: Any, limit: float) -> tuple[Any, Array]:
 
     The squares are of g divided by a power of two: they neither overflow nor vanish, and ordinary bits don't change.
     """
-    g, limit = tree.flatten(grads), float(limit)
+    limit = check_number("clip", "limit", limit, "a number above 0, or inf", lambda limit: limit > 0)
+    g = tree.flatten(grads)
     xp = namespace(g)
     largest = xp.maximum(xp.max(g), -xp.min(g))
     high, far = (2.0 ** int(part * math.log2(xp.finfo(g.dtype).max)) for part in (0.3, 0.7))
@@ -144,5 +157,12 @@ def warmup_cosine(step: int, steps: int, warmup: float = 0.1, last: float = 0.05
     warmup: the fraction of the steps in which it rises. Default 0.1.
     last: the factor at the end. Default 0.05.
     """
+    steps, step = (
+        check_integer("warmup_cosine", "steps", steps),
+        check_integer("warmup_cosine", "step", step, minimum=0),
+    )
+    if step > steps:
+        raise ValueError(f"warmup_cosine: step={step} of steps={steps}; expected no more")
+    warmup, last = (check_number("warmup_cosine", n, v, *PART) for n, v in (("warmup", warmup), ("last", last)))
     up = min(1.0, (step + 1) / (warmup * steps + 1))
     return up * ((1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps)) + last)

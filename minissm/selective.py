@@ -79,7 +79,7 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     state: h of the scan, (B, E, N). None (default): zeros.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
-    xp = check_arrays("selective", SHAPES, x, p, state)
+    xp = check_arrays("selective", SHAPES, x, p, state, always=True)
     f = tree.map(lambda a: xp.astype(a, x.dtype, copy=False), p["filter"])
     rows, A = flat(x), -xp.exp(f["log_a"])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import scan
 from .backend import check_like, namespace
-from .checks import integer
+from .checks import check_arrays, integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
 
@@ -28,7 +28,9 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u is computed as w_in.T @ x.T, (E, B L). The scan sees a (B, L, E) view of it, in which the sequence of a channel is
     contiguous, so that it needs no copy.
     """
-    xp = namespace(x, p["w_in"])
+    shapes = "x (B, L, D), p.w_in (D, E), p.b_in (E,), p.filter any, p.skip (E,), p.w_out (E, D), p.b_out (D,)"
+    xp = check_arrays("ssm", shapes, x, p)
+    _check_filter(filter)
     B, L, _ = x.shape
     rows, skip = flat(x), p["skip"][:, None]
     u = p["w_in"].T @ rows.T
@@ -63,6 +65,11 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     return y, state, backward
 
 
+def _check_filter(filter: Any, *names: str) -> None:
+    if isinstance(filter, type) or not callable(filter) or not all(hasattr(filter, name) for name in names):
+        raise ValueError(f"ssm: filter={filter!r}; expected a filter with its options, like S4d(poles=8)")
+
+
 def _sequences(xp: Any, u: Array, B: int, L: int) -> Array:
     """(E, B L) -> (B, L, E), a view."""
     return xp.permute_dims(xp.reshape(u, (u.shape[0], B, L)), (1, 2, 0))
@@ -86,9 +93,7 @@ class Ssm:
 
     def __post_init__(self) -> None:
         integer(self, "ssm", "expand", minimum=1)
-        complete = all(hasattr(self.filter, name) for name in ("init", "size", "state_size"))
-        if isinstance(self.filter, type) or not callable(self.filter) or not complete:
-            raise ValueError(f"ssm: filter={self.filter!r}; expected a filter with its options, like S4d(poles=8)")
+        _check_filter(self.filter, "init", "size", "state_size")
 
     @property
     def draws_by_depth(self) -> bool:

@@ -95,9 +95,7 @@ def test_a_step_after_a_run_does_not_write_into_what_its_backward_keeps(rng):
 
 def test_a_state_of_other_sequences_is_refused(rng):
     block, p = block_and_params(rng, max_len=9)
-    with pytest.raises(
-        ValueError, match=r"attn: a state with k float64 \(3, 3, 4, 4\) and filled=0; expected float64 \(2, 3, 4, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"attn: k is float64 \(3, 3, 4, 4\); expected .* \(2, 3, S, 4\)"):
         block.run(p, draw(rng, B, L, D), block.start(p, np.zeros((3, D)), 4), "auto")
 
 
@@ -194,5 +192,5 @@ def test_positions_are_drawn_small(rng):
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_in_one_sentence(q, k, v):
-    with pytest.raises(ValueError, match="^attention: .*; expected"):
+    with pytest.raises(ValueError, match=r"^attention: .*; expected"):
         attention(*(np.ones(shape) for shape in (q, k, v)))

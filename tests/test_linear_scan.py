@@ -138,7 +138,7 @@ def test_what_would_be_wrong_in_silence_is_refused_in_one_sentence(rng):
         ValueError, match=r"a is float64 \(2, 0, 4, 3\); expected \(B, L, ...\) .*, each size 1 or more"
     ):
         linear(a[:, :0], b[:, :0])
-    with pytest.raises(ValueError, match="a is int64 .*; expected .* floats"):
+    with pytest.raises(ValueError, match=r"a is int64 .*; expected .* floats"):
         linear(a.astype(np.int64), b)
     with pytest.raises(ValueError, match=r"b is float64 \(2, 1, 4, 3\); expected .* \(2, 7, 4, 3\)"):
         linear(a, b[:, :1])

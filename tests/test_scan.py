@@ -274,11 +274,11 @@ def test_the_gradient_of_the_final_state_alone(f, rng):
 def test_what_would_be_wrong_in_silence_is_refused(f, rng):
     """Whole numbers would be rounded, and a cotangent of another shape broadcast."""
     log_lam, c, u, h0 = problem(rng, 70)
-    with pytest.raises(ValueError, match="u is int64 .*; expected .* float32 or float64"):
+    with pytest.raises(ValueError, match=r"u is int64 .*; expected .* float32 or float64"):
         f(log_lam, c, u.astype(int))
-    with pytest.raises(ValueError, match="log_lam is float64 .*; expected .* complex64 or complex128"):
+    with pytest.raises(ValueError, match=r"log_lam is float64 .*; expected .* complex64 or complex128"):
         f(log_lam.real, c, u)
-    with pytest.raises(ValueError, match="h0 is float64 .*; expected .* complex64 or complex128"):
+    with pytest.raises(ValueError, match=r"h0 is float64 .*; expected .* complex64 or complex128"):
         f(log_lam, c, u, h0.real)
     _, _, backward = f(log_lam, c, u, h0)
     with pytest.raises(ValueError, match=r"dy has shape \(1, 70, 4\); expected \(2, 70, 4\)"):

@@ -240,7 +240,7 @@ def test_more_keys_than_there_is_room_for_are_refused(rng):
     state = net.start(params, B, 4)
     state["blocks"][0]["filled"] = 9
     for f in (lambda: net.run(params, tokens, state), lambda: net.step(params, state, tokens[:, 0])):
-        with pytest.raises(ValueError, match=r"attn: a state with .* filled=9; expected .*, filled to 4 at most"):
+        with pytest.raises(ValueError, match=r"attn: a state with filled=9 .* 4 tokens; expected"):
             f()
 
 

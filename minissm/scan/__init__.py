@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import fast
 from ..backend import complex_dtype, device, namespace
+from ..checks import check_arrays, check_dtype, check_integer
 from ..filters import Poles as Poles, Taps as Taps
 from . import diagonal, taps
 from .diagonal import chunked as chunked, fft as fft, recurrent as recurrent
@@ -25,8 +26,13 @@ MODES = {"recurrent": recurrent, "chunked": chunked, "fft": fft}
 
 def family(coefficients: Poles | Taps) -> ModuleType:
     """The module with the scans of these coefficients. TypeError for anything but Poles and Taps."""
-    if isinstance(coefficients, Poles | Taps):
-        return diagonal if isinstance(coefficients, Poles) else taps
+    for kind, shapes, scans in (
+        (Poles, "log_lam (D, N) complex, c (D, N) complex", diagonal),
+        (Taps, "k (D, U + 1)", taps),
+    ):
+        if isinstance(coefficients, kind):
+            check_arrays("scan", shapes, *coefficients)
+            return scans
     raise TypeError(f"scan: {type(coefficients).__name__} given; a filter returns Poles(log_lam, c) or Taps(k)")
 
 
@@ -43,6 +49,8 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
     """
     check_mode("scan", mode)
     scans = family(coefficients)
+    if not isinstance(shape, list | tuple) or len(shape) != 3:
+        raise ValueError(f"scan: shape={shape!r}; expected (B, L, D), the shape of u")
     if mode == "auto":
         L, size = shape[1], coefficients[0].shape[1]
         few = size <= 48 or (L <= 64 and (scans is diagonal or size <= 96))
@@ -53,9 +61,10 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
 
 def start(coefficients: Poles | Taps, batch: int, dtype: Any) -> Any:
     """The state before the first input, zeros: h (B, D, N) complex or past (B, U, D). dtype: of the inputs."""
-    xp, target = namespace(*coefficients), device(coefficients[0])
+    scans, xp, target = family(coefficients), namespace(*coefficients), device(coefficients[0])
+    batch, dtype = check_integer("scan.start", "batch", batch), check_dtype("scan.start", xp, dtype)
     D, size = coefficients[0].shape
-    if family(coefficients) is taps:
+    if scans is taps:
         return xp.zeros((batch, size - 1, D), dtype=dtype, device=target)
     return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=target)
 
@@ -67,17 +76,18 @@ def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
     step returned (on NumPy it reuses the memory and allocates y alone). Keep a copy of a state that you need again. A
     state from elsewhere is not written to.
     """
-    xp, channels = namespace(*coefficients), coefficients[0].shape[:1]
-    one = xp.zeros(channels, dtype=dtype)
-    step, first = family(coefficients).stepper(*coefficients, one.dtype), start(coefficients, 1, dtype)
+    scans, xp, channels = family(coefficients), namespace(*coefficients), coefficients[0].shape[:1]
+    one = xp.zeros(channels, dtype=check_dtype("scan.stepper", xp, dtype))
+    step, first = scans.stepper(*coefficients, one.dtype), start(coefficients, 1, dtype)
     rest = first.shape[1:]
 
     def checked(u: Array, state: Array) -> tuple:
-        B = getattr(state, "shape", ())[:1]
-        if u.shape != B + channels or state.shape[1:] != rest or u.dtype != one.dtype or state.dtype != first.dtype:
+        u_shape, shape = getattr(u, "shape", ()), getattr(state, "shape", ())
+        if (u_shape, shape[1:]) != (shape[:1] + channels, rest) or u.dtype != one.dtype or state.dtype != first.dtype:
             given = (f"{getattr(a, 'dtype', a)} {tuple(getattr(a, 'shape', ()))}" for a in (u, state))
             expected = f"{one.dtype} (B, {channels[0]}) and {first.dtype} (B, {rest[0]}, {rest[1]})"
             raise ValueError(f"scan: a step got {' and '.join(given)}; expected {expected}, the same B")
+        namespace(u, state)
         return step(u, state)
 
     return checked
