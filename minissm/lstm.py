@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import check_state, cotangents, device, namespace
+from .backend import check_like, check_state, cotangents, device, namespace
 from .checks import check_arrays
 from .layers import column_sums, flat, linear_init
 
@@ -69,6 +69,8 @@ def _state(p: dict, B: int, state: dict | None) -> dict:
     if state is None:
         return {"h": zero, "c": zero}
     check_state("lstm", state, ("h", "c"))
+    for name, a in state.items():
+        check_like("lstm", f"state {name}", zero if a is None else a, zero)
     return dict(zip(state, cotangents("lstm", *((f"state {n}", a, zero) for n, a in state.items())), strict=True))
 
 
