@@ -185,6 +185,35 @@ def test_powers_of_a_part_may_overflow_where_the_recurrence_does_not(shim, rng, 
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b[np.isfinite(b)]).min(initial=1))
 
 
+@pytest.mark.parametrize("shortest", [128, 2**15], ids=["in parts", "in one part"])
+def test_single_precision_is_exact_over_a_long_memory(shortest, shim, rng, monkeypatch):
+    """Constant inputs, to which rounding in each step would answer with a wrong constant."""
+    monkeypatch.setattr(cuda.diagonal, "SHORTEST", shortest)
+    _, c, u, h0, dy, dh = modes_problem(rng, 1, 2**14 + 5, 4, 1, np.float32)
+    log_lam = np.array([[-0.3 + 1j], [-1e-4 + 1.2345j], [-1e-4], [3j]])
+    u[..., 2] = dy[..., 2] = 1
+    single = modes_results(log_lam, c, u, h0, dy, dh)
+    double = (a.astype(np.result_type(a, np.float64)) for a in (u, h0, dy, dh))
+    monkeypatch.setattr(scan, "recurrent", scan.fft)
+    monkeypatch.setattr(fast, "REFERENCE", True)
+    for a, b in zip(single, modes_results(log_lam, c, *double), strict=True):
+        axis = -1 if a.shape[-1] == 4 else -2  # of the channels
+        largest = abs(b).max(axis=tuple({*range(b.ndim)} - {axis % b.ndim}), keepdims=True)
+        assert (abs(a - b) <= 1e-5 * largest).all()
+    assert ("chain" in shim.launched) == (shortest == 128)
+
+
+def test_many_steps_of_a_long_memory_lose_nothing_in_single_precision(shim):
+    """Nor if the caller begins anew with one sequence of the batch."""
+    log_lam, u = np.array([[-1e-7 + 0j], [-1e-3 + 2.6j]]), np.ones((2, 2), np.float32)
+    step, h = scan.stepper(Poles(log_lam, np.ones((2, 1), complex)), np.float32), np.zeros((2, 2, 1), np.complex64)
+    for _ in range(1001):
+        y, h = step(u, h)
+        u = np.zeros_like(u)
+        h[1] = 0
+    np.testing.assert_allclose(y, [np.exp(1000 * log_lam[:, 0]).real, [0, 0]], rtol=0, atol=1e-6)
+
+
 @REAL
 def test_steps_agree_and_states_from_elsewhere_are_only_read(dtype, shim, rng, monkeypatch):
     log_lam, c, u, h0, *_ = modes_problem(rng, 3, 7, 5, 4, dtype)

@@ -21,35 +21,37 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
     parts, steps = cut(L, B * D)
     sizes, threads = (B, L, D, N, parts, steps), B * parts * D
 
-    def by_poles(z: Array) -> Array:
+    def by_poles(z: Array, dtype: Any) -> Array:
         """(..., D, N) -> (..., N, D): neighbouring threads read neighbouring channels."""
-        return xp.astype(xp.ascontiguousarray(transpose(z)), complex_, copy=False)
+        return xp.astype(xp.ascontiguousarray(transpose(z)), dtype, copy=False)
 
-    lam, weights = by_poles(xp.exp(log_lam)), by_poles(c)
-    power = by_poles(xp.exp(log_lam * steps)) if parts > 1 else lam  # unused with one part
+    double = xp.astype(log_lam, xp.complex128)
+    lam, weights = (by_poles(z, complex_) for z in (xp.exp(double), c))
+    jump, power = (by_poles(xp.exp(double * n), xp.complex128) for n in (Q, steps))
     u = xp.ascontiguousarray(u)
-    y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=complex_)
+    y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=xp.complex128)
     kept[:, 0] = transpose(h0)
     if parts > 1:
-        run("ends", real, threads, lam, power, u, kept, *sizes)
+        run("ends", real, threads, lam, jump, power, u, kept, *sizes)
         run("chain", real, B * N * D, power, kept, B, chunks + 1, N * D, 0, steps // Q, parts)
-    run("outputs", real, threads, lam, weights, power, u, y, kept, *sizes)
+    run("outputs", real, threads, lam, weights, jump, power, u, y, kept, *sizes)
 
     def backward(dy: Array, dh_last: Array) -> tuple:
         dy = xp.ascontiguousarray(xp.astype(dy, real, copy=False))
-        carry = xp.empty((B, parts, N, D), dtype=complex_)
+        carry = xp.empty((B, parts, N, D), dtype=xp.complex128)
         carry[:, -1] = 0 if dh_last is None else transpose(dh_last)
         dlam, dc = xp.zeros_like(carry), xp.zeros_like(carry)
-        du, dh0 = xp.empty_like(u), xp.empty_like(kept[:, 0])
+        du, dh0 = xp.empty_like(u), xp.empty((B, N, D), dtype=complex_)
         if parts > 1:
-            run("back_ends", real, threads, lam, weights, power, dy, carry, *sizes)
+            run("back_ends", real, threads, lam, weights, jump, power, dy, carry, *sizes)
             run("chain", real, B * N * D, xp.conj(power), carry, B, parts, N * D, parts - 2, -1, parts - 1)
-        run("gradients", real, threads, lam, weights, power, u, dy, kept, carry, dlam, dc, du, dh0, *sizes)
-        dlog_lam = xp.sum(dlam, axis=(0, 1)) * xp.conj(lam)
-        dc = xp.sum(dc, axis=(0, 1))
-        return xp.astype(dlog_lam.T, log_lam.dtype), xp.astype(dc.T, c.dtype), du, transpose(dh0)
+        arrays = (lam, weights, jump, power, u, dy, kept, carry, dlam, dc, du, dh0)
+        run("gradients", real, threads, *arrays, *sizes)
+        dlog_lam = xp.sum(dlam, axis=(0, 1)).T * xp.conj(xp.exp(double))
+        dc = xp.sum(dc, axis=(0, 1)).T
+        return xp.astype(dlog_lam, log_lam.dtype), xp.astype(dc, c.dtype), du, transpose(dh0)
 
-    return y, transpose(kept[:, -1]).copy(), backward
+    return y, xp.astype(transpose(kept[:, -1]), complex_), backward
 
 
 def cut(L: int, channels: int) -> tuple[int, int]:

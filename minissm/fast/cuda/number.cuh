@@ -7,6 +7,8 @@ struct alignas(2 * sizeof(T)) Complex {
     T re, im;
     Complex() = default;
     __device__ Complex(T re, T im = 0) : re(re), im(im) {}
+    template <typename S>
+    __device__ explicit Complex(Complex<S> z) : re(T(z.re)), im(T(z.im)) {}
 };
 
 template <typename T>

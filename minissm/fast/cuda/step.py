@@ -16,17 +16,18 @@ def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
     """
     xp = namespace(log_lam, c)
     (D, N), complex_ = c.shape, complex_dtype(xp, dtype)
-    lam, weights = (xp.ascontiguousarray(xp.astype(z.T, complex_)) for z in (xp.exp(log_lam), c))
-    mine = last = None
+    double = xp.astype(log_lam.T, xp.complex128)
+    lam, weights = xp.ascontiguousarray(xp.exp(double)), xp.ascontiguousarray(xp.astype(c.T, complex_))
+    mine = last = exact = None
 
     def step(u: Array, h: Array) -> tuple:
-        nonlocal mine, last
+        nonlocal mine, last, exact
         if h is not last:
             mine = transpose(h).copy()
-            last = transpose(mine)
+            last, exact = transpose(mine), xp.astype(mine, xp.complex128, copy=False)
         u = xp.ascontiguousarray(u)
         y = xp.empty_like(u)
-        cuda.each("step.cu", "step", dtype, y.size, lam, weights, u, mine, y, len(y), D, N)
+        cuda.each("step.cu", "step", dtype, y.size, lam, weights, u, mine, exact, y, len(y), D, N)
         return y, last
 
     return step
