@@ -33,11 +33,12 @@ def check_block(block: Any, width: int = 6) -> None:
     block = block if blocks.is_block(block) else Ssm(block)
     who = type(block.filter if type(block) is Ssm else block).__name__
     rng = np.random.default_rng(0)
-    net = Model((block,), inputs=3, outputs=4, width=width, dtype="float64")
+    net = Model((block,), inputs=3, outputs=4, width=width, residual=False, dtype="float64")
     params = net.init(rng)
     drawn = tree.size(params["blocks"][0])
     _expect(drawn == block.size(width), f"{who}: init draws {drawn} numbers, size says {block.size(width)}")
     params = tree.map(lambda a: a + 0.1 * rng.normal(size=a.shape), params)
+    params["head"]["b"] *= 0  # as without a residual, nothing is added to the block's output that could hide it
     x = rng.normal(size=(B, L, 3))
     y, _, _ = net.run(params, x)
 
@@ -50,11 +51,11 @@ def check_block(block: Any, width: int = 6) -> None:
     state, step = net.start(params, B), net.stepper(params)
     for t in range(L):
         y_t, state = step(state, x[:, t])
-        off = _distance(y_t, y[:, t])
+        off = _distance(y_t, y[:, t], y)
         _expect(off < 1e-9, f"{who}: step {t + 1} of {L} differs from run by {off:.1e}")
     mask = rng.random((B, L)) < 0.5
     mask[0, 0] = True
-    off = _distance(net(params, x, where=mask)[0], y[mask])
+    off = _distance(net(params, x, where=mask)[0], y[mask], y)
     _expect(off < 1e-9, f"{who}: the outputs under a mask differ from the full outputs by {off:.1e}")
     _, state, _ = net.run(params, x[:, :2])
     _, backward = net(tree.map(lambda a: a.astype("float32"), params), x.astype("float32"))
@@ -71,16 +72,17 @@ def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarra
         changed = x.copy()
         changed[:, t] += rng.normal(size=changed[:, t].shape)
         other, _, _ = net.run(params, changed)
-        off = _distance(other[:, :t], y[:, :t])
+        off = _distance(other[:, :t], y[:, :t], y)
         _expect(off < 1e-9, f"{who}: a later token changes an earlier output by {off:.1e}; a block must be causal")
-        off = _distance(other[:, t + 1 :], y[:, t + 1 :])
+        off = _distance(other[:, t + 1 :], y[:, t + 1 :], y)
         alone = blocks.has_memory(net.blocks[0]) or off < 1e-9
         _expect(alone, f"{who}: apply lets one token change another's output by {off:.1e}; {remedy}")
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """max |a - b| / max(1, max |b|)."""
-    return float(abs(a - b).max(initial=0)) / max(1.0, float(abs(b).max(initial=0)))
+def _distance(a: np.ndarray, b: np.ndarray, of: np.ndarray | None = None) -> float:
+    """max |a - b| / max |of|.  of: b if None."""
+    off, size = (float(abs(x).max(initial=0)) for x in (a - b, b if of is None else of))
+    return off / size if size else off
 
 
 def _expect(holds: bool, otherwise: str) -> None:

@@ -7,6 +7,8 @@ the call raises ValueError or TypeError, in one sentence that contains the text.
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,8 +89,63 @@ def row_gradients(reference: bool, vocab: int = 5) -> np.ndarray:
         return backward(np.array([[[np.nan], [1], [1]]]))[0]["w"][:3, 0]
 
 
+def verdict(y: Callable, slope: Callable, size: float = 1.0, dtype: Any = np.float64) -> str:
+    """Of gradcheck, for y(x) and a backward with this slope, at five x of this size."""
+    x = (size * np.random.default_rng(0).normal(size=5)).astype(dtype)
+    try:
+        return str(ms.gradcheck(lambda x: (y(x), lambda dy: slope(x) * dy), x)).split("  ")[-1]
+    except ms.GradientError:
+        return "WRONG"
+
+
+def cubic(factor: float, slope: float, size: float = 1.0, dtype: Any = np.float64) -> str:
+    """factor x^3, with a backward that gives slope times the derivative."""
+    a = np.dtype(dtype).type(factor)
+    return verdict(lambda x: a * x**3, lambda x: 3 * a * x**2 * np.dtype(dtype).type(slope), size, dtype)
+
+
+@dataclass(frozen=True)
+class Faint:
+    """A block that multiplies by 1e-12, with a backward of `slope` times the derivative."""
+
+    slope: float
+
+    def init(self, rng: np.random.Generator, width: int) -> dict:
+        return {}
+
+    def size(self, width: int) -> int:
+        return 0
+
+    def apply(self, p: dict, x: np.ndarray) -> tuple:
+        a = x.dtype.type(1e-12)
+        return a * x, lambda dy: ({}, x.dtype.type(self.slope) * a * dy)
+
+
+def block_verdict(block: Any) -> str:
+    try:
+        ms.check_block(block)
+    except AssertionError as error:
+        return type(error).__name__
+    return "ok"
+
+
 NUMBERS: list[Case] = [
     ("many steps of a long memory", lambda: impulse(1e-4, 10**4), math.exp(-1)),
+    *(
+        (f"gradcheck, {factor} x^3, x near {size}, {slope} times the slope", partial(cubic, factor, slope, size), found)
+        for slope, found in ((1, "ok"), (0, "WRONG"), (-1, "WRONG"), (1 + 1e-5, "WRONG"))
+        for factor, size in ((1e-12, 1.0), (1e20, 1.0), (1, 1e-12), (1, 1e12), (1e-30, 1e3))
+    ),
+    ("gradcheck, tiny, single", lambda: cubic(1e-12, 1, 1.0, np.float32), "ok"),
+    ("gradcheck, tiny, single, wrong", lambda: cubic(1e-12, 0, 1.0, np.float32), "WRONG"),
+    ("gradcheck, an offset", lambda: verdict(lambda x: 1e6 + x, np.ones_like), "ok"),
+    ("gradcheck, an offset, wrong", lambda: verdict(lambda x: 1e6 + x, np.zeros_like), "WRONG"),
+    ("gradcheck, an offset inside", lambda: verdict(lambda x: (1e6 + x) - 1e6, np.ones_like), "ok"),
+    ("gradcheck, too large an offset", lambda: verdict(lambda x: 1e20 + x, np.ones_like), "below rounding"),
+    ("gradcheck, zero", lambda: verdict(lambda x: 0 * x, np.zeros_like), "ok"),
+    ("gradcheck, zero, wrong", lambda: verdict(lambda x: 0 * x, np.ones_like), "WRONG"),
+    ("check_block, faint", lambda: block_verdict(Faint(1)), "ok"),
+    ("check_block, faint and wrong", lambda: block_verdict(Faint(0)), "GradientError"),
     ("clip, huge", lambda: clipped(1e20, 1e20, 1e20, 1e20), (f4(0.5, 0.5, 0.5, 0.5), 2e20)),
     ("clip, beyond float32", lambda: clipped(3.4028235e38, *[-3.4028235e38] * 3), (f4(0.5, -0.5, -0.5, -0.5), np.inf)),
     ("clip, double", lambda: clipped(3e200, 4e200, dtype=np.float64), (f8(0.6, 0.8), 5e200)),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minissm import Model, fit, load, optim, save, tasks, train, tree
+from minissm import Model, fit, gradcheck, load, optim, save, tasks, train, tree
 
 from .oracles import draw
 
@@ -182,6 +182,7 @@ def test_poles_in_double_leave_the_rest_single(rng):
     dparams, dx = backward(y)
     assert y.dtype == dx.dtype == np.float32
     assert tree.map(lambda a: a.dtype, dparams) == tree.map(lambda a: a.dtype, params)
+    assert gradcheck(net, params, x, directions=1).ok
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, np.complex64, bool])
