@@ -86,9 +86,8 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
 
     ValueError where the state doesn't fit, or the sequence is longer than max_len.
     """
-    xp = namespace(x, p["in"]["w"])
     q, k_new, v_new, back_project = _project(p, x, state, heads)
-    k, v, filled = k_new, v_new, 0
+    xp, k, v, filled = namespace(x), k_new, v_new, 0
     if state is not None:
         filled = state["filled"]
         k, v = (xp.concat([state[n][:, :, :filled, :], new], axis=2) for n, new in (("k", k_new), ("v", v_new)))
@@ -99,7 +98,10 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
         dout, do = back_out(xp.zeros_like(x) if dy is None else dy)
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
-            dk, dv = (d if dstate[name] is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
+            one = "(B, H, S, P) or None"
+            shapes = f"k (B, H, S, P), dstate.k {one}, dstate.v {one}, dstate.filled any or None"
+            check_arrays("attn", shapes, k, dstate)
+            dk, dv = (d if dstate.get(name) is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
         dp, dx = back_project(dq, dk[:, :, filled:, :], dv[:, :, filled:, :])
         dp["out"] = dout
         if state is None:
@@ -198,6 +200,7 @@ class Attn:
 
     def _step(self, p: dict, x: Array, state: dict) -> tuple:
         """One token x (B, 1, D). Its key and value go into the buffers of `state`: don't use that state again."""
+        check_state("attn", state, ("k", "v", "filled"))
         q, k, v, _ = _project(p, x, state, self.heads)
         filled, buffers = state["filled"], (state["k"], state["v"])
         if filled == buffers[0].shape[2]:  # full: copy into buffers of twice the size

@@ -157,6 +157,7 @@ def _cotangent(who: str, name: str, d: Any, y: Any) -> Any:
         return xp.zeros_like(y)
     if isinstance(d, numbers.Real) and y.shape == ():
         return float(d)
+    namespace(*(d for d in (d, y) if hasattr(d, "dtype")))
     given, real = getattr(d, "dtype", y.dtype), xp.isdtype(y.dtype, "real floating")
     if given != y.dtype and given in ((xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)):
         d = namespace(d, y).astype(d, y.dtype)

@@ -17,6 +17,8 @@ def shorten(text: str) -> str:
 
 def expression(text: str, who: str, example: str) -> ast.expr:
     """The text as a Python expression, else ValueError. example: a correct text, for the error."""
+    if not isinstance(text, str):
+        raise ValueError(f"{who}: {text!r} is no text; expected {example}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # some bad literals only cause a warning, "\d" for instance

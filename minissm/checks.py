@@ -211,6 +211,12 @@ def check_generator(who: str, rng: Any) -> None:
         raise TypeError(f"{who}: rng is of type {type(rng).__name__}; expected np.random.default_rng(seed)")
 
 
+def check_draw(who: str, rng: Any, n: Any) -> int:
+    """n as an int, after checks of what a task's batch is given."""
+    check_generator(who, rng)
+    return check_integer(who, "n", n)
+
+
 def integer(owner: Any, who: str, name: str, minimum: int, optional: bool = False) -> None:
     """The field is an integer, at least `minimum`, or None where that is allowed."""
     value = getattr(owner, name)

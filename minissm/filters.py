@@ -21,8 +21,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .backend import cotangent, cotangents, device
-from .checks import check_arrays, check_integer, choice, fraction, integer, interval
+from .backend import cotangents, device
+from .checks import check_arrays, check_integer, check_number, choice, fraction, integer, interval
 
 Array = Any
 
@@ -43,11 +43,21 @@ class Taps(NamedTuple):
     k: Array
 
 
+def _parts(who: str, given: Any, coefficients: Poles | Taps) -> list:
+    """The cotangents of the coefficients, zeros for None, after argument checks."""
+    given, names = (None,) * len(coefficients) if given is None else given, coefficients._fields
+    if not isinstance(given, list | tuple) or len(given) != len(names):
+        raise ValueError(f"{who}: a cotangent of type {type(given).__name__}; expected {type(coefficients).__name__}")
+    return cotangents(who, *((f"d{name}", d, y) for name, d, y in zip(names, given, coefficients, strict=True)))
+
+
 def dt_range(relative_depth: float | None) -> tuple[float, ...]:
     """The range of dt at this depth: geometric between SHORT and LONG; WIDE for None."""
     if relative_depth is None:
         return WIDE
-    t = relative_depth
+    t = check_number(
+        "dt_range", "relative_depth", relative_depth, "a number from 0 to 1, or None", lambda t: 0 <= t <= 1
+    )
     return tuple(math.exp((1 - t) * math.log(a) + t * math.log(b)) for a, b in zip(SHORT, LONG, strict=True))
 
 
@@ -116,7 +126,7 @@ def s4d(p: dict) -> tuple:
     poles = Poles(log_lam, scale * C)
 
     def backward(dpoles: Poles) -> dict:
-        dlog_lam, dc = cotangents("s4d", *zip(("dlog_lam", "dc"), dpoles or (None, None), poles, strict=True))
+        dlog_lam, dc = _parts("s4d", dpoles, poles)
         dp = {
             "log_dt": xp.sum(xp.real(xp.conj(log_lam) * dlog_lam), axis=1),
             "log_re": xp.real(dlog_lam) * dt * re,
@@ -191,15 +201,15 @@ def trig(p: dict, U: int) -> tuple:
     w = (2 * math.pi / (U + 1)) * xp.arange(U + 1, dtype=xp.float64, device=device(a))
     first, second = (a[:, i, :] * w for i in range(2))  # the phases, (D, U + 1)
     waves = xp.stack([xp.cos(first), xp.sin(second)], axis=1)
-    k = xp.sum(c * waves, axis=1)
+    taps = Taps(xp.sum(c * waves, axis=1))
 
     def backward(dtaps: Taps) -> dict:
-        dk = cotangent("trig", dtaps and dtaps[0], k, "dk")[:, None, :]
+        dk = _parts("trig", dtaps, taps)[0][:, None, :]
         slopes = w * xp.stack([-xp.sin(first), xp.cos(second)], axis=1)
         dp = {"a": c[..., 0] * xp.sum(dk * slopes, axis=-1), "c": xp.sum(dk * waves, axis=-1)}
         return {name: xp.astype(dp[name], p[name].dtype) for name in p}
 
-    return Taps(k), backward
+    return taps, backward
 
 
 @dataclass(frozen=True)
@@ -216,8 +226,8 @@ class Fir(Window):
 
     def __call__(self, p: dict) -> tuple:
         check_arrays("fir", f"p.k (D, {self.window + 1})", p)
-        k = p["k"]
-        return Taps(k), lambda dtaps: {"k": cotangent("fir", dtaps and dtaps[0], k, "dk")}
+        taps = Taps(p["k"])
+        return taps, lambda dtaps: {"k": _parts("fir", dtaps, taps)[0]}
 
     def init(self, rng: np.random.Generator, channels: int, relative_depth: float | None = None) -> dict:
         U = self.window

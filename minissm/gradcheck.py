@@ -15,6 +15,7 @@ import numpy as np
 
 from . import tree
 from .backend import device, namespace
+from .checks import check_generator, check_integer
 
 Array = Any
 
@@ -91,10 +92,15 @@ def gradcheck(
     Use float64: float32 shows only errors above 1 %. Keep away from kinks (relu at 0).
     """
     rng = np.random.default_rng([0, 7]) if rng is None else rng  # a seed that hardly anyone draws inputs from
-    names = tuple(names or (f"input {i}" for i in range(len(inputs))))
-    if directions < 1 or len(names) != len(inputs):
-        given = f"directions={directions}, names={names} for {len(inputs)} inputs"
-        raise ValueError(f"gradcheck: {given}; expected directions >= 1 and one name for each")
+    check_generator("gradcheck", rng)
+    directions = check_integer("gradcheck", "directions", directions)
+    if not callable(f):
+        raise TypeError(
+            f"gradcheck: f is of type {type(f).__name__}; expected a function, *outputs, backward = f(*inputs)"
+        )
+    names = tuple(f"input {i}" for i in range(len(inputs))) if names is None else names
+    if not isinstance(names, list | tuple) or len(names) != len(inputs) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"gradcheck: names={names!r} for {len(inputs)} inputs; expected a tuple of one text for each")
     *outputs, backward = f(*inputs)
     cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differentiable(a) else None, y) for y in outputs]
     gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))

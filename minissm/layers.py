@@ -28,7 +28,7 @@ Array = Any
 
 def flat(x: Array) -> Array:
     """(..., D) -> (rows, D)."""
-    return namespace(x).reshape(x, (-1, x.shape[-1]))
+    return namespace(x).reshape(x, (-1, *x.shape[-1:]))
 
 
 def column_sums(x: Array) -> Array:

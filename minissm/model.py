@@ -314,6 +314,7 @@ class Model:
         if given != self.shapes:
             of, expected = tree.difference(given, self.shapes)
             raise ValueError(f"Model: parameters with {of}; expected {expected}; draw them with init of {self!r}")
+        tree.check_floats("Model", params, {a.dtype for a in tree.arrays(params)})
         dtypes = {leaf.dtype for _, leaf in tree.named(params)}
         tree.check_floats("Model", params, dtypes)
         if len(dtypes) < 2 or len({a.dtype for name, a in tree.named(params) if "filter" not in name.split(".")}) < 2:
@@ -332,6 +333,8 @@ class Model:
 
 def zeros(net: Model) -> dict:
     """Zeros in the form of net's parameters, on NumPy, to set weights by hand."""
+    if not isinstance(net, Model):
+        raise TypeError(f"zeros: net is of type {type(net).__name__}; expected a Model")
     return tree.map(np.zeros_like, net.init(np.random.default_rng(0)))
 
 

@@ -99,18 +99,22 @@ def adamw_vector(
 
 def gradient_vector(params: dict, grads: Any) -> Array:
     """All gradients as one vector (P,), in the order of the parameters. A vector is returned as it is."""
-    arrays = tree.leaves(params)
+    arrays = tree.arrays(params)
     tree.check_floats("adamw", params, {a.dtype for a in arrays})
     if not isinstance(grads, dict | list | tuple):
         dtype = tree.flatten(arrays).dtype
-        if grads.shape != (tree.size(params),) or grads.dtype != dtype:
-            given = f"the gradient is {grads.dtype} {tuple(grads.shape)}"
+        kind = getattr(grads, "dtype", type(grads).__name__), getattr(grads, "shape", ())
+        if kind != (dtype, (tree.size(params),)):
+            given = f"the gradient is {kind[0]} {tuple(kind[1])}"
             raise ValueError(f"adamw: {given}; expected {dtype} ({tree.size(params)},), or a tree like params")
         return grads
-    gradients = tree.leaves(grads, like=params)
-    if [d.dtype for d in gradients] != [a.dtype for a in arrays]:
+    gradients = tree.arrays(grads, like=params)
+    if [(d.dtype, d.shape) for d in gradients] != [(a.dtype, a.shape) for a in arrays]:
         pairs = zip(tree.named(params), gradients, strict=True)
-        name, a, d = next((name, a, d) for (name, a), d in pairs if d.dtype != a.dtype)
+        name, a, d = next((n, a, d) for (n, a), d in pairs if (d.dtype, d.shape) != (a.dtype, a.shape))
+        if d.shape != a.shape:
+            shapes = f"the gradient of {name} has shape {tuple(d.shape)}, the parameter {tuple(a.shape)}"
+            raise ValueError(f"adamw: {shapes}; expected one shape")
         raise ValueError(
             f"adamw: the gradient of {name} is {d.dtype}, the parameter {a.dtype}; cast it in the backward"
         )
@@ -126,6 +130,7 @@ def decay_mask(params: dict) -> Array:
         spared = {"filter", "skip"} & set(name.split("."))
         return (xp.zeros if spared else xp.ones)((math.prod(leaf.shape),), dtype=leaf.dtype, device=device(leaf))
 
+    tree.check_floats("adamw", params, {a.dtype for a in tree.arrays(params)})
     masks = [mask(name, leaf) for name, leaf in tree.named(params)]
     return namespace(*masks).concat(masks)
 
@@ -136,6 +141,7 @@ def clip(grads: Any, limit: float) -> tuple[Any, Array]:
     The squares are of g divided by a power of two: they neither overflow nor vanish, and ordinary bits don't change.
     """
     limit = check_number("clip", "limit", limit, "a number above 0, or inf", lambda limit: limit > 0)
+    tree.check_floats("clip", grads, {a.dtype for a in tree.arrays(grads)})
     g = tree.flatten(grads)
     xp = namespace(g)
     largest = xp.maximum(xp.max(g), -xp.min(g))

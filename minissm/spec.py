@@ -38,9 +38,7 @@ def known_blocks() -> str:
 
 def parse(spec: str) -> tuple:
     """The blocks of a spec: "ssm + fnn1" -> (Ssm(...), Fnn(depth=1)). ValueError where the spec has a mistake."""
-    if not isinstance(spec, str):
-        raise ValueError(f"Model: {spec!r} is no spec; expected text like 'ssm + fnn1'")
-    if not spec.strip():
+    if isinstance(spec, str) and not spec.strip():
         raise ValueError(f"Model: the spec is empty; expected blocks joined by +, from {known_blocks()}")
     node = calls.expression(spec, "Model", "a call like ssm(poles=16) + fnn1")
     return tuple(_block(term, spec) for term in calls.terms(node))

@@ -15,12 +15,32 @@ Tree = Any  # dict[str, Tree] | list[Tree] | array
 
 def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
     """The tree of f(leaf, ...), leaf by leaf over trees of the same form."""
+    for o in others if isinstance(tree, dict | list | tuple) else ():
+        if _keys(o) != _keys(tree):
+            raise ValueError(f"tree: {_keys(o)} beside {_keys(tree)}; expected trees of one form"[:300])
     if isinstance(tree, dict):
         return {k: map(f, tree[k], *(o[k] for o in others)) for k in tree}
     if isinstance(tree, list | tuple):
         parts = [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
         return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple keeps its type
     return f(tree, *others)
+
+
+def _keys(tree: Tree) -> Any:
+    """What trees of one form have in common here: a set of keys, a length, or the name of a type."""
+    if isinstance(tree, dict):
+        return set(tree)
+    return len(tree) if isinstance(tree, list | tuple) else type(tree).__name__
+
+
+def arrays(tree: Tree, like: Tree | None = None) -> list:
+    """The leaves (see `leaves`); ValueError unless there are some, and all are arrays of one library."""
+    found = leaves(tree, like)
+    if not found or not all(hasattr(a, "dtype") for a in found):
+        kinds = ", ".join(sorted({type(a).__name__ for a in found if not hasattr(a, "dtype")})) or "nothing"
+        raise ValueError(f"tree: {kinds} among the leaves; expected arrays")
+    namespace(*found)
+    return found
 
 
 def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -67,7 +87,7 @@ def like(tree: Tree, reference: Tree) -> Tree:
 
 def size(tree: Tree) -> int:
     """The number of entries of all arrays together."""
-    return sum(math.prod(leaf.shape) for leaf in leaves(tree))
+    return sum(math.prod(leaf.shape) for leaf in arrays(tree))
 
 
 def flatten(tree: Tree, like: Tree | None = None) -> Any:
@@ -75,9 +95,9 @@ def flatten(tree: Tree, like: Tree | None = None) -> Any:
 
     Leaves of two precisions give a vector in double precision.
     """
-    arrays = leaves(tree, like)
-    xp = namespace(*arrays)
-    return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
+    found = arrays(tree, like)
+    xp = namespace(*found)
+    return xp.concat([xp.reshape(a, (-1,)) for a in found])
 
 
 def unflatten(like: Tree, vector: Any) -> Tree:
@@ -85,8 +105,10 @@ def unflatten(like: Tree, vector: Any) -> Tree:
 
     A leaf of another dtype than the vector's is a copy.
     """
-    xp = namespace(vector)
-    start = 0
+    xp, start = namespace(vector), 0
+    if getattr(vector, "shape", None) != (size(like),):
+        given = f"a vector {tuple(getattr(vector, 'shape', ()))}"
+        raise ValueError(f"unflatten: {given}; expected ({size(like)},), as the tree has numbers")
 
     def cut(leaf: Any) -> Any:
         nonlocal start

@@ -128,7 +128,7 @@ def test_what_is_no_spec_and_no_blocks_is_refused():
     for wrong in (None, 3, Ssm(), ("ssm", "fnn1"), (Ssm, Fnn)):
         with pytest.raises(ValueError, match=r"Model: blocks=.*; expected a spec or a tuple of blocks"):
             Model(wrong, vocab=3)
-    with pytest.raises(ValueError, match="None is no spec"):
+    with pytest.raises(ValueError, match="None is no text"):
         parse(None)
     with pytest.raises(ValueError, match="fnn: depth=1000; expected 999 at most"):
         Fnn(1000)

@@ -84,7 +84,7 @@ def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
     def checked(u: Array, state: Array) -> tuple:
         u_shape, shape = getattr(u, "shape", ()), getattr(state, "shape", ())
         if (u_shape, shape[1:]) != (shape[:1] + channels, rest) or u.dtype != one.dtype or state.dtype != first.dtype:
-            given = (f"{getattr(a, 'dtype', a)} {tuple(getattr(a, 'shape', ()))}" for a in (u, state))
+            given = (f"{getattr(a, 'dtype', type(a).__name__)} {tuple(getattr(a, 'shape', ()))}" for a in (u, state))
             expected = f"{one.dtype} (B, {channels[0]}) and {first.dtype} (B, {rest[0]}, {rest[1]})"
             raise ValueError(f"scan: a step got {' and '.join(given)}; expected {expected}, the same B")
         namespace(u, state)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import check_draw, integer
 from .task import Batch, TokenTask
 
 BOS, COPY, PAD = 0, 1, 2  # tokens of copying; the symbols come after them
@@ -52,6 +52,7 @@ class Copying(TokenTask):
 
     def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
+        n = check_draw("copying", rng, n)
         size = rng.integers(self.min_len, self.max_len + 1, (n, 1))
         symbols = rng.integers(PAD + 1, PAD + 1 + self.symbols, (n, self.max_len))
         t = np.arange(2 * self.max_len + 2)[None]
@@ -110,7 +111,7 @@ class Recall(TokenTask):
 
     def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
-        keys, queries = self._sizes
+        n, (keys, queries) = check_draw("recall", rng, n), self._sizes
         key = rng.random((n, keys)).argsort(axis=1)[:, : self.pairs]
         value = keys + rng.integers(0, self.values, (n, self.pairs))
         asked = rng.random((n, self.pairs)).argsort(axis=1)[:, :queries]
