@@ -214,6 +214,17 @@ def test_many_steps_of_a_long_memory_lose_nothing_in_single_precision(shim):
     np.testing.assert_allclose(y, [np.exp(1000 * log_lam[:, 0]).real, [0, 0]], rtol=0, atol=1e-6)
 
 
+def test_inputs_that_are_not_finite_stay_where_they_are(shim, rng):
+    """From token 50 on, in their channel; and behind cotangents of 0, they reach no gradient."""
+    log_lam, c, u, h0, dy, _ = modes_problem(rng, 2, 100, 3, 2, np.float64)
+    dy[:, 40:], bad = 0, u.copy()
+    bad[1, 50, 1] = np.inf
+    (y, _, back), (y_bad, _, back_bad) = scan.recurrent(log_lam, c, u, h0), scan.recurrent(log_lam, c, bad, h0)
+    assert {tuple(at) for at in np.argwhere(y_bad != y)} == {(1, t, 1) for t in range(50, 100)}
+    for a, b in zip(back(dy), back_bad(dy), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @REAL
 def test_steps_agree_and_states_from_elsewhere_are_only_read(dtype, shim, rng, monkeypatch):
     log_lam, c, u, h0, *_ = modes_problem(rng, 3, 7, 5, 4, dtype)

@@ -315,6 +315,41 @@ def test_single_precision_is_exact_over_a_long_memory(f, length, body, rng):
                 np.testing.assert_allclose(a_d, b_d, rtol=0, atol=1e-5 * abs(b_d).max(), err_msg=f"{name} of {s}")
 
 
+def reaches(f, args, t, bad, dy):
+    """With the input t of sequence 1, channel 1 replaced by `bad`: where y changes, and which gradients do."""
+    changed = (*args[:-1], args[-1].copy())
+    changed[-1][1, t, 1] = bad
+    with np.errstate(invalid="ignore"):
+        (y, _, back), (y_bad, _, back_bad) = f(*args), f(*changed)
+        gradients, gradients_bad = back(dy), back_bad(dy)
+    assert not np.isfinite(y_bad[1, t, 1])
+    same = [np.array_equal(a, b) for a, b in zip(gradients, gradients_bad, strict=True)]
+    return {tuple(at) for at in np.argwhere(y_bad != y)}, dict(
+        zip(("coefficients", "u"), (same[0], same[-2]), strict=True)
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("body", [fast.reference, nullcontext])
+def test_an_input_that_is_not_finite_stays_where_the_docstring_says(body, bad, rng):
+    """Cotangents are 0 from token 40 on, the input at token 50 is not finite."""
+    log_lam, c, u, _ = problem(rng, 100)
+    k, dy = draw(rng, D, 7), draw(rng, *u.shape)
+    dy[:, 40:] = 0
+    for f, args, reach in (
+        (scan.recurrent, (log_lam, c, u), range(50, 100)),
+        (scan.chunked, (log_lam, c, u), range(32, 100)),
+        (scan.fft, (log_lam, c, u), range(100)),
+        (scan.taps.recurrent, (k, u), range(50, 57)),
+        (scan.taps.chunked, (k, u), range(32, 64)),
+        (scan.taps.fft, (k, u), range(100)),
+    ):
+        with body():
+            changed, kept = reaches(f, args, 50, bad, dy)
+        assert changed == {(1, t, 1) for t in reach}
+        assert kept == {"coefficients": f.__name__ == "recurrent", "u": True}
+
+
 def test_a_chunk_of_no_inputs_is_refused(rng):
     log_lam, c, u, _ = problem(rng, 5)
     with pytest.raises(ValueError, match="chunk=0; expected an integer, 1 or more"):

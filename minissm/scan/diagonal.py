@@ -17,6 +17,10 @@ by conj(z).
 Where u is single, states and outputs are, too. But lam, its powers and the recurrence itself are in double precision:
 rounded to single, lam would be off by up to 4e-8, and the state by more with each step.
 
+An input that is nan or inf makes the later outputs of its channel nan. In `recurrent` it reaches nothing else, and
+where cotangents are 0, no gradient. `chunked` spreads it over its chunk, so to up to 31 outputs before it (63 in large
+batches), and `fft` over the whole sequence. Both spread it to dlog_lam and dc.
+
 Costs, in real multiplications, up to a factor:
 
     recurrent   B L D N, in L steps of a Python loop
@@ -32,7 +36,7 @@ from typing import Any
 from .. import fast
 from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
-from .matrices import as_complex, as_real, diagonal_sums, kernel_of, power, powers, state_matrices, toeplitz
+from .matrices import as_complex, as_real, diagonal_sums, kernel_of, needed, power, powers, state_matrices, toeplitz
 
 CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to 64 is one chunk
 Array = Any
@@ -60,9 +64,9 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
         for t in range(dy.shape[1] - 1, -1, -1):
             dy_t = dy[:, t, :, None]
-            dc = dc + xp.sum(dy_t * xp.conj(states[t + 1]), axis=0)
+            dc = dc + xp.sum(dy_t * needed(dy_t, xp.conj(states[t + 1])), axis=0)
             dh = dh + dy_t * xp.conj(c_)
-            dlam = dlam + xp.sum(dh * xp.conj(states[t]), axis=0)
+            dlam = dlam + xp.sum(dh * needed(dh, xp.conj(states[t])), axis=0)
             dus.append(xp.sum(xp.real(dh), axis=-1))
             dh = dh * xp.conj(lam)
         dlog_lam, du = dlam * xp.conj(lam), xp.stack(dus[::-1], axis=1)

@@ -50,6 +50,12 @@ def powers(log_lam: Array, n: int, dtype: Any) -> tuple:
     return v, backward
 
 
+def needed(d: Array, z: Array) -> Array:
+    """z, but 0 where its cotangent d is 0: the product 0 z would be nan where z is not finite."""
+    xp = namespace(d, z)
+    return xp.where(d == 0, xp.zeros_like(z), z)
+
+
 def kernel_of(c: Array, v: Array) -> tuple:
     """k_j = Re sum_n c_n v_{n,j}: (D, N), (D, N, Q) -> (D, Q)."""
     xp = namespace(c, v)

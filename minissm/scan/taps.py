@@ -19,6 +19,10 @@ All raise ValueError where shapes or dtypes don't fit.
 
 `recurrent` and `chunked` read the window alone: a huge input leaves no error behind once it is out of the window. (A
 running sum that subtracts old inputs would.) Trap: `fft` rounds every output to the scale of the largest input.
+
+An input that is nan or inf makes nan of each output with it in its window. In `recurrent` it reaches nothing else, and
+where cotangents are 0, no gradient. `chunked` spreads it to all outputs of the same products, so to up to 31 before and
+after them, and `fft` to the whole sequence. Both spread it to dk.
 """
 
 from collections.abc import Callable
@@ -27,7 +31,7 @@ from typing import Any
 from .. import fast
 from ..backend import check_shapes, device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
-from .matrices import band, band_sums
+from .matrices import band, band_sums, needed
 
 CHUNK = 32  # outputs of one product
 Array = Any
@@ -45,7 +49,7 @@ def recurrent(k: Array, u: Array, past: Array = None) -> tuple:
         dk = xp.zeros_like(oldest_first)
         for t in range(dy.shape[2] - 1, -1, -1):
             dy_t = dy[..., t : t + 1]
-            dk = dk + xp.sum(dy_t * s[..., t : t + U + 1], axis=1, keepdims=True)
+            dk = dk + xp.sum(dy_t * needed(dy_t, s[..., t : t + U + 1]), axis=1, keepdims=True)
             ds[..., t : t + U + 1] += dy_t * oldest_first
         return _gradients(k, U, xp.flip(dk[:, 0, :], axis=-1), ds)
 

@@ -179,8 +179,8 @@ __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Comp
                 local = conj(l) * (local + w * dys[i]);
                 if (i >= count) continue;
                 g = g + w * dys[i];
-                dl = dl + g * conj(hs[i]);
-                dw = dw + conj(hs[i + 1]) * dys[i];
+                if (g.re != 0 || g.im != 0) dl = dl + g * conj(hs[i]);  // 0 times inf would be nan
+                if (dys[i] != 0) dw = dw + conj(hs[i + 1]) * dys[i];
                 dus[i] += g.re;
                 g = conj(l) * g;
             }
