@@ -41,6 +41,8 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
     -> y, h_last and `du, ddt, dA, dB, dC, dh0 = backward(dy, dh_last=None)`.
 
     ValueError where shapes or dtypes don't fit. Cost: the reference body keeps batch L E N states; a fast path, fewer.
+    In single precision, a constant dt rounds exp(dt A) the same way in each step: y is then off by up to 4e-8 times the
+    smaller of L and 1 / |dt A| (measured: 9e-5 at L = 16,384 and |dt A| = 1e-4). For longer memories, use float64.
     """
     shapes = "u (B, L, E), A (E, N), dt (B, L, E), B (B, L, N), C (B, L, N), h0 (B, E, N) or None alike"
     xp = check_arrays("selective_scan", shapes, u, A, dt, B, C, h0)

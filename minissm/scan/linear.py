@@ -17,7 +17,8 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
     -> h, h_last and `da, db, dh0 = backward(dh, dh_last=None)`.
 
     dh is the cotangent of h, dh_last the cotangent of h_last: they add up at the last state, which is in both.
-    ValueError where shapes or dtypes don't fit.
+    ValueError where shapes or dtypes don't fit. a is used as it is given: a factor near 1 that is rounded to single
+    puts h off by up to 3e-8 L after L steps.
     """
     xp, h0 = _start(a, b, h0)
 
