@@ -1,7 +1,7 @@
 """Models, states and trainings on disk: an .npz with one array for each leaf. Loading a file executes nothing in it.
 
 The file also holds `layout`, the tree as JSON, and `digest`, a SHA-256 of all the rest. A damaged or truncated file is
-refused, and never gives wrong numbers.
+refused, and never gives wrong numbers. So is a compressed one: a small file must not ask for much work.
 """
 
 import hashlib
@@ -107,12 +107,17 @@ def load_tree(path: Name, remedy: str = "save it again") -> Tree:
         raise ValueError(f"{who} is not a whole checkpoint (not an .npz, or truncated); {remedy}")
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            declared, size = sum(entry.file_size for entry in file.zip.infolist()), os.fstat(handle.fileno()).st_size
+            if declared > size:  # before anything is unpacked
+                raise ValueError(f"it is compressed, {declared:,} bytes in {size:,}")
+            if not {LAYOUT, DIGEST} <= set(file.files):
+                raise ValueError("it holds no minissm model or state, or one without a digest")
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib, tokenize and NumPy each raise their own types
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f"{who} is not a whole checkpoint ({reason}); {remedy}") from None
-    if not all(isinstance(a, np.ndarray) for a in arrays.values()) or not {LAYOUT, DIGEST} <= arrays.keys():
-        raise ValueError(f"{who} holds no minissm model or state, or one without a digest; {remedy}")
+    if not all(isinstance(a, np.ndarray) for a in arrays.values()):
+        raise ValueError(f"{who} holds no minissm model or state; {remedy}")
     if arrays[DIGEST].tobytes() != sealed(arrays)[DIGEST].tobytes():
         raise ValueError(f"{who} is not a whole checkpoint (its digest doesn't match); {remedy}")
     try:
@@ -135,7 +140,8 @@ def _check(who: str, net: Model, params: Tree) -> None:
     """ValueError unless params have the names and shapes of net's parameters, and some of them its dtype."""
     numbers = sum(getattr(leaf, "size", 0) for _, leaf in tree.named(params))
     if net.size > 2 * numbers:  # don't draw a model that is much larger than its file
-        raise ValueError(f"{who}: {net!r} has {net.size} parameters, {numbers} given; save a model with its own")
+        text = repr(net) if len(repr(net)) <= 120 else f"{repr(net)[:117]}..."
+        raise ValueError(f"{who}: {text} has {net.size} parameters, {numbers} given; save a model with its own")
     try:
         net.check_params(params)
     except ValueError as error:

@@ -46,7 +46,10 @@ class Copying(TokenTask):
     @cached_property
     def baseline(self) -> float:
         """With r symbols still to come, the most frequent one is the next with probability E[its count] / r."""
-        right = np.cumsum([most_frequent(r, self.symbols) / r for r in range(1, self.max_len + 1)])
+        r = np.arange(1, self.max_len + 1)
+        some = r if r.size <= 256 else np.unique(np.append(r[:128], np.geomspace(128, r[-1], 128).round().astype(int)))
+        scaled = [(most_frequent(int(i), self.symbols) / i - 1 / self.symbols) * math.sqrt(i) for i in some]
+        right = np.cumsum(np.interp(np.log(r), np.log(some), scaled) / np.sqrt(r) + 1 / self.symbols)
         lengths = np.arange(self.min_len, self.max_len + 1)
         return float(right[lengths - 1].sum() / lengths.sum())
 
@@ -124,19 +127,30 @@ class Recall(TokenTask):
 
 
 def most_frequent(draws: int, kinds: int) -> float:
-    """The expected count of the most frequent of `kinds` equally likely kinds in `draws` draws, exactly.
+    """The expected count of the most frequent of `kinds` equally likely kinds in `draws` draws: sum over k of P(max > k).
 
-    The counts have the distribution of independent Poisson counts, conditioned on the sum `draws`. So P(all <= k) is
-    the probability that all are <= k and have this sum, divided by the probability of the sum.
+    The counts have the distribution of independent Poisson counts, conditioned on the sum `draws`. So P(max <= k) is the
+    probability that all are <= k and have this sum, divided by the probability of the sum. The former is a coefficient of
+    the generating function of one count, to the power `kinds`, and is found by a discrete Fourier transform. Those that it
+    adds to this one, N and more from the mean, are below rounding. Error: about 1e-16 `kinds`.
     """
 
     def poisson(count: int, mean: float) -> float:
         return math.exp(count * math.log(mean) - mean - math.lgamma(count + 1))
 
-    def all_at_most(k: int) -> float:
-        one, total = np.array([poisson(i, draws / kinds) for i in range(k + 1)]), np.ones(1)
-        for _ in range(kinds):
-            total = np.convolve(total, one)[: draws + 1]
-        return float(total[draws]) / poisson(draws, draws) if total.size > draws else 0.0
+    def wave(k: int) -> np.ndarray:
+        return np.exp(-2j * np.pi / N * (j * (k % N) % N))
 
-    return draws - sum(all_at_most(k) for k in range(1, draws))
+    mean, N = draws / kinds, 2 * int(5 * math.sqrt(draws)) + 41
+    j = np.arange(N // 2 + 1)  # the other half is its conjugate
+    coefficient = wave(-draws) * np.where(j > 0, 2, 1) / (N * poisson(draws, draws))
+    k = max(0, int(mean - 10 * math.sqrt(mean)) - 40)  # below it, P(count <= k) is 0 to rounding
+    expected, one = float(k), np.zeros(j.size, complex)
+    while k <= mean or kinds * poisson(k, mean) > 1e-18:
+        one += poisson(k, mean) * wave(k)
+        power = np.ones(j.size, complex)
+        for bit in f"{kinds:b}":
+            power = power * power * (one if bit == "1" else 1)
+        expected += 1 - (float((power @ coefficient).real) if k * kinds >= draws else 0)
+        k += 1
+    return expected
