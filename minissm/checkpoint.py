@@ -110,14 +110,12 @@ def load_tree(path: Name, remedy: str = "save it again") -> Tree:
             declared, size = sum(entry.file_size for entry in file.zip.infolist()), os.fstat(handle.fileno()).st_size
             if declared > size:  # before anything is unpacked
                 raise ValueError(f"it is compressed, {declared:,} bytes in {size:,}")
-            if not {LAYOUT, DIGEST} <= set(file.files):
-                raise ValueError("it holds no minissm model or state, or one without a digest")
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files} if {LAYOUT, DIGEST} <= {*file.files} else {}
     except Exception as error:  # zipfile, zlib, tokenize and NumPy each raise their own types
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f"{who} is not a whole checkpoint ({reason}); {remedy}") from None
-    if not all(isinstance(a, np.ndarray) for a in arrays.values()):
-        raise ValueError(f"{who} holds no minissm model or state; {remedy}")
+    if not arrays or not all(isinstance(a, np.ndarray) for a in arrays.values()):
+        raise ValueError(f"{who} holds no minissm model or state, or one without a digest; {remedy}")
     if arrays[DIGEST].tobytes() != sealed(arrays)[DIGEST].tobytes():
         raise ValueError(f"{who} is not a whole checkpoint (its digest doesn't match); {remedy}")
     try:

@@ -308,6 +308,29 @@ def test_a_damaged_compressed_file_is_refused(tmp_path):
         refused(path)
 
 
+@pytest.mark.parametrize("read", [load, load_state, load_tree])
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused_before_it_is_unpacked(tmp_path, read, monkeypatch):
+    """The sizes that its entries declare are enough to see it."""
+    arrays = {"layout": np.array(b"{}"), "w": np.zeros(100_000)}
+    np.savez_compressed(tmp_path / "net.npz", **sealed(arrays))
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("unpacked"))
+    with pytest.raises(ValueError, match=r"^load: .*net.npz .*compressed, 80\d,\d{3} bytes in \d,\d{3}\); ") as caught:
+        read(tmp_path / "net.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_a_digest_is_refused_before_its_arrays_are_read(tmp_path, monkeypatch):
+    np.savez(tmp_path / "net.npz", layout=np.array(b"{}"), w=np.zeros(3))
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("read"))
+    refused(tmp_path / "net.npz", "without a digest")
+
+
+def test_a_small_file_that_asks_for_a_large_model_is_refused_in_a_short_sentence(tmp_path):
+    many = " + ".join(["fnn9(width=999999999999)"] * 90)
+    save_tree(tmp_path / "net.npz", {"format": 5, "model": f'Model("{many}", vocab=3)', "params": {"w": np.ones(3)}})
+    refused(tmp_path / "net.npz", "parameters, 3 given; save a model with its own")
+
+
 def test_a_missing_file_and_a_folder_are_told_apart_from_damage(tmp_path):
     for path in (tmp_path / "none.npz", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"no such file; give the \.npz that minissm.save wrote"):

@@ -260,7 +260,23 @@ OPTIONS: list[Case] = [
 
 # ---- files, streams, memory
 
-FILES: list[Case] = []
+FILES: list[Case] = [
+    ("no name", lambda: ms.save(3, *small()), refused("expected str, bytes or os.PathLike object, not int")),
+    ("a name with a zero", lambda: ms.save("a\0b", *small()), refused("embedded null byte")),
+    # the counts of all outcomes, by integers
+    ("baseline of many values", lambda: f4(recall(128, 8192)), f4(1.6361902572533469 / 128)),
+    ("baseline of many draws", lambda: recall(100, 64), 5.1317294903241235 / 100),
+    ("baseline of long copies", lambda: f4(ms.tasks.Copying(max_len=300).baseline), f4(0.20537134417256345)),
+]
+
+
+def small() -> tuple:
+    net = ms.Model("fnn0", vocab=2, width=1)
+    return net, net.init(np.random.default_rng(0))
+
+
+def recall(pairs: int, values: int) -> float:
+    return ms.tasks.Recall(pairs=pairs, values=values).baseline
 
 
 def same(given: Any, expected: Any) -> None:

@@ -78,6 +78,8 @@ def _run(a: argparse.Namespace) -> int:
         config = compare.Config(a.task, **compare.PROFILES[a.profile or "quick"] | options)
     else:
         config = _as_stored(a, compare.PROFILES.get(a.profile, {}) | options)
+    if (a.jobs or 0) > 16 * machine.cores():
+        raise ValueError(f"run: --jobs {a.jobs}; this machine has {machine.cores()} cores, give 16 for each at most")
     jobs = a.jobs or (1 if config.backend == "cupy" or sys.gettrace() else machine.cores())
     folder, rows, curves = compare.run(config, a.out, jobs) if a.resume is None else compare.resume(a.resume, jobs)
     task = parse(config.task)

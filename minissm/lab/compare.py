@@ -23,12 +23,13 @@ import numpy as np
 
 from .. import tasks
 from ..backend import cupy, to
+from ..calls import shorten
 from ..checks import integer
 from ..model import DTYPES, Model
 from ..progress import Progress
 from ..scan import check_mode
 from ..spec import parse, spell
-from ..train import EVERY, LR, evaluate, fit, inputs_of
+from ..train import BATCH, EVERY, LR, evaluate, fit, inputs_of
 from . import plugin, results
 from .budget import at_budget, model_for
 from .lock import alone_in, remove_parts
@@ -41,6 +42,7 @@ PROFILES: dict[str, dict] = {
     "full": {"seeds": 5, "steps": 4000, "lrs": (LR / 2, LR, 2 * LR)},
 }
 BUDGET = 30_000
+LARGEST = 300_000_000  # numbers in an array of a run
 TEST_SEQUENCES = 2000
 PRINT = partial(print, flush=True)  # raises where nobody reads the output, which ends a run
 
@@ -111,6 +113,10 @@ class Config:
                 net = model_for(name, task, self.width, self.dtype)
             else:
                 net = at_budget(name, task, self.budget, self.dtype)
+            numbers = net.size, BATCH * task.length * net.width, BATCH * net.state_size(task.length)
+            if max(numbers) > LARGEST:  # before any of them is drawn
+                given = "{:,} parameters, {:,} numbers a layer and {:,} in the states of a batch".format(*numbers)
+                raise ValueError(f"run: {shorten(name)} has {given}; expected {LARGEST:,} at most, give smaller sizes")
             params = to(net.init(np.random.default_rng(0)), self.backend)
             net(params, inputs_of(task.batch(np.random.default_rng(0), 1), params), self.mode)
             nets[name] = net
