@@ -86,8 +86,8 @@ def gradcheck(
     directions: random directions for each leaf. Default 3.
     rng: draws cotangents and directions. Default: a generator with a fixed seed.
 
-    Comparisons are relative, also for tiny or huge leaves and outputs. A row passes as "below rounding" if no step of the
-    differences shows its derivative, as for 1e20 + x.
+    Comparisons are relative, also for tiny or huge leaves and outputs. A row passes as "below rounding" if no step of
+    the differences shows its derivative, as for 1e20 + x.
 
     Use float64: float32 shows only errors above 1 %. Keep away from kinks (relu at 0).
     """

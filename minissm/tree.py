@@ -56,7 +56,10 @@ def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def leaves(tree: Tree, like: Tree | None = None) -> list:
     """The leaves alone, in the order of `named(like)` (of the tree itself if None)."""
     found: list = []
-    map(lambda _, leaf: found.append(leaf), tree if like is None else like, tree)
+    if like is None:
+        map(found.append, tree)
+    else:
+        map(lambda _, leaf: found.append(leaf), like, tree)
     return found
 
 

@@ -78,4 +78,4 @@ def assert_matches_autograd(f: Any, *inputs: Any, rng: np.random.Generator, tole
     for name, a, b in zip(names, ours, expected, strict=True):
         b = np.conj(b)  # autograd's convention is the conjugate of dL/dRe z + i dL/dIm z
         assert a.shape == b.shape, name
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1, abs(b).max()), err_msg=name)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * abs(b).max(initial=0), err_msg=name)

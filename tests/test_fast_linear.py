@@ -39,7 +39,7 @@ def assert_close(ours, plain, tolerance):
     for a, b in zip(ours, plain, strict=True):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, abs(b).max()))
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * (abs(b).max() or 1))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
