@@ -146,6 +146,7 @@ NUMBERS: list[Case] = [
     ("gradcheck, zero, wrong", lambda: verdict(lambda x: 0 * x, np.ones_like), "WRONG"),
     ("check_block, faint", lambda: block_verdict(Faint(1)), "ok"),
     ("check_block, faint and wrong", lambda: block_verdict(Faint(0)), "GradientError"),
+    ("the size of no parameters", lambda: ms.tree.size([{}]), 0),
     ("clip, huge", lambda: clipped(1e20, 1e20, 1e20, 1e20), (f4(0.5, 0.5, 0.5, 0.5), 2e20)),
     ("clip, beyond float32", lambda: clipped(3.4028235e38, *[-3.4028235e38] * 3), (f4(0.5, -0.5, -0.5, -0.5), np.inf)),
     ("clip, double", lambda: clipped(3e200, 4e200, dtype=np.float64), (f8(0.6, 0.8), 5e200)),
