@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from . import fast
-from .backend import check_state, device, namespace
+from .backend import check_state, cotangent, device, namespace
 from .checks import check_arrays, check_integer, choice, integer
 from .layers import add_positions, linear, linear_init, linear_size
+from .tree import cast
 
 Array = Any
 SHAPES = "x (B, L, D), p.in.w (D, 3D), p.in.b (3D,), p.out.w (D, D), p.out.b (D,), p.position (M, D) or None"
@@ -24,19 +25,27 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
     -> o (B, H, L, P) and `dq, dk, dv = backward(do)`.
 
     ValueError where shapes don't fit. Cost: the reference body keeps B H L S weights; a fast path keeps none.
+    A key or value that is not finite changes no output before its token. Trap: where L S > 32,768, the fast path may
+    spoil up to 63 outputs before it; `with minissm.reference():` keeps them.
     """
     _check(q, k, v)
-    if fast_path := fast.path("attention", q, k, v):
-        return fast_path(q, k, v)
     xp = namespace(q, k, v)
+    if fast_path := fast.path("attention", q, k, v):
+        o, back = fast_path(q, k, v)
+        if q.shape[2] == 1 or q.shape[2] * k.shape[2] > fast.attention.AT_ONCE or xp.isfinite(xp.sum(o)):
+            return o, lambda do: back(cotangent("attention", do, o, "do"))
     scale, a = 1 / math.sqrt(q.shape[3]), attention_weights(q, k)
-    o = a @ v
+    finite = [xp.where(xp.isfinite(z), z, 0.0) for z in (q, k, v, a)]  # 0 inf = nan
+    v_before = xp.cumulative_sum(v - finite[2], axis=2)  # 0, or what is not finite up to each token
+    o = a @ finite[2] + v_before[:, :, k.shape[2] - q.shape[2] :, :]
 
     def backward(do: Array) -> tuple:
+        q_, k_, v_, a = finite
+        do = cotangent("attention", do, o, "do")
         dv = xp.matrix_transpose(a) @ do
-        da = do @ xp.matrix_transpose(v)
+        da = do @ xp.matrix_transpose(v_)
         dz = a * (da - xp.sum(a * da, axis=-1, keepdims=True))  # the Jacobian of softmax: diag(a) - a a^T
-        return (dz @ k) * scale, xp.matrix_transpose(dz) @ (q * scale), dv
+        return cast((dz @ k_) * scale, q), cast(xp.matrix_transpose(dz) @ (q_ * scale), k), cast(dv, v)
 
     return o, backward
 
@@ -94,8 +103,8 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
     o, back_attention = attention(q, k, v)
     y, back_out = linear(p["out"], join_heads(o))
 
-    def backward(dy: Array, dstate: dict | None = None) -> tuple:
-        dout, do = back_out(xp.zeros_like(x) if dy is None else dy)
+    def backward(dy: Array = None, dstate: dict | None = None) -> tuple:
+        dout, do = back_out(dy)
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
             one = "(B, H, S, P) or None"

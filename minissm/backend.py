@@ -148,18 +148,17 @@ def cotangents(who: str, *outputs: tuple[str, Any, Any]) -> list:
     A cotangent of the other precision is cast to its output's. A number may stand for an array of no axes: the loss's
     cotangent is 1.0, wherever the loss lives.
     """
-    return [_cotangent(who, name, d, y) for name, d, y in outputs]
-
-
-def _cotangent(who: str, name: str, d: Any, y: Any) -> Any:
-    xp = namespace(y)
-    if d is None:
-        return xp.zeros_like(y)
-    if isinstance(d, numbers.Real) and y.shape == ():
-        return float(d)
-    namespace(*(d for d in (d, y) if hasattr(d, "dtype")))
-    given, real = getattr(d, "dtype", y.dtype), xp.isdtype(y.dtype, "real floating")
-    if given != y.dtype and given in ((xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)):
-        d = namespace(d, y).astype(d, y.dtype)
-    check_like(who, name, d, y)
-    return d
+    checked = []
+    for name, d, y in outputs:
+        xp, given = namespace(y), getattr(d, "dtype", y.dtype)
+        floats = (xp.float32, xp.float64) if xp.isdtype(y.dtype, "real floating") else (xp.complex64, xp.complex128)
+        if d is None:
+            d = xp.zeros_like(y)
+        elif isinstance(d, numbers.Real) and y.shape == ():
+            d = float(d)
+        else:
+            namespace(*(a for a in (d, y) if hasattr(a, "dtype")))  # refuses two libraries
+            d = xp.astype(d, y.dtype) if given != y.dtype and given in floats else d
+            check_like(who, name, d, y)
+        checked.append(d)
+    return checked

@@ -22,6 +22,7 @@ import numpy as np
 from . import fast
 from .backend import cotangent, device, is_numpy, namespace, one_hot
 from .checks import check_arrays, check_choice, check_generator, check_indices, check_integer, choice, integer
+from .tree import cast, leaves
 
 Array = Any
 
@@ -47,16 +48,19 @@ def linear(p: dict, x: Array) -> tuple:
 
     def backward(dy: Array) -> tuple:
         dys = flat(cotangent("linear", dy, y))
-        return {"w": rows.T @ dys, "b": column_sums(dys)}, xp.reshape(dys @ p["w"].T, x.shape)
+        dx = xp.reshape(dys @ p["w"].T, x.shape)
+        return cast({"w": rows.T @ dys, "b": column_sums(dys)}, p), cast(dx, x)
 
     return y, backward
 
 
+FAR = 50.0  # from here on s of gelu and silu is 0 or 1; to multiply farther numbers would give inf, and 0 inf = nan
+
+
 def relu(x: Array) -> tuple:
     """y = max(x, 0).  Any shape. The gradient at 0 is 0."""
-    xp = check_arrays("relu", "x (...)", x)
-    on = xp.astype(x > 0, x.dtype)
-    return x * on, lambda dy: cotangent("relu", dy, x) * on
+    xp, off = check_arrays("relu", "x (...)", x), x <= 0
+    return xp.where(off, 0.0, x), lambda dy: xp.where(off, 0.0, cotangent("relu", dy, x))
 
 
 def gelu(x: Array) -> tuple:
@@ -64,15 +68,15 @@ def gelu(x: Array) -> tuple:
     xp = check_arrays("gelu", "x (...)", x)
     a = math.sqrt(2 / math.pi)
     b = a * 0.044715
-    s = 0.5 * xp.tanh(x * (a + b * (x * x))) + 0.5  # products: a power costs five times as much
-    y = x * s
+    low = xp.maximum(x, -FAR)
+    near = xp.minimum(low, FAR)
+    s = 0.5 * xp.tanh(near * (a + b * (near * near))) + 0.5  # products: a power costs five times as much
 
     def backward(dy: Array) -> Array:
-        return cotangent("gelu", dy, y) * (
-            s + y * (1 - s) * (2 * a + 6 * b * (x * x))
-        )  # tanh' = 1 - tanh^2 = 4 s (1 - s)
+        slope = s + near * s * (1 - s) * (2 * a + 6 * b * (near * near))  # tanh' = 1 - tanh^2 = 4 s (1 - s)
+        return cotangent("gelu", dy, x) * slope
 
-    return y, backward
+    return low * s, backward
 
 
 def tanh(x: Array) -> tuple:
@@ -89,9 +93,9 @@ def sigmoid(x: Array) -> tuple:
 
 def silu(x: Array) -> tuple:
     """y = x sigmoid(x)  (Elfwing et al. 2017, arXiv 1702.03118; also called swish).  Any shape."""
-    s, _ = sigmoid(x)
-    y = x * s
-    return y, lambda dy: cotangent("silu", dy, y) * (s + y * (1 - s))
+    xp, (s, _) = namespace(x), sigmoid(x)
+    y = xp.maximum(x, -FAR) * s
+    return y, lambda dy: cotangent("silu", dy, y) * (s + xp.minimum(y, FAR) * (1 - s))
 
 
 ACTIVATIONS: dict[str, Callable] = {"relu": relu, "gelu": gelu, "silu": silu, "tanh": tanh, "sigmoid": sigmoid}
@@ -105,7 +109,7 @@ def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     """
     check_arrays("fnn", _chain(len(p) if isinstance(p, list | tuple) else 1), x, p)
     act = ACTIVATIONS[check_choice("fnn", "activation", activation, ACTIVATIONS)]
-    if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (fast_path := fast.path("fnn", x)):
+    if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (fast_path := fast.path("fnn", x, *leaves(p))):
         return fast_path(p, x)
     y, back = linear(p[0], x)
     steps = [back]
@@ -134,17 +138,27 @@ def _chain(layers: int) -> str:
     return ", ".join(["x (..., D0)", *(f"p.{i}.w (D{i}, D{i + 1}), p.{i}.b (D{i + 1},)" for i in sizes)])
 
 
+def _scale(x: Array) -> Array:
+    """(..., 1): 1, or 1 / max |x| where squares of x might overflow."""
+    xp = namespace(x)
+    largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
+    return 1 / xp.where(largest > 1e15, largest, 1.0)
+
+
 def rms_norm(p: dict, x: Array) -> tuple:
     """y = g x / sqrt(mean x^2 + 1e-6) over the last axis  (Zhang & Sennrich 2019).  x, y (..., D), g (D,)."""
     xp = check_arrays("rms_norm", "x (..., D), p.g (D,)", x, p)
-    r = 1 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
-    n = x * r
+    c = _scale(x)
+    m = x * c
+    r = 1 / xp.sqrt(xp.mean(m * m, axis=-1, keepdims=True) + 1e-6 * (c * c))
+    n = m * r
     y = n * p["g"]
 
     def backward(dy: Array) -> tuple:
         dy = cotangent("rms_norm", dy, y)
         dn = dy * p["g"]
-        return {"g": column_sums(dy * n)}, r * (dn - n * xp.mean(dn * n, axis=-1, keepdims=True))
+        dx = r * c * (dn - n * xp.mean(dn * n, axis=-1, keepdims=True))
+        return cast({"g": column_sums(dy * n)}, p), cast(dx, x)
 
     return y, backward
 
@@ -152,8 +166,9 @@ def rms_norm(p: dict, x: Array) -> tuple:
 def layer_norm(p: dict, x: Array) -> tuple:
     """y = g (x - mean) / sqrt(var + 1e-5) + b over the last axis  (Ba et al. 2016).  x, y (..., D), g, b (D,)."""
     xp = check_arrays("layer_norm", "x (..., D), p.g (D,), p.b (D,)", x, p)
-    m = x - xp.mean(x, axis=-1, keepdims=True)
-    r = 1 / xp.sqrt(xp.mean(m * m, axis=-1, keepdims=True) + 1e-5)
+    c = _scale(x)
+    m = x * c - xp.mean(x * c, axis=-1, keepdims=True)
+    r = 1 / xp.sqrt(xp.mean(m * m, axis=-1, keepdims=True) + 1e-5 * (c * c))
     n = m * r
     y = n * p["g"] + p["b"]
 
@@ -161,8 +176,8 @@ def layer_norm(p: dict, x: Array) -> tuple:
         dy = cotangent("layer_norm", dy, y)
         dn = dy * p["g"]
         dm = dn - n * xp.mean(dn * n, axis=-1, keepdims=True)
-        dx = r * (dm - xp.mean(dn, axis=-1, keepdims=True))  # mean dm = mean dn, because mean n = 0
-        return {"g": column_sums(dy * n), "b": column_sums(dy)}, dx
+        dx = r * c * (dm - xp.mean(dn, axis=-1, keepdims=True))  # mean dm = mean dn, because mean n = 0
+        return cast({"g": column_sums(dy * n), "b": column_sums(dy)}, p), cast(dx, x)
 
     return y, backward
 
@@ -197,7 +212,7 @@ def embed(p: dict, x: Array) -> tuple:
     xp, w = check_arrays("embed", "x (...) integers or (..., V), p.w (V, D)", x, p), p["w"]
     if xp.isdtype(x.dtype, "integral"):
         check_indices("embed", "tokens", x, w.shape[0])
-        if fast_path := fast.path("embed", x, w):
+        if fast_path := fast.path("embed", w):
             y, back = fast_path(p, x)
             return y, lambda dy: back(cotangent("embed", dy, y))
         tokens = xp.reshape(x, (-1,))
@@ -214,7 +229,7 @@ def embed(p: dict, x: Array) -> tuple:
 
     def backward(dy: Array) -> tuple:
         dys = flat(cotangent("embed", dy, y))
-        return {"w": flat(x).T @ dys}, xp.reshape(dys @ w.T, x.shape)
+        return cast({"w": flat(x).T @ dys}, p), cast(xp.reshape(dys @ w.T, x.shape), x)
 
     return y, backward
 
@@ -230,8 +245,8 @@ def add_positions(w: Array, x: Array, first: int = 0) -> tuple:
     def backward(dy: Array) -> tuple:
         dy = cotangent("add_positions", dy, y)
         dw = xp.zeros_like(w)
-        dw[first:end, :] += xp.sum(dy, axis=0)
-        return dw, dy
+        dw[first:end, :] += cast(xp.sum(dy, axis=0), w)
+        return dw, cast(dy, x)
 
     return y, backward
 

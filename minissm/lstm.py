@@ -8,6 +8,7 @@ import numpy as np
 from .backend import check_like, check_state, cotangents, device, namespace
 from .checks import check_arrays
 from .layers import column_sums, flat, linear_init
+from .tree import cast
 
 Array = Any
 
@@ -25,8 +26,8 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where the state doesn't fit.
     """
     xp = check_arrays("lstm", "x (B, L, D), p.w_x (D, 4H), p.w_h (H, 4H), p.b (4H,)", x, p)
-    state = _state(p, x.shape[0], state)
-    h, c = state["h"], state["c"]
+    start = _state(p, x.shape[0], state)
+    h, c = start["h"], start["c"]
     from_x = xp.reshape(flat(x) @ p["w_x"] + p["b"], (*x.shape[:2], -1))
     steps, hs = [], []
     for t in range(x.shape[1]):
@@ -36,11 +37,12 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
         h = o * m
         steps.append((i, f, o, g, m, *before))
         hs.append(h)
-    y = xp.stack(hs, axis=1)
+    y, end = xp.stack(hs, axis=1), {"h": h, "c": c}
 
-    def backward(dy: Array, dstate: dict | None = None) -> tuple:
-        (dy,), dstate = cotangents("lstm", ("dy", dy, y)), _state(p, x.shape[0], dstate)
-        dh, dc, dzs = dstate["h"], dstate["c"], []
+    def backward(dy: Array = None, dstate: dict | None = None) -> tuple:
+        dstate, dzs = dict.fromkeys(end) if dstate is None else dstate, []
+        check_state("lstm", dstate, ("h", "c"))
+        dy, dh, dc = cotangents("lstm", ("dy", dy, y), *((f"dstate {n}", dstate[n], a) for n, a in end.items()))
         for t, (i, f, o, g, m, _, c) in reversed(list(enumerate(steps))):
             dh = dh + dy[:, t, :]
             dc = dc + dh * o * (1 - m * m)
@@ -50,9 +52,10 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
         dz = flat(xp.stack(dzs[::-1], axis=1))
         h_before = flat(xp.stack([h for *_, h, _ in steps], axis=1))
         dp = {"w_x": flat(x).T @ dz, "w_h": h_before.T @ dz, "b": column_sums(dz)}
-        return dp, xp.reshape(dz @ p["w_x"].T, x.shape), {"h": dh, "c": dc}
+        dx = xp.reshape(dz @ p["w_x"].T, x.shape)
+        return cast(dp, p), cast(dx, x), cast({"h": dh, "c": dc}, start)
 
-    return y, {"h": h, "c": c}, backward
+    return y, end, backward
 
 
 def _gates(z: Array) -> tuple:
@@ -63,15 +66,16 @@ def _gates(z: Array) -> tuple:
 
 
 def _state(p: dict, B: int, state: dict | None) -> dict:
-    """The state, or its cotangent, after argument checks; zeros for None. A state with B = 1 would broadcast."""
-    w = p["w_h"]
-    zero = namespace(w).zeros((B, w.shape[0]), dtype=w.dtype, device=device(w))
+    """The state after argument checks; zeros for None. A state with B = 1 would broadcast."""
+    w, xp = p["w_h"], namespace(p["w_h"])
+    dtype = xp.result_type(*(a.dtype for a in p.values()))
+    zero = xp.zeros((B, w.shape[0]), dtype=dtype, device=device(w))
     if state is None:
         return {"h": zero, "c": zero}
     check_state("lstm", state, ("h", "c"))
     for name, a in state.items():
         check_like("lstm", f"state {name}", zero if a is None else a, zero)
-    return dict(zip(state, cotangents("lstm", *((f"state {n}", a, zero) for n, a in state.items())), strict=True))
+    return {name: zero if a is None else a for name, a in state.items()}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .backend import check_state, cotangents, device, namespace
 from .checks import check_arrays, check_integer
+from .tree import cast
 
 Array = Any
 
@@ -32,7 +33,7 @@ def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
     t = xp.arange(count + 1, count + L + 1, dtype=xp.float64, device=device(x))[:, None]
     y = xp.astype(sums / t, x.dtype)
 
-    def backward(dy: Array, dstate: dict | None = None) -> tuple:
+    def backward(dy: Array = None, dstate: dict | None = None) -> tuple:
         (dy,) = cotangents("mean", ("dy", dy, y))
         dsums = xp.astype(dy, xp.float64) / t
         dx = xp.flip(xp.cumulative_sum(xp.flip(dsums, axis=1), axis=1), axis=1)
@@ -40,7 +41,7 @@ def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
             check_state("mean", dstate, ("sum", "count"))
             (dsum,) = cotangents("mean", ("dstate sum", dstate["sum"], sums[:, -1, :]))
             dx = dx + dsum[:, None, :]
-        return {}, xp.astype(dx, x.dtype), None if state is None else {"sum": dx[:, 0, :], "count": None}
+        return {}, cast(dx, x), None if state is None else {"sum": cast(dx[:, 0, :], before), "count": None}
 
     return y, {"sum": sums[:, -1, :], "count": count + L}, backward
 

@@ -215,7 +215,7 @@ class Model:
             dembed, dx = back_embed(dy)
             dparams = {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}
             if params is not given:
-                dparams, dx = tree.like(dparams, given), None if dx is None else tree.like(dx, x)
+                dparams, dx = tree.cast(dparams, given), tree.cast(dx, x)
             return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
 
         return out, {"position": position + x.shape[1], "blocks": after}, backward

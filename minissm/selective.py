@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import fast, scan, tree
+from . import fast, scan
 from .backend import cotangent, cotangents, device, namespace
 from .checks import check_arrays, integer, interval
 from .filters import dt_range
 from .layers import column_sums, flat, linear_init, linear_size
+from .tree import cast
 
 Array = Any
 SHAPES = (
@@ -52,12 +53,12 @@ def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array 
 
     if fast_path := fast.path("selective_scan", u, dt, A, B, C, h0):
         y, h_last, back = fast_path(u, dt, A, B, C, h0)
-        return y, h_last, lambda dy, dh_last=None: back(*checked(dy, dh_last))
+        return y, h_last, lambda dy=None, dh_last=None: back(*checked(dy, dh_last))
     a, v = xp.exp(dt[..., None] * A), dt * u
     h, h_last, back_linear = scan.linear(a, v[..., None] * B[:, :, None, :], h0)
     y = (h @ C[..., None])[..., 0]
 
-    def backward(dy: Array, dh_last: Array = None) -> tuple:
+    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
         dy, dh_last = checked(dy, dh_last)
         da, db, dh0 = back_linear(dy[..., None] * C[:, :, None, :], dh_last)
         dz = da * a  # z = dt A, a = exp(z)
@@ -81,8 +82,7 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     state: h of the scan, (B, E, N). None (default): zeros.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`.
     """
-    xp = check_arrays("selective", SHAPES, x, p, state, always=True)
-    f = tree.map(lambda a: xp.astype(a, x.dtype, copy=False), p["filter"])
+    xp, f = check_arrays("selective", SHAPES, x, p, state, always=True), p["filter"]
     rows, A = flat(x), -xp.exp(f["log_a"])
 
     def sequences(a: Array) -> Array:
@@ -93,32 +93,31 @@ def selective(p: dict, x: Array, state: Array = None) -> tuple:
     low = u @ f["w_low"]
     dt, back_softplus = softplus(low @ f["w_dt"] + f["b_dt"])
     B, C = u @ p["w_b"], u @ p["w_c"]
-    v, state, back_scan = selective_scan(sequences(u), sequences(dt), A, sequences(B), sequences(C), state)
+    A_, dt, B, C = (cast(a, u) for a in (A, dt, B, C))  # the scan takes one dtype
+    v, end, back_scan = selective_scan(sequences(u), sequences(dt), A_, sequences(B), sequences(C), state)
     v = flat(v) + p["skip"] * u
     y = sequences(v @ p["w_out"] + p["b_out"])
 
-    def backward(dy: Array, dstate: Array = None) -> tuple:
-        dys = flat(xp.zeros_like(x) if dy is None else dy)
+    def backward(dy: Array = None, dstate: Array = None) -> tuple:
+        dys = flat(cotangent("s6", dy, y))
         dv = dys @ p["w_out"].T
-        du, ddt, dA, dB, dC, dstate = back_scan(sequences(dv), dstate)
+        du, ddt, dA, dB, dC, dstate = back_scan(sequences(cast(dv, u)), dstate)
         dB, dC, dz = flat(dB), flat(dC), back_softplus(flat(ddt))
         dlow = dz @ f["w_dt"].T
         du = flat(du) + p["skip"] * dv + dlow @ f["w_low"].T + dB @ p["w_b"].T + dC @ p["w_c"].T
         dp = {
             "w_in": rows.T @ du,
             "b_in": column_sums(du),
-            "filter": tree.like(
-                {"log_a": dA * A, "w_low": u.T @ dlow, "w_dt": low.T @ dz, "b_dt": column_sums(dz)}, p["filter"]
-            ),
+            "filter": {"log_a": dA * A, "w_low": u.T @ dlow, "w_dt": low.T @ dz, "b_dt": column_sums(dz)},
             "w_b": u.T @ dB,
             "w_c": u.T @ dC,
             "skip": column_sums(dv * u),
             "w_out": v.T @ dys,
             "b_out": column_sums(dys),
         }
-        return dp, xp.reshape(du @ p["w_in"].T, x.shape), dstate
+        return cast(dp, p), cast(xp.reshape(du @ p["w_in"].T, x.shape), x), cast(dstate, state)
 
-    return y, state, backward
+    return y, end, backward
 
 
 @dataclass(frozen=True)

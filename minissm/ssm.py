@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from . import scan
-from .backend import check_like, namespace
+from .backend import check_like, cotangent, namespace
 from .checks import check_arrays, integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
+from .tree import cast
 
 Array = Any
 
@@ -39,15 +40,15 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     if state is not None:
         check_like("ssm", "state", state, scan.start(coefficients, B, u.dtype))
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
-    v, state, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
+    v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)
     v += skip * u
     y = v.T @ p["w_out"]
     y += p["b_out"]
     y = xp.reshape(y, x.shape)
 
-    def backward(dy: Array, dstate: Array = None) -> tuple:
-        dys = flat(xp.zeros_like(x) if dy is None else dy)
+    def backward(dy: Array = None, dstate: Array = None) -> tuple:
+        dys = flat(cotangent("ssm", dy, y))
         dv = p["w_out"] @ dys.T
         *dcoefficients, du, dstate = back_scan(_sequences(xp, dv, B, L), dstate)
         du = _channels(xp, du)
@@ -60,9 +61,9 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
             "w_out": v @ dys,
             "b_out": column_sums(dys),
         }
-        return dp, xp.reshape(du.T @ p["w_in"].T, x.shape), dstate
+        return cast(dp, p), cast(xp.reshape(du.T @ p["w_in"].T, x.shape), x), cast(dstate, state)
 
-    return y, state, backward
+    return y, end, backward
 
 
 def _check_filter(filter: Any, *names: str) -> None:

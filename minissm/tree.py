@@ -83,9 +83,11 @@ def check_floats(who: str, tree: Tree, dtypes: set) -> None:
         raise ValueError(f"{who}: the array {wrong}; expected float32 or float64; convert it")
 
 
-def like(tree: Tree, reference: Tree) -> Tree:
-    """The tree, each leaf in the dtype of the reference's leaf."""
-    return map(lambda r, a: namespace(a).astype(a, r.dtype, copy=False), reference, tree)
+def cast(tree: Tree, like: Tree) -> Tree:
+    """The tree, each leaf in the dtype of its leaf in `like`. A leaf that is None, here or there, stays as it is."""
+    return map(
+        lambda a, b: a if a is None or b is None or a.dtype == b.dtype else namespace(a).astype(a, b.dtype), tree, like
+    )
 
 
 def size(tree: Tree) -> int:

@@ -19,6 +19,7 @@ AUTOGRAD.__dict__.update(
         a if a.dtype == dtype else a + 0j if np.dtype(dtype).kind == "c" else a.astype(dtype)
     ),
     concat=lambda arrays, axis=0: anp.concatenate(list(arrays), axis=axis),
+    cumulative_sum=lambda a, axis: anp.cumsum(a, axis),
     permute_dims=anp.transpose,
     matrix_transpose=lambda a: anp.swapaxes(a, -1, -2),
     flip=lambda a, axis: a[..., ::-1] if axis == -1 else anp.flip(a, axis),

@@ -129,6 +129,58 @@ def block_verdict(block: Any) -> str:
     return "ok"
 
 
+FAR = f4(-np.inf, -1e30, 1e30, np.inf)
+ACTIVATIONS: list[Case] = [
+    (f"{name} and its slope far from 0, {way}", lambda f=f: [f(FAR)[0], f(FAR)[1](f4(1, 1, 1, 1))], [y, f4(*slope)])
+    for name, y, slope in (
+        ("relu", f4(0, 0, 1e30, np.inf), (0, 0, 1, 1)),
+        ("gelu", f4(0, 0, 1e30, np.inf), (0, 0, 1, 1)),
+        ("silu", f4(0, 0, 1e30, np.inf), (0, 0, 1, 1)),
+        ("tanh", f4(-1, -1, 1, 1), (0, 0, 0, 0)),
+        ("sigmoid", f4(0, 0, 1, 1), (0, 0, 0, 0)),
+    )
+    for way, f in (("alone", ms.layers.ACTIVATIONS[name]), ("in fnn", lambda x, name=name: in_fnn(x, name)))
+]
+
+
+def in_fnn(x: np.ndarray, act: str) -> tuple:
+    """The activation in 5,000 rows of a network that adds nothing else."""
+    p = [{"w": np.eye(1, dtype=np.float32), "b": f4(0)}] * 2
+    y, back = ms.layers.fnn(p, np.tile(x[:, None], (1250, 1)), act)
+
+    @np.errstate(invalid="ignore")
+    def backward(dy: np.ndarray) -> np.ndarray:  # dw is not finite
+        return back(np.tile(dy[:, None], (1250, 1)))[1][-4:, 0]
+
+    return y[:4, 0], backward
+
+
+def norm(name: str, *x: float) -> list:
+    """The normalised vector and its dx for dy = x / max x."""
+    y, back = ms.layers.NORMS[name](ms.tree.map(np.float32, ms.layers.norm_init(name, len(x))), f4(*x))
+    return [y, np.abs(back(f4(*x) / max(x))[1]).max() < 1e-5 / max(x)]
+
+
+def future(size: int, value: float) -> list:
+    """Outputs and gradients before the last of the tokens, whose key and value are `value`; equal to those without."""
+    rng, results = np.random.default_rng(0), []
+    q, k, v, do = rng.normal(size=(4, 1, 2, size, 3))
+    do[:, :, -1] = 0
+    for last in (0, value):
+        k[:, :, -1] = v[:, :, -1] = last
+        with np.errstate(invalid="ignore"):
+            o, back = ms.attention(q, k, v)
+            results.append([a[:, :, :-1] for a in (o, *back(do))])
+    return [bool(np.isfinite(a).all() and np.allclose(a, b, 1e-12)) for a, b in zip(*results, strict=True)]
+
+
+def dtypes_of_fnn(rows: int, p: type, x: type) -> list[str]:
+    w = ms.tree.map(p, ms.layers.Fnn().init(np.random.default_rng(0), 8))
+    y, back = ms.layers.fnn(w, np.ones((rows, 8), x))
+    dp, dx = back(np.ones_like(y))
+    return [str(a.dtype) for a in (y, dx, *ms.tree.leaves(dp))]
+
+
 NUMBERS: list[Case] = [
     ("many steps of a long memory", lambda: impulse(1e-4, 10**4), math.exp(-1)),
     *(
@@ -190,6 +242,26 @@ NUMBERS: list[Case] = [
     ("embed, nan in one token", lambda: row_gradients(False), f8(np.nan, 2, 0)),
     ("embed, nan, large vocabulary", lambda: row_gradients(False, 99), f8(np.nan, 2, 0)),
     ("embed, nan, reference", lambda: row_gradients(True), f8(np.nan, 2, 0)),
+    *ACTIVATIONS,
+    ("no gradient where relu is off", lambda: ms.layers.relu(f4(-1, 1, 2))[1](f4(np.inf, np.inf, 3)), f4(0, np.inf, 3)),
+    ("relu(nan)", lambda: ms.layers.relu(f4(np.nan))[0], f4(np.nan)),
+    ("rms_norm of huge numbers", lambda: norm("rms", 1e30, 2e30, 2e30), [f4(1, 2, 2) / np.float32(3**0.5), True]),
+    ("layer_norm of huge numbers", lambda: norm("layer", 3e38, 1e38, 3e38, 1e38), [f4(1, -1, 1, -1), True]),
+    ("a future of inf, a few tokens", lambda: future(5, np.inf), [True] * 4),
+    ("a future of nan, a few tokens", lambda: future(5, np.nan), [True] * 4),
+    *(
+        (
+            f"dtypes of fnn, {rows} rows",
+            lambda n=rows: dtypes_of_fnn(n, np.float64, np.float32),
+            ["float64", "float32"] + 4 * ["float64"],
+        )
+        for rows in (3, 600)
+    ),
+    (
+        "taps of two precisions",
+        lambda: ms.scan.taps.chunked(f8(3, 7)[None], f8(1e60)[None, None], f4(0.1)[None, None])[0],
+        f8(3e60 + 7 * np.float64(np.float32(0.1)))[None, None],
+    ),
 ]
 
 # ---- shapes, dtypes, ranges

@@ -213,5 +213,5 @@ def test_a_state_of_another_shape_or_precision_is_refused_in_one_sentence(rng):
     with pytest.raises(ValueError, match=r"lstm: state h is float32 \(2, 3\); expected float64"):
         lstm(p, x, tree.map(np.float32, state))
     _, _, backward = lstm(p, x, state)
-    with pytest.raises(ValueError, match=r"lstm: state h is float64 \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"lstm: dstate h is float64 \(1, 3\)"):
         backward(None, tree.map(lambda a: a[:1], state))

@@ -53,8 +53,11 @@ def reference() -> Iterator[None]:
 
 
 def path(name: str, *arrays: Any) -> Callable | None:
-    """The fast path of this name for these arrays. None if there is none, or if reference bodies are switched on."""
-    if REFERENCE or _reference.get():
+    """The fast path of this name for these arrays. None if there is none, or if reference bodies are switched on.
+
+    Fast paths are written for arrays of one dtype: None, too, where these differ.
+    """
+    if REFERENCE or _reference.get() or len({a.dtype for a in arrays if a is not None}) > 1:
         return None
     xp = namespace(*arrays)
     return NUMPY.get(name) if is_numpy(xp) else CUPY.get(name) if is_cupy(xp) else None

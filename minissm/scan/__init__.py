@@ -54,7 +54,7 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
     if mode == "auto":
         L, size = shape[1], coefficients[0].shape[1]
         few = size <= 48 or (L <= 64 and (scans is diagonal or size <= 96))
-        kernel = scans is diagonal and size <= 48 and fast.path("recurrent", *coefficients)
+        kernel = scans is diagonal and size <= 48 and fast.path("recurrent", coefficients[0])
         mode = "recurrent" if L == 1 or kernel else "chunked" if few else "fft"
     return getattr(scans, mode)
 

@@ -36,6 +36,7 @@ from typing import Any
 from .. import fast
 from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
+from ..tree import cast
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, needed, power, powers, state_matrices, toeplitz
 
 CHUNK = 32  # inputs of one chunk; in large batches a sequence of up to 64 is one chunk
@@ -50,7 +51,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     xp, h, complex_ = _start(log_lam, c, u, h0)
     shape = u.shape
     if fast_path := fast.path("recurrent", u):
-        return _checked(shape, *fast_path(log_lam, c, u, h))
+        return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, h))
     lam, c_ = power(log_lam, 1), xp.astype(c, xp.complex128)
     states, ys = [h], []
     for t in range(u.shape[1]):
@@ -58,7 +59,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
         states.append(xp.astype(h, complex_))
 
-    def backward(dy: Array, dh_last: Array = None) -> tuple:
+    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dh = xp.zeros_like(h) if dh_last is None else dh_last
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
@@ -70,8 +71,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
             dus.append(xp.sum(xp.real(dh), axis=-1))
             dh = dh * xp.conj(lam)
         dlog_lam, du = dlam * xp.conj(lam), xp.stack(dus[::-1], axis=1)
-        as_given = ((dlog_lam, log_lam), (dc, c), (du, u), (dh, h_last))
-        return tuple(xp.astype(d, a.dtype) for d, a in as_given)
+        return tuple(cast((dlog_lam, dc, du, dh), (log_lam, c, u, h_last if h0 is None else h0)))
 
     h_last = states[-1]
     return xp.astype(xp.stack(ys, axis=1), u.dtype), h_last, backward
@@ -88,7 +88,8 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     whole = max(CHUNK, min(B, 2 * CHUNK))  # a larger product pays off if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if fast_path := fast.path("chunked", u):
-        return _checked(shape, *fast_path(log_lam, c, u, None if h0 is None else h, Q))  # h: a step may overwrite h0
+        h = None if h0 is None else h  # a step may overwrite h0
+        return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, h, Q))
     x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, complex_)
     c_ = xp.astype(c, complex_)
@@ -106,7 +107,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         h = decay[q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
     h_last = xp.permute_dims(xp.astype(h, complex_), (1, 0, 2))
 
-    def backward(dy: Array, dh_last: Array = None) -> tuple:
+    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dx = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
@@ -129,7 +130,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         dv += dlam
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
         dh0 = xp.permute_dims(xp.astype(dh, complex_), (1, 0, 2))
-        return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, dh0
+        return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, cast(dh0, h0)
 
     return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), h_last, backward
 
@@ -140,7 +141,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     F, shape = fft_of(xp), u.shape
     B, L, D = shape
     if fast_path := fast.path("fft", u):
-        return _checked(shape, *fast_path(log_lam, c, u, None if h0 is None else h))
+        return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, None if h0 is None else h))
     pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
     x = xp.permute_dims(u, (2, 0, 1))
     h = xp.permute_dims(h, (1, 0, 2))
@@ -159,7 +160,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     y = first(fx * fk) + as_real(h) @ state_out
     h_last = xp.permute_dims(xp.astype(decay * h + as_complex(x @ state_in), complex_), (1, 0, 2))
 
-    def backward(dy: Array, dh_last: Array = None) -> tuple:
+    def backward(dy: Array = None, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
         dy = xp.permute_dims(dy, (2, 0, 1))
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
@@ -172,7 +173,7 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         dv[..., L] += xp.sum(xp.conj(h) * dh, axis=1)
         dh0 = xp.astype(xp.conj(decay) * dh + as_complex(dy @ transpose(state_out)), complex_)
         dc = xp.astype(dc_k + dc_e, c.dtype)
-        return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
+        return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), cast(xp.permute_dims(dh0, (1, 0, 2)), h0)
 
     return xp.permute_dims(y, (1, 2, 0)), h_last, backward
 
@@ -185,7 +186,7 @@ def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
     """
     one = namespace(log_lam).zeros((1, 1, log_lam.shape[0]), dtype=dtype, device=device(log_lam))
     xp, _, complex_ = _start(log_lam, c, one, None)
-    if fast_path := fast.path("stepper", log_lam, c):
+    if fast_path := fast.path("stepper", log_lam):
         return fast_path(log_lam, c, one.dtype)
     lam, c_, exact = power(log_lam, 1), xp.astype(c, xp.complex128), None
 
@@ -209,9 +210,9 @@ def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
     return xp, xp.astype(h0, complex_), complex_
 
 
-def _checked(shape: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
-    """A fast path's results, with the argument checks of its backward."""
-    return y, h_last, lambda dy, dh_last=None: back(*_cotangents(shape, h_last, dy, dh_last))
+def _checked(given: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
+    """A fast path's results, with the argument checks of its backward, and gradients in the dtypes of what is given."""
+    return y, h_last, lambda dy=None, dh_last=None: tuple(cast(back(*_cotangents(y.shape, h_last, dy, dh_last)), given))
 
 
 def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
@@ -220,4 +221,4 @@ def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
     check_shapes("scan", ("dy", dy, shape), ("dh_last", dh_last, h.shape))
     if dy is None:
         dy = xp.zeros(shape, dtype=xp.real(h).dtype, device=device(h))
-    return dy, None if dh_last is None else xp.astype(dh_last, h.dtype)
+    return xp.astype(dy, xp.real(h).dtype, copy=False), None if dh_last is None else xp.astype(dh_last, h.dtype)

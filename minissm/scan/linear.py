@@ -27,14 +27,14 @@ def linear(a: Array, b: Array, h0: Array = None) -> tuple:
 
     if fast_path := fast.path("linear", a, b, h0):
         h, last, back = fast_path(a, b, h0)
-        return h, last, lambda dh, dh_last=None: back(*checked(dh, dh_last))
+        return h, last, lambda dh=None, dh_last=None: back(*checked(dh, dh_last))
     last, states = h0, []
     for t in range(a.shape[1]):
         last = a[:, t, ...] * last + b[:, t, ...]
         states.append(last)
     h = xp.stack(states, axis=1)
 
-    def backward(dh: Array, dh_last: Array = None) -> tuple:
+    def backward(dh: Array = None, dh_last: Array = None) -> tuple:
         dh, g = checked(dh, dh_last)  # g: dL/dh_t through all later states
         dbs = []
         for t in range(a.shape[1] - 1, -1, -1):

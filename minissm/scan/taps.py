@@ -31,6 +31,7 @@ from typing import Any
 from .. import fast
 from ..backend import check_shapes, device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
+from ..tree import cast
 from .matrices import band, band_sums, needed
 
 CHUNK = 32  # outputs of one product
@@ -44,14 +45,14 @@ def recurrent(k: Array, u: Array, past: Array = None) -> tuple:
     oldest_first = xp.flip(k_, axis=-1)[:, None, :]
     y = [xp.sum(oldest_first * s[..., t : t + U + 1], axis=-1) for t in range(u.shape[1])]
 
-    def backward(dy: Array, dpast: Array = None) -> tuple:
+    def backward(dy: Array = None, dpast: Array = None) -> tuple:
         dy, ds = _cotangents(s, U, dy, dpast)
         dk = xp.zeros_like(oldest_first)
         for t in range(dy.shape[2] - 1, -1, -1):
             dy_t = dy[..., t : t + 1]
             dk = dk + xp.sum(dy_t * needed(dy_t, s[..., t : t + U + 1]), axis=1, keepdims=True)
             ds[..., t : t + U + 1] += dy_t * oldest_first
-        return _gradients(k, U, xp.flip(dk[:, 0, :], axis=-1), ds)
+        return _gradients(k, past, U, xp.flip(dk[:, 0, :], axis=-1), ds)
 
     return _outputs(xp.stack(y, axis=-1), s, U, backward)
 
@@ -66,19 +67,19 @@ def chunked(k: Array, u: Array, past: Array = None, chunk: int | None = None) ->
     chunk = chunk if chunk is None else check_integer("scan", "chunk", chunk, also=", or None")
     Q = min(L, chunk or CHUNK)
     if fast_path := fast.path("taps.chunked", u):
-        return _checked(u, *fast_path(k, u, past, Q))
+        return _checked(u, past, *fast_path(k, u, cast(past, u), Q))
     xp, s, k_ = _start(k, u, past)
     M = transpose(band(k_, Q))  # (D, U + Q, Q)
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
     y = [s[..., i : j + U] @ M[:, : j - i + U, : j - i] for i, j in bounds]
 
-    def backward(dy: Array, dpast: Array = None) -> tuple:
+    def backward(dy: Array = None, dpast: Array = None) -> tuple:
         dy, ds = _cotangents(s, U, dy, dpast)
         dM = xp.zeros_like(M)
         for i, j in bounds:
             dM[:, : j - i + U, : j - i] += transpose(s[..., i : j + U]) @ dy[..., i:j]
             ds[..., i : j + U] += dy[..., i:j] @ transpose(M[:, : j - i + U, : j - i])
-        return _gradients(k, U, band_sums(transpose(dM)), ds)
+        return _gradients(k, past, U, band_sums(transpose(dM)), ds)
 
     return _outputs(xp.concat(y, axis=-1), s, U, backward)
 
@@ -87,7 +88,7 @@ def fft(k: Array, u: Array, past: Array = None) -> tuple:
     """The kernel convolved with all inputs, by FFT. It wraps around into the first U outputs, which are cut off."""
     _check(k, u, past)
     if fast_path := fast.path("taps.fft", u):
-        return _checked(u, *fast_path(k, u, past))
+        return _checked(u, past, *fast_path(k, u, cast(past, u)))
     xp, s, k_ = _start(k, u, past)
     F, U, n = fft_of(xp), k.shape[1] - 1, fft_size(s.shape[2])
 
@@ -98,13 +99,13 @@ def fft(k: Array, u: Array, past: Array = None) -> tuple:
     fs, fk = spectrum(s), spectrum(k_[:, None, :])
     y = F.irfft(fs * fk, axis=-1)[..., U : s.shape[2]]
 
-    def backward(dy: Array, dpast: Array = None) -> tuple:
+    def backward(dy: Array = None, dpast: Array = None) -> tuple:
         dy, ds = _cotangents(s, U, dy, dpast)
         first = xp.zeros((*dy.shape[:2], U), dtype=dy.dtype, device=device(dy))
         fdy = spectrum(xp.concat([first, dy], axis=-1))
         ds += F.irfft(fdy * xp.conj(fk), axis=-1)[..., : s.shape[2]]
         dk = F.irfft(xp.sum(fdy * xp.conj(fs), axis=1), axis=-1)[:, : U + 1]
-        return _gradients(k, U, dk, ds)
+        return _gradients(k, past, U, dk, ds)
 
     return _outputs(y, s, U, backward)
 
@@ -132,16 +133,17 @@ def _start(k: Array, u: Array, past: Array) -> tuple:
     xp = namespace(k, u, past)
     if past is None:
         past = xp.zeros((u.shape[0], k.shape[1] - 1, u.shape[2]), dtype=u.dtype, device=device(u))
-    s = xp.concat([xp.permute_dims(a, (2, 0, 1)) for a in (xp.astype(past, u.dtype), u)], axis=-1)
+    s = xp.concat([xp.permute_dims(a, (2, 0, 1)) for a in (cast(past, u), u)], axis=-1)
     return xp, s, xp.astype(k, u.dtype)
 
 
-def _checked(u: Array, y: Array, end: Array, back: Any) -> tuple:
+def _checked(u: Array, past: Array, y: Array, end: Array, back: Any) -> tuple:
     """A fast path's results, with the argument checks of its backward, and zeros for None."""
 
-    def backward(dy: Array, dpast: Array = None) -> tuple:
+    def backward(dy: Array = None, dpast: Array = None) -> tuple:
         check_shapes("scan", ("dy", dy, u.shape), ("dpast", dpast, end.shape))
-        return back(namespace(u).zeros_like(u) if dy is None else dy, dpast)
+        dk, du, dpast = back(namespace(u).zeros_like(u) if dy is None else cast(dy, u), cast(dpast, u))
+        return dk, du, cast(dpast, past)
 
     return y, end, backward
 
@@ -159,12 +161,11 @@ def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
     check_shapes("scan", ("dy", dy, (B, length - U, D)), ("dpast", dpast, (B, U, D)))
     ds = xp.zeros_like(s)
     if dpast is not None:
-        ds[..., length - U :] += xp.permute_dims(xp.astype(dpast, s.dtype), (2, 0, 1))
-    return xp.zeros_like(s[..., U:]) if dy is None else xp.permute_dims(dy, (2, 0, 1)), ds
+        ds[..., length - U :] += xp.permute_dims(cast(dpast, s), (2, 0, 1))
+    return xp.zeros_like(s[..., U:]) if dy is None else xp.permute_dims(cast(dy, s), (2, 0, 1)), ds
 
 
-def _gradients(k: Array, U: int, dk: Array, ds: Array) -> tuple:
-    """dk in k's precision; ds (D, B, U + L) -> du (B, L, D), dpast (B, U, D)."""
-    xp = namespace(ds)
-    ds = xp.permute_dims(ds, (1, 2, 0))
-    return xp.astype(dk, k.dtype), ds[:, U:, :], ds[:, :U, :]
+def _gradients(k: Array, past: Array, U: int, dk: Array, ds: Array) -> tuple:
+    """ds (D, B, U + L) -> du (B, L, D), dpast (B, U, D). dk and dpast in the precisions of k and past."""
+    ds = namespace(ds).permute_dims(ds, (1, 2, 0))
+    return cast(dk, k), ds[:, U:, :], cast(ds[:, :U, :], past)
