@@ -64,9 +64,16 @@ def loss_and_gradient(
 
 
 def inputs_of(batch: Batch, params: dict) -> Array:
-    """The inputs on params' device, real ones in params' precision: a task knows neither."""
-    w = params["embed"]["w"]
-    x, xp = like(batch.inputs, w), namespace(w)
+    """The inputs on params' device, real ones in params' precision: a task knows neither.
+
+    After the last answer of a sequence, what is not finite becomes 0. No output that counts depends on it, but sums of
+    products with it are gradients. Trap: anywhere else, nan and inf are context and reach all later answers.
+    """
+    w, x = params["embed"]["w"], batch.inputs
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        over = np.cumsum(batch.weights[:, ::-1], axis=1)[:, ::-1] == 0
+        x = np.where(over[..., None], 0, x)
+    x, xp = like(x, w), namespace(w)
     return x if xp.isdtype(x.dtype, "integral") else xp.astype(x, w.dtype, copy=False)
 
 

@@ -181,7 +181,21 @@ def dtypes_of_fnn(rows: int, p: type, x: type) -> list[str]:
     return [str(a.dtype) for a in (y, dx, *ms.tree.leaves(dp))]
 
 
+def padded(spec: str, padding: float) -> tuple:
+    """The loss of a batch of which one sequence ends early, and the sum of squares of its gradient."""
+    net, rng = ms.Model(spec, inputs=2, outputs=1, width=4, dtype="float64"), np.random.default_rng(0)
+    x, weights = rng.normal(size=(2, 7, 2)), np.ones((2, 7))
+    x[0, 4:], weights[0, 4:] = padding, 0
+    batch = ms.tasks.Batch(x, rng.normal(size=(2, 7, 1)), weights)
+    loss, gradient = train.loss_and_gradient(net, net.init(rng), batch, ms.losses.squared_error)
+    return float(loss), float(gradient @ gradient)
+
+
 NUMBERS: list[Case] = [
+    *(
+        (f"padded with nan, {spec}", partial(padded, spec, np.nan), padded(spec, 0))
+        for spec in ("ssm + fnn1", "attn + mean + s6", "fir + lstm")
+    ),
     ("many steps of a long memory", lambda: impulse(1e-4, 10**4), math.exp(-1)),
     *(
         (f"gradcheck, {factor} x^3, x near {size}, {slope} times the slope", partial(cubic, factor, slope, size), found)
@@ -239,6 +253,9 @@ NUMBERS: list[Case] = [
         lambda: loss_and_gradient(ms.losses.squared_error, f4(1e15, 0)[:, None], f4(0, 1e15)[:, None], [1e300, 1e300]),
         (1e30, f4(1e15, -1e15)[:, None]),
     ),
+    ("relu of -inf", lambda: ms.layers.relu(f8(-np.inf, -1, 2))[0], f8(0, 0, 2)),
+    ("relu of nan", lambda: ms.layers.relu(f8(np.nan, 1))[0], f8(np.nan, 1)),
+    ("relu, inf where it is off", lambda: ms.layers.relu(f8(-1, 2))[1](f8(np.inf, 3)), f8(0, 3)),
     ("embed, nan in one token", lambda: row_gradients(False), f8(np.nan, 2, 0)),
     ("embed, nan, large vocabulary", lambda: row_gradients(False, 99), f8(np.nan, 2, 0)),
     ("embed, nan, reference", lambda: row_gradients(True), f8(np.nan, 2, 0)),
