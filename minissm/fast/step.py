@@ -5,8 +5,9 @@ input to the poles of its channel N numbers at a time. So lam is stored once for
 by C <- a b + C with a = (1, 0, 1, 0, ...): 1 for the real parts, 0 for the imaginary ones. (An input that is not
 finite makes the state of its channel nan, since 0 times inf is nan.)
 
-In single precision lam is off by up to 4e-8. Every 64th step makes up for it, and for the 63 steps before. Where a memory is long,
-the state itself is kept in double precision (see chunk.carried), and a step takes two to three times as long.
+In single precision lam is off by up to 4e-8. Every 64th step makes up for it, and for the 63 steps before. Where a
+memory is long, the state itself is kept in double precision (see chunk.carried), and a step takes two to three times
+as long.
 """
 
 from collections.abc import Callable
