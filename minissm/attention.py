@@ -32,7 +32,7 @@ def attention(q: Array, k: Array, v: Array) -> tuple:
     xp = namespace(q, k, v)
     if fast_path := fast.path("attention", q, k, v):
         o, back = fast_path(q, k, v)
-        if q.shape[2] == 1 or q.shape[2] * k.shape[2] > fast.attention.AT_ONCE or xp.isfinite(xp.sum(o)):
+        if q.shape[2] == 1 or q.shape[2] * k.shape[2] > fast.attention.AT_ONCE or xp.isfinite(xp.sum(join_heads(o))):
             return o, lambda do: back(cotangent("attention", do, o, "do"))
     scale, a = 1 / math.sqrt(q.shape[3]), attention_weights(q, k)
     finite = [xp.where(xp.isfinite(z), z, 0.0) for z in (q, k, v, a)]  # 0 inf = nan

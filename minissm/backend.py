@@ -151,14 +151,16 @@ def cotangents(who: str, *outputs: tuple[str, Any, Any]) -> list:
     checked = []
     for name, d, y in outputs:
         xp, given = namespace(y), getattr(d, "dtype", y.dtype)
-        floats = (xp.float32, xp.float64) if xp.isdtype(y.dtype, "real floating") else (xp.complex64, xp.complex128)
         if d is None:
             d = xp.zeros_like(y)
         elif isinstance(d, numbers.Real) and y.shape == ():
             d = float(d)
         else:
             namespace(*(a for a in (d, y) if hasattr(a, "dtype")))  # refuses two libraries
-            d = xp.astype(d, y.dtype) if given != y.dtype and given in floats else d
+            if given != y.dtype:
+                real = xp.isdtype(y.dtype, "real floating")
+                floats = (xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)
+                d = xp.astype(d, y.dtype) if given in floats else d
             check_like(who, name, d, y)
         checked.append(d)
     return checked

@@ -109,8 +109,9 @@ def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     """
     check_arrays("fnn", _chain(len(p) if isinstance(p, list | tuple) else 1), x, p)
     act = ACTIVATIONS[check_choice("fnn", "activation", activation, ACTIVATIONS)]
-    if activation == "gelu" and x.size >= fast.fnn.ENOUGH and (fast_path := fast.path("fnn", x, *leaves(p))):
-        return fast_path(p, x)
+    fast_path = fast.path("fnn", x, *leaves(p)) if activation == "gelu" and x.size >= fast.fnn.ENOUGH else None
+    if fast_path and (found := fast_path(p, x)):
+        return found
     y, back = linear(p[0], x)
     steps = [back]
     for q in p[1:]:

@@ -289,3 +289,12 @@ def like(draw: Any, y: Any, doubles: Any) -> Any:
 @given(data=st.data())
 def test_any_arguments(name: str, data: Any) -> None:
     check(data, SUBJECTS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUBJECTS)
+@settings(max_examples=1000, database=None)
+@given(data=st.data())
+def test_any_arguments_for_longer(name: str, data: Any) -> None:
+    """Other examples in each run."""
+    check(data, SUBJECTS[name])

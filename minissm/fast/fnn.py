@@ -14,11 +14,11 @@ ENOUGH = 1 << 12  # numbers of x; with fewer, the extra calls cost more than the
 FEWEST = 128  # rows of a block; fewer are not worth the calls
 ONCE = math.sqrt(2 / math.pi)  # gelu(h) = h (1 + tanh(ONCE h + CUBED h^3)) / 2
 CUBED = ONCE * 0.044715
-FAR = 50  # from here on s is 0 or 1, as in layers.py
+FAR = 1e20  # from this h^2 on, products could overflow: the reference body avoids them
 
 
-def fnn(p: list, x: np.ndarray) -> tuple:
-    """linear, then (gelu, linear) for each further p;  shapes and gradients as in layers.py."""
+def fnn(p: list, x: np.ndarray) -> tuple | None:
+    """linear, then (gelu, linear) for each further p;  shapes and gradients as in layers.py. None: an h is FAR."""
     rows = x.reshape(-1, x.shape[-1])
     R, *inner, last = len(rows), *(q["w"].shape[1] for q in p)
     size = max(FEWEST, PRODUCT // max(q["w"].size for q in p))
@@ -30,7 +30,10 @@ def fnn(p: list, x: np.ndarray) -> tuple:
         for q, hs in zip(p, hidden, strict=False):
             h, s = hs[:, block]
             _linear(q, a, h)
-            np.maximum(h, -FAR, out=h)
+            with np.errstate(over="ignore"):
+                np.multiply(h, h, out=s)
+            if not s.max() < FAR:  # so it is with nan
+                return None
             _gate(h, s)
             a = h * s
         _linear(p[-1], a, y[block])
@@ -65,22 +68,18 @@ def _add_gradients(dp: dict, x: np.ndarray, dy: np.ndarray) -> None:
 
 
 def _gate(h: np.ndarray, s: np.ndarray) -> None:
-    """s = (1 + tanh(h (ONCE + CUBED h^2))) / 2, which is right for an infinite h^2 as well."""
-    with np.errstate(over="ignore"):
-        np.multiply(h, h, out=s)
-        s *= CUBED
-        s += ONCE
-        s *= h
+    """s, which holds h^2, becomes (1 + tanh(h (ONCE + CUBED h^2))) / 2."""
+    s *= CUBED
+    s += ONCE
+    s *= h
     np.tanh(s, out=s)
     s *= 0.5
     s += 0.5
 
 
 def _slope(h: np.ndarray, s: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """d (h s) / dh = s + h s (1 - s) (2 ONCE + 6 CUBED h^2), in the memory of a. An h above FAR counts as FAR."""
-    rest = np.minimum(h, FAR)
-    np.multiply(rest, s, out=a)
-    rest *= rest
+    """d (h s) / dh = s + a (1 - s) (2 ONCE + 6 CUBED h^2), in the memory of a = h s."""
+    rest = h * h
     rest *= 6 * CUBED
     rest += 2 * ONCE
     a *= rest
