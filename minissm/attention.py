@@ -14,7 +14,7 @@ from .layers import add_positions, linear, linear_init, linear_size
 from .tree import cast
 
 Array = Any
-SHAPES = "x (B, L, D), p.in.w (D, 3D), p.in.b (3D,), p.out.w (D, D), p.out.b (D,), p.position (M, D) or None"
+SHAPES = "x (B, L, D), p.in.w (D, 3D), p.in.b (3D,), p.out.w (D, D), p.out.b (D,), p.position (M, D) or missing"
 
 
 def attention(q: Array, k: Array, v: Array) -> tuple:
@@ -107,10 +107,11 @@ def self_attention(p: dict, x: Array, state: dict | None = None, *, heads: int) 
         dout, do = back_out(dy)
         dq, dk, dv = back_attention(split_heads(do, heads))
         if dstate is not None:
+            check_state("attn", dstate, ("k", "v"), "filled")
             one = "(B, H, S, P) or None"
-            shapes = f"k (B, H, S, P), dstate.k {one}, dstate.v {one}, dstate.filled any or None"
+            shapes = f"k (B, H, S, P), dstate.k {one}, dstate.v {one}, dstate.filled any or missing"
             check_arrays("attn", shapes, k, dstate)
-            dk, dv = (d if dstate.get(name) is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
+            dk, dv = (d if dstate[name] is None else d + dstate[name] for name, d in (("k", dk), ("v", dv)))
         dp, dx = back_project(dq, dk[:, :, filled:, :], dv[:, :, filled:, :])
         dp["out"] = dout
         if state is None:

@@ -114,16 +114,9 @@ def like(array: Any, reference: Any) -> Any:
     return array if is_numpy(xp) else xp.asarray(array, device=device(reference))
 
 
-def check_shapes(who: str, *arrays: tuple[str, Any, tuple]) -> None:
-    """ValueError unless every array has its shape. arrays: (name, array or None, expected shape) each."""
-    for name, a, shape in arrays:
-        if a is not None and a.shape != shape:
-            raise ValueError(f"{who}: {name} has shape {tuple(a.shape)}; expected {tuple(shape)}")
-
-
-def check_state(who: str, state: Any, keys: tuple[str, ...]) -> None:
+def check_state(who: str, state: Any, keys: tuple[str, ...], *optional: str) -> None:
     """ValueError unless the state is a dict with these keys."""
-    if not isinstance(state, dict) or state.keys() != set(keys):
+    if not isinstance(state, dict) or state.keys() - set(optional) != set(keys):
         given = (
             f"a dict of {', '.join(map(str, state)) or 'nothing'}" if isinstance(state, dict) else type(state).__name__
         )
@@ -138,29 +131,25 @@ def check_like(who: str, name: str, a: Any, expected: Any) -> None:
 
 
 def cotangent(who: str, d: Any, y: Any, name: str = "dy") -> Any:
-    """The cotangent of the only output y, after argument checks; zeros for None."""
-    return cotangents(who, (name, d, y))[0]
+    """The cotangent of the output y after argument checks; zeros for None.
+
+    One of the other precision is cast to its output's. A number may stand for an array of no axes: the loss's cotangent
+    is 1.0, wherever the loss lives.
+    """
+    xp = namespace(y)
+    if d is None:
+        return xp.zeros_like(y)
+    if isinstance(d, numbers.Real) and y.shape == ():
+        return float(d)
+    if hasattr(d, "dtype") and d.dtype != y.dtype and namespace(d, y) is xp:
+        real = xp.isdtype(y.dtype, "real floating")
+        if d.dtype in ((xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)):
+            d = xp.astype(d, y.dtype)
+    check_like(who, name, d, y)
+    namespace(d, y)
+    return d
 
 
 def cotangents(who: str, *outputs: tuple[str, Any, Any]) -> list:
-    """The cotangents of a backward after argument checks, zeros for None. outputs: (name, cotangent, output) each.
-
-    A cotangent of the other precision is cast to its output's. A number may stand for an array of no axes: the loss's
-    cotangent is 1.0, wherever the loss lives.
-    """
-    checked = []
-    for name, d, y in outputs:
-        xp, given = namespace(y), getattr(d, "dtype", y.dtype)
-        if d is None:
-            d = xp.zeros_like(y)
-        elif isinstance(d, numbers.Real) and y.shape == ():
-            d = float(d)
-        else:
-            namespace(*(a for a in (d, y) if hasattr(a, "dtype")))  # refuses two libraries
-            if given != y.dtype:
-                real = xp.isdtype(y.dtype, "real floating")
-                floats = (xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)
-                d = xp.astype(d, y.dtype) if given in floats else d
-            check_like(who, name, d, y)
-        checked.append(d)
-    return checked
+    """The `cotangent` of each output. outputs: (name, cotangent, output) each."""
+    return [cotangent(who, d, y, name) for name, d, y in outputs]

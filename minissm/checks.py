@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,21 +96,21 @@ def _checked(xp: Any, who: str, notation: str, kinds: tuple) -> Any:
     return xp
 
 
-@cache
+@lru_cache(4096)
 def _read(notation: str) -> tuple[dict, dict]:
     """-> {"p.w": ["(D, E)", ...]}, the alternatives of each item; {"x": None, "p": None}, the names of the values."""
     items = {name: text.removesuffix(" alike").split(" or ") for name, text in ITEM.findall(notation)}
     return items, dict.fromkeys(name.split(".")[0] for name in items)
 
 
-@cache
+@lru_cache(4096)
 def _shape(xp: Any, text: str) -> tuple[list, set] | None:
     """ "(..., 4H) complex" -> its sizes [(1, "...", 0), (4, "H", 0)] and xp's dtypes; None for another text."""
     if not (item := SHAPE.fullmatch(text)):
         return None
     sizes = [SIZE.fullmatch(size).groups() for size in item[1].split(", ") if size]  # type: ignore[union-attr]
     dtypes = {xp.empty(0, dtype=getattr(xp, name)).dtype for name in DTYPES.get(item[2] or "real", (item[2],))}
-    return [(int(factor or 1), letter, int(more or 0)) for factor, letter, more in sizes], dtypes
+    return [(int(f or 1), n, int(more or 0)) if n else (1, "", int(f) - 1) for f, n, more in sizes], dtypes
 
 
 def _leaves(name: str, kind: Any, items: dict) -> list:

@@ -118,8 +118,7 @@ def gradient_vector(params: dict, grads: Any) -> Array:
         raise ValueError(
             f"adamw: the gradient of {name} is {d.dtype}, the parameter {a.dtype}; cast it in the backward"
         )
-    xp = namespace(*gradients)
-    return xp.concat([xp.reshape(d, (-1,)) for d in gradients])
+    return tree.flatten(gradients)
 
 
 def decay_mask(params: dict) -> Array:
@@ -131,8 +130,7 @@ def decay_mask(params: dict) -> Array:
         return (xp.zeros if spared else xp.ones)((math.prod(leaf.shape),), dtype=leaf.dtype, device=device(leaf))
 
     tree.check_floats("adamw", params, {a.dtype for a in tree.arrays(params)})
-    masks = [mask(name, leaf) for name, leaf in tree.named(params)]
-    return namespace(*masks).concat(masks)
+    return tree.flatten([mask(name, leaf) for name, leaf in tree.named(params)])
 
 
 def clip(grads: Any, limit: float) -> tuple[Any, Array]:

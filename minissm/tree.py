@@ -34,11 +34,10 @@ def _keys(tree: Tree) -> Any:
 
 
 def arrays(tree: Tree, like: Tree | None = None) -> list:
-    """The leaves (see `leaves`); ValueError unless there are some, and all are arrays of one library."""
+    """The leaves (see `leaves`); ValueError unless all are arrays, TypeError unless of one library."""
     found = leaves(tree, like)
-    if not found or not all(hasattr(a, "dtype") for a in found):
-        kinds = ", ".join(sorted({type(a).__name__ for a in found if not hasattr(a, "dtype")})) or "nothing"
-        raise ValueError(f"tree: {kinds} among the leaves; expected arrays")
+    if others := {type(a).__name__ for a in found if not hasattr(a, "dtype")}:
+        raise ValueError(f"tree: {', '.join(sorted(others))} among the leaves; expected arrays")
     namespace(*found)
     return found
 
@@ -101,6 +100,8 @@ def flatten(tree: Tree, like: Tree | None = None) -> Any:
     Leaves of two precisions give a vector in double precision.
     """
     found = arrays(tree, like)
+    if not found:
+        raise ValueError("flatten: the tree has no leaf; expected arrays")
     xp = namespace(*found)
     return xp.concat([xp.reshape(a, (-1,)) for a in found])
 

@@ -34,7 +34,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import check_shapes, complex_dtype, device, fft_of, fft_size, namespace, transpose
+from ..backend import complex_dtype, device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
 from ..tree import cast
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, needed, power, powers, state_matrices, toeplitz
@@ -217,8 +217,8 @@ def _checked(given: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
 
 def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
     """Argument checks of a backward. -> dy (zeros for None), dh_last in the precision of h (None stays None)."""
+    check_arrays("scan", f"dy {tuple(shape)} or None, dh_last {tuple(h.shape)} complex or None", dy, dh_last)
     xp = namespace(h, dy, dh_last)
-    check_shapes("scan", ("dy", dy, shape), ("dh_last", dh_last, h.shape))
     if dy is None:
         dy = xp.zeros(shape, dtype=xp.real(h).dtype, device=device(h))
     return xp.astype(dy, xp.real(h).dtype, copy=False), None if dh_last is None else xp.astype(dh_last, h.dtype)

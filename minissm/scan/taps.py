@@ -29,7 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import check_shapes, device, fft_of, fft_size, namespace, transpose
+from ..backend import device, fft_of, fft_size, namespace, transpose
 from ..checks import check_arrays, check_integer
 from ..tree import cast
 from .matrices import band, band_sums, needed
@@ -141,7 +141,7 @@ def _checked(u: Array, past: Array, y: Array, end: Array, back: Any) -> tuple:
     """A fast path's results, with the argument checks of its backward, and zeros for None."""
 
     def backward(dy: Array = None, dpast: Array = None) -> tuple:
-        check_shapes("scan", ("dy", dy, u.shape), ("dpast", dpast, end.shape))
+        check_arrays("scan", f"dy {tuple(u.shape)} or None, dpast {tuple(end.shape)} or None", dy, dpast)
         dk, du, dpast = back(namespace(u).zeros_like(u) if dy is None else cast(dy, u), cast(dpast, u))
         return dk, du, cast(dpast, past)
 
@@ -157,8 +157,9 @@ def _outputs(y: Array, s: Array, U: int, backward: Any) -> tuple:
 
 def _cotangents(s: Array, U: int, dy: Array, dpast: Array) -> tuple:
     """Argument checks of a backward. -> dy (D, B, L), zeros for None; ds, to be added to, with dpast at its end."""
-    xp, (D, B, length) = namespace(s, dy, dpast), s.shape
-    check_shapes("scan", ("dy", dy, (B, length - U, D)), ("dpast", dpast, (B, U, D)))
+    D, B, length = s.shape
+    check_arrays("scan", f"dy {(B, length - U, D)} or None, dpast {(B, U, D)} or None", dy, dpast)
+    xp = namespace(s, dy, dpast)
     ds = xp.zeros_like(s)
     if dpast is not None:
         ds[..., length - U :] += xp.permute_dims(cast(dpast, s), (2, 0, 1))
