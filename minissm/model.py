@@ -310,15 +310,19 @@ class Model:
 
         ValueError unless names and shapes equal those from `init`, and every leaf is float32 or float64.
         """
-        dtypes: dict = {}  # filled in the same walk: it is one of the longer things in a short step
-        given = tree.map(
-            lambda leaf: dtypes.setdefault(getattr(leaf, "dtype", None)) or getattr(leaf, "shape", type(leaf).__name__),
-            params,
-        )
+        arrays = []
+
+        def shape(leaf: Any) -> Any:
+            arrays.append(leaf)
+            return getattr(leaf, "shape", type(leaf).__name__)
+
+        given = tree.map(shape, params)
         if given != self.shapes:
             of, expected = tree.difference(given, self.shapes)
             raise ValueError(f"Model: parameters with {of}; expected {expected}; draw them with init of {self!r}")
-        tree.check_floats("Model", params, set(dtypes) if len(dtypes) < 2 else {a.dtype for a in tree.arrays(params)})
+        namespace(*arrays)
+        dtypes = {leaf.dtype for leaf in arrays}
+        tree.check_floats("Model", params, dtypes)
         if len(dtypes) < 2 or len({a.dtype for name, a in tree.named(params) if "filter" not in name.split(".")}) < 2:
             return params
         return tree.map(lambda a: namespace(a).astype(a, namespace(a).float64), params)
