@@ -128,6 +128,7 @@ def check_like(who: str, name: str, a: Any, expected: Any) -> None:
     given = getattr(a, "dtype", type(a).__name__), tuple(getattr(a, "shape", ()))
     if given != (expected.dtype, tuple(expected.shape)):
         raise ValueError(f"{who}: {name} is {given[0]} {given[1]}; expected {expected.dtype} {tuple(expected.shape)}")
+    namespace(a)
 
 
 def cotangent(who: str, d: Any, y: Any, name: str = "dy") -> Any:
@@ -141,12 +142,11 @@ def cotangent(who: str, d: Any, y: Any, name: str = "dy") -> Any:
         return xp.zeros_like(y)
     if isinstance(d, numbers.Real) and y.shape == ():
         return float(d)
-    if hasattr(d, "dtype") and d.dtype != y.dtype and namespace(d, y) is xp:
+    if hasattr(d, "dtype") and namespace(d, y) and d.dtype != y.dtype:
         real = xp.isdtype(y.dtype, "real floating")
         if d.dtype in ((xp.float32, xp.float64) if real else (xp.complex64, xp.complex128)):
             d = xp.astype(d, y.dtype)
     check_like(who, name, d, y)
-    namespace(d, y)
     return d
 
 

@@ -111,7 +111,8 @@ def fnn(p: list, x: Array, activation: str = "gelu") -> tuple:
     act = ACTIVATIONS[check_choice("fnn", "activation", activation, ACTIVATIONS)]
     fast_path = fast.path("fnn", x, *leaves(p)) if activation == "gelu" and x.size >= fast.fnn.ENOUGH else None
     if fast_path and (found := fast_path(p, x)):
-        return found
+        y, back_fast = found
+        return y, lambda dy: back_fast(cotangent("fnn", dy, y))
     y, back = linear(p[0], x)
     steps = [back]
     for q in p[1:]:

@@ -91,7 +91,7 @@ def cast(tree: Tree, like: Tree) -> Tree:
 
 def size(tree: Tree) -> int:
     """The number of entries of all arrays together; 0 for a tree without leaves, as of a block without parameters."""
-    return sum(math.prod(leaf.shape) for leaf in leaves(tree))
+    return sum(math.prod(leaf.shape) for leaf in arrays(tree))
 
 
 def flatten(tree: Tree, like: Tree | None = None) -> Any:
