@@ -99,7 +99,10 @@ def to(tree: Any, backend: str) -> Any:
         if isinstance(tree, list | tuple):
             parts = [moved(v) for v in tree]
             return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-        return tree if tree is None or isinstance(tree, int | float | complex) else move(tree)
+        if tree is None or isinstance(tree, int | float | complex):
+            return tree
+        namespace(tree)  # refuses a mask, which would be lost
+        return move(tree)
 
     return moved(tree)
 

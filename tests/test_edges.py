@@ -283,7 +283,95 @@ NUMBERS: list[Case] = [
 
 # ---- shapes, dtypes, ranges
 
-ARGUMENTS: list[Case] = []
+W, AFFINE, TOKENS = {"w": np.ones((3, 2))}, {"w": np.ones((3, 2)), "b": np.ones(2)}, np.array([[2, 0, 1]])
+NET = ms.Model("ssm", vocab=3, width=2)
+DRAWN = NET.init(np.random.default_rng(0))
+
+
+def masked(a: np.ndarray) -> Any:
+    return np.ma.masked_array(a, a == a.flat[0])
+
+
+ARGUMENTS: list[Case] = [
+    ("embed of -1", lambda: ms.layers.embed(W, TOKENS - 1), refused("embed: tokens from -1 to 1; expected 0..2")),
+    ("embed of V", lambda: ms.layers.embed(W, TOKENS + 1), refused("embed: tokens from 1 to 3; expected 0..2")),
+    (
+        "embed of uint8",
+        lambda: ms.layers.embed(W | {"w": f8(7, 8, 9)[:, None]}, np.uint8(TOKENS))[0],
+        f8(9, 7, 8)[None, :, None],
+    ),
+    ("masked tokens", lambda: ms.layers.embed(W, masked(TOKENS)), refused("MaskedArray")),
+    ("masked tokens of a model", lambda: NET(DRAWN, masked(TOKENS)), refused("MaskedArray")),
+    ("masked parameters", lambda: NET(ms.tree.map(masked, DRAWN), TOKENS), refused("MaskedArray")),
+    (
+        "masked weights",
+        lambda: ms.losses.cross_entropy(f8(1, 2)[None], TOKENS[0, :1] * 0, masked(f8(1))),
+        refused("Masked"),
+    ),
+    ("a mask would be lost", lambda: ms.to({"w": masked(f8(1, 2))}, "numpy"), refused("namespace: MaskedArray")),
+    ("a matrix has another product", lambda: ms.layers.relu(np.ones((1, 1)).view(np.matrix)), refused("matrix")),
+    (
+        "numbers in another byte order",
+        lambda: ms.layers.tanh(np.ones(2, ">f4")),
+        refused("tanh: x is >f4 (2,); expected"),
+    ),
+    ("half precision", lambda: ms.layers.linear(AFFINE, np.ones((2, 3), "f2")), refused("linear: x is float16 (2, 3)")),
+    (
+        "a missing key",
+        lambda: ms.layers.linear(W, np.ones((2, 3))),
+        refused("linear: p.b is missing; expected (E,) = (2,)"),
+    ),
+    (
+        "a key too many",
+        lambda: ms.layers.rms_norm({"g": f8(1), "b": f8(1)}, f8(1)),
+        refused("rms_norm: p.b is float64 (1,)"),
+    ),
+    ("a w of another width", lambda: ms.layers.linear(AFFINE, f8(1, 2)), refused("(D, E) = (2, E)")),
+    (
+        "a cotangent of one sequence",
+        lambda: ms.layers.linear(AFFINE, np.ones((2, 3)))[1](np.ones((1, 2))),
+        refused("linear: dy"),
+    ),
+    ("an unknown activation", lambda: ms.layers.fnn([AFFINE], f8(1, 2, 3), "sin"), refused("fnn: activation='sin'")),
+    ("no layers", lambda: ms.layers.fnn([], f8(1, 2, 3)), refused("fnn: p.0.w is missing")),
+    (
+        "positions before the first",
+        lambda: ms.layers.add_positions(np.ones((4, 1)), np.ones((1, 2, 1)), -1),
+        refused("first=-1"),
+    ),
+    (
+        "positions behind the last",
+        lambda: ms.layers.add_positions(np.ones((4, 1)), np.ones((1, 2, 1)), 3),
+        refused("first=3, L=2"),
+    ),
+    (
+        "rows out of order",
+        lambda: ms.layers.take_rows(np.ones((1, 3, 1)), np.array([1, 0])),
+        refused("take_rows: rows don't increase"),
+    ),
+    ("a kernel of no length", lambda: ms.scan.kernel(f8(1)[None] + 0j, f8(1)[None] + 0j, 0), refused("length=0")),
+    (
+        "a position below 0",
+        lambda: NET.run(DRAWN, TOKENS, NET.start(DRAWN, 1) | {"position": -3}),
+        refused("position=-3"),
+    ),
+    ("a filter without a key", lambda: ms.S4d()({"log_dt": f8(1)}), refused("s4d: p.log_re is missing")),
+    (
+        "taps of another window",
+        lambda: ms.Fir(3)({"k": np.ones((1, 9))}),
+        refused("fir: p.k is float64 (1, 9); expected (D, 4)"),
+    ),
+    (
+        "a tree of another form",
+        lambda: ms.optim.sgd({"w": f8(1)}, {"v": f8(1)}, 0.1),
+        refused("expected trees of one form"),
+    ),
+    (
+        "a vector too long",
+        lambda: ms.tree.unflatten({"w": f8(1)}, f8(1, 2)),
+        refused("unflatten: a vector (2,); expected (1,)"),
+    ),
+]
 
 # ---- options of a training and its surroundings
 
@@ -323,7 +411,45 @@ def wrong(f: Callable, who: str, **values: Any) -> list[Case]:
 
 
 NAN, INF = float("nan"), float("inf")
+GRADIENTS = partial(ms.gradcheck, ms.layers.tanh, f8(1, 2))
+TREE = {"w": f8(1, 2)}
 OPTIONS: list[Case] = [
+    ("gradcheck, no directions", lambda: GRADIENTS(directions=0), refused("gradcheck: directions=0")),
+    ("gradcheck, 2.5 directions", lambda: GRADIENTS(directions=2.5), refused("gradcheck: directions=2.5")),
+    ("gradcheck, a text for names", lambda: GRADIENTS(names="x"), refused("gradcheck: names='x'")),
+    ("gradcheck, a seed", lambda: GRADIENTS(rng=0), refused("gradcheck: rng is of type int")),
+    ("init, a seed", lambda: NET.init(0), refused("Model.init: rng is of type int")),
+    ("a batch of none", lambda: ms.tasks.Recall().batch(np.random.default_rng(0), 0), refused("recall: n=0")),
+    ("a batch of 2.5", lambda: ms.tasks.Copying().batch(np.random.default_rng(0), 2.5), refused("copying: n=2.5")),
+    ("a batch from a seed", lambda: ms.tasks.Recall().batch(0, 3), refused("recall: rng is of type int")),
+    ("a batch from None", lambda: ms.tasks.Recall().batch(None, 3), refused("recall: rng is of type NoneType")),
+    ("start, no sequence", lambda: NET.start(DRAWN, 0), refused("Model.start: batch=0")),
+    ("a scan's start, no sequence", lambda: ms.scan.start(ms.Taps(f8(1)[None]), 0, np.float64), refused("batch=0")),
+    (
+        "a stepper in half precision",
+        lambda: ms.scan.stepper(ms.Taps(f8(1)[None]), np.float16),
+        refused("dtype='float16'"),
+    ),
+    ("chunks of 2.5", lambda: ms.scan.taps.chunked(f8(1)[None], f8(1)[None, None], chunk=2.5), refused("chunk=2.5")),
+    ("check_block of no block", lambda: ms.check_block("ssm"), refused("ssm: filter='ssm'")),
+    ("check_block without a width", lambda: ms.check_block(ms.Mean(), width=0), refused("width=0")),
+    ("to a place unknown", lambda: ms.to(TREE, "gpu"), refused("to: backend 'gpu'; expected one of numpy, cupy")),
+    *(
+        (f"sgd, lr={lr}", lambda lr=lr: ms.optim.sgd(TREE, TREE, lr), refused("sgd: lr="))
+        for lr in (NAN, -1, None, INF)
+    ),
+    *(
+        (f"clip to {c}", lambda c=c: ms.optim.clip(TREE, c), refused("clip: limit="))
+        for c in (0, -1, NAN, None, "x", True)
+    ),
+    *(
+        (f"adamw, {o}", lambda o=o: ms.optim.adamw(TREE, TREE, **{"lr": 0.1} | o), refused(f"adamw: {next(iter(o))}="))
+        for o in ({"lr": NAN}, {"betas": (0.9, 1)}, {"betas": 0.9}, {"betas": (NAN, 0)}, {"eps": 0}, {"decay": -1})
+    ),
+    *(
+        (f"warmup of {a}", lambda a=a: ms.optim.warmup_cosine(*a), refused("warmup_cosine: "))
+        for a in ((-1, 9), (0, 0), (10, 9))
+    ),
     *wrong(fit, "fit", steps=(0, 1.5, "3", None), batch=(0, True), evals=(0, INF), threads=(0, -1, 2.5, "all", True)),
     *wrong(fit, "fit", clip=(0, -1, NAN, None, "x", True), lr=(0, -1, NAN, INF, None, "x", True, 10**400, 1j)),
     *wrong(fit, "fit", every=(-1, NAN, None), progress=(2, None), rng=(0, None, np.random.RandomState(0))),

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .. import calls, losses
-from ..backend import to
+from ..backend import namespace, to
 
 
 class Batch(NamedTuple):
@@ -165,6 +165,7 @@ _names: dict[type, str] = {}  # class -> its name in TASKS
 
 def check_batch(who: str, batch: Batch) -> None:
     """ValueError unless the shapes of the three arrays agree and some answer counts."""
+    namespace(*batch)
     inputs, targets, weights = (a.shape for a in batch)
     if {len(inputs), len(targets)} - {2, 3} or not inputs[:2] == targets[:2] == weights:
         shapes = f"inputs {inputs}, targets {targets}, weights {weights}"
