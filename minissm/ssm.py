@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import scan
-from .backend import check_like, cotangent, namespace
+from .backend import cotangent, namespace
 from .checks import check_arrays, integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
@@ -37,10 +37,9 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u = p["w_in"].T @ rows.T
     u += p["b_in"][:, None]
     coefficients, back_filter = filter(p["filter"])
-    if state is not None:
-        check_like("ssm", "state", state, scan.start(coefficients, B, u.dtype))
+    h0 = None if state is None else cotangent("ssm", state, scan.start(coefficients, B, u.dtype), "state")
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
-    v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
+    v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), h0)
     v = _channels(xp, v)
     v += skip * u
     y = v.T @ p["w_out"]

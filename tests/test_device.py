@@ -232,7 +232,8 @@ def host(monkeypatch):
         return here(value)
 
     monkeypatch.setattr(train, "to", to)
-    monkeypatch.setattr(importlib.import_module("minissm.checkpoint"), "to", to)
+    for module in ("checkpoint", "resume"):
+        monkeypatch.setattr(importlib.import_module(f"minissm.{module}"), "to", to)
     return moved
 
 

@@ -187,6 +187,22 @@ def test_a_state_of_another_precision_does_not_change_that_of_the_rest(f, body, 
 
 
 @ALL
+@pytest.mark.parametrize("body", [fast.reference, nullcontext])
+@pytest.mark.parametrize("length", [1, 7, 70])
+def test_the_state_of_a_long_memory_is_in_double_precision(f, body, length, rng):
+    log_lam, c, u, h0 = problem(rng, length, np.float32)
+    log_lam[1, 2] = -1e-3
+    with body():
+        y, h, backward = f(log_lam, c, u)
+        assert (y.dtype, h.dtype) == (np.float32, np.complex128)
+        dtypes = [d.dtype for d in backward(y, h)]
+        given = [d.dtype for d in f(log_lam, c, u, h0)[2](y, h)]
+    assert dtypes == [complex, complex, np.float32, complex]
+    assert given == [complex, complex, np.float32, np.complex64]
+    assert scan.start(Poles(log_lam, c), B, np.float32).dtype == complex
+
+
+@ALL
 def test_nothing_is_written_to_and_backward_may_be_called_again(f, rng):
     args = problem(rng, 70)
     dy, dh = draw(rng, B, 70, D), draw(rng, B, D, N, dtype=complex)

@@ -11,7 +11,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-LONG = 2**-11  # -Re log_lam of a pole with a memory of 2,048 steps
 MOST = 32  # up to this Q, the matrix of zeros and ones of `diagonal_sums` is small
 
 
@@ -26,14 +25,6 @@ def powers(log_lam: np.ndarray, n: int) -> np.ndarray:
         np.multiply(v[1 : more + 1], v[last], out=v[last + 1 : last + more + 1])
         last += more
     return v
-
-
-def carried(log_lam: np.ndarray, real: np.dtype) -> np.dtype:
-    """The dtype in which lam is used again and again: double where a memory is long, else that of the inputs.
-
-    Rounded to single in each step, a state may be off by 3e-8 / |Re log_lam|, relative to its largest value.
-    """
-    return np.result_type(np.complex64, np.float64 if log_lam.real.max(initial=-1) > -LONG else real)
 
 
 def kernel_of(c: np.ndarray, v: np.ndarray) -> np.ndarray:

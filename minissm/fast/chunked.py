@@ -2,13 +2,15 @@
 
 A few sequences, or a piece of a long one, are processed at a time, so that the buffers stay in the cache. A buffer is
 (D, rows, Q): a row is a chunk, and the numbers of a channel are contiguous. Results have the memory layout of u. The
-backward needs the states s (M + 1, g, D, N) of g sequences at the starts of their M chunks and at the end.
+backward needs the states s (M + 1, g, D, N) of g sequences at the starts of their M chunks and at the end. These are
+rounded for the products. From chunk to chunk a state is passed on in the dtype of lam: see backend.state_dtype.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from ..backend import state_dtype
 from . import chunk, layout
 from .chunk import as_real, transposed
 from .short import one_chunk
@@ -43,21 +45,21 @@ def whole_chunks(
     v = chunk.powers(log_lam, Q + 1)
     k = chunk.kernel_of(c, v[:Q]).astype(u.dtype)
     m = Matrices(chunk.toeplitz(k), chunk.state_in_of(v, u.dtype), chunk.state_out_of(c, v, u.dtype))
-    lam, complex_ = v[Q].astype(chunk.carried(log_lam, u.dtype)), np.result_type(u.dtype, np.complex64)
-    h0 = np.zeros((B, D, N), complex_) if h0 is None else h0
+    lam = v[Q].astype(state_dtype(log_lam, u.dtype))
+    h0 = np.zeros((B, D, N), lam.dtype) if h0 is None else h0
     state_outT = transposed(m.state_out)
 
     states = [  # on one thread: the calls are short and share one interpreter, so two threads gain only a tenth
-        (g, _forward(u[g], h0[g].astype(complex_), y[g], lam, m._replace(state_out=state_outT)))
+        (g, _forward(u[g], h0[g], y[g], lam, m._replace(state_out=state_outT)))
         for g in layout.groups(slice(0, B), L * D)
     ]
-    h_last = np.concatenate([s[-1] for _, s in states])
+    h_last = np.concatenate([h for _, (_, h) in states])
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
-        dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(complex_)
+        dh = np.zeros_like(h_last) if dh_last is None else dh_last.astype(lam.dtype)
         transposes = Matrices(transposed(m.T), transposed(m.state_in), m.state_out)
         sums = dT, dstate_in, dstate_out, dlam = [np.zeros_like(a) for a in (*m, lam)]
-        for g, s in states:
+        for g, (s, _) in states:
             _backward(u[g], s, dy[g], du[g], dh[g], lam.conj(), transposes, sums)
         dlog_k, dc_k = chunk.back_kernel(c, v[:Q], chunk.diagonal_sums(dT))
         dlog_e, dc_e = chunk.back_state_matrices(c, v, dstate_in, dstate_out, dlam)
@@ -74,25 +76,24 @@ class Matrices(NamedTuple):
     state_out: np.ndarray
 
 
-def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> np.ndarray:
-    """Write y for the sequences u (g, M Q, D). -> their states s. Here m.state_out is transposed, (D, 2N, Q)."""
+def _forward(u: np.ndarray, h0: np.ndarray, y: np.ndarray, lam: np.ndarray, m: Matrices) -> tuple:
+    """Write y for the sequences u (g, M Q, D). -> their states s, and the last. Here m.state_out is (D, 2N, Q)."""
     Q = m.T.shape[1]
-    s = np.empty((u.shape[1] // Q + 1, *h0.shape), h0.dtype)
-    s[0] = h0
-    h = h0.astype(lam.dtype)
+    s = np.empty((u.shape[1] // Q + 1, *h0.shape), np.result_type(u.dtype, np.complex64))
+    s[0], h = h0, h0.copy()
     pieces, buffers = _buffers(3, u, Q)
     for i, j in pieces:
         x, ys, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
         x, ys = _gather(u, i, j, x), _room(y, i, j, ys)
         np.matmul(x, m.state_in, out=_rows(s[i + 1 : j + 1]))
         for k in range(i, j):
-            np.multiply(lam, h, out=h)
+            h *= lam
             h += s[k + 1]
             s[k + 1] = h
         np.matmul(x, m.T, out=ys)
         ys += np.matmul(_rows(s[i:j]), m.state_out, out=from_states)
         _scatter(ys, y, i, j)
-    return s
+    return s, h
 
 
 def _backward(
@@ -112,18 +113,16 @@ def _backward(
     Q = m.T.shape[1]
     dT, dstate_in, dstate_out, dlam = sums
     pieces, buffers = _buffers(4, u, Q)
-    ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), dh.dtype)
-    g = dh.astype(lam.dtype)
+    ds = np.empty((buffers[0].shape[1] // len(u) + 1, *dh.shape), s.dtype)
     for i, j in reversed(pieces):
         x, dys, dx, from_states = (a[:, : (j - i) * len(u)] for a in buffers)
         x, dys, dx = _gather(u, i, j, x), _gather(dy, i, j, dys), _room(du, i, j, dx)
         ds[j - i] = dh
         np.matmul(dys, m.state_out, out=_rows(ds[: j - i]))
         for k in range(j - i - 1, -1, -1):
-            np.multiply(lam, g, out=g)
-            g += ds[k]
-            ds[k] = g
-        dh[...] = ds[0]
+            dh *= lam
+            dh += ds[k]
+            ds[k] = dh
         ends = ds[1 : j - i + 1]
         dT += x.transpose(0, 2, 1) @ dys
         dstate_in += x.transpose(0, 2, 1) @ _rows(ends)

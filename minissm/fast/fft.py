@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import fft_of, fft_size, namespace
+from ..backend import fft_of, fft_size, namespace, state_dtype
 from . import layout, parallel
 from .levels import Levels
 
@@ -22,7 +22,8 @@ def fft(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None
     c_, lam = c.astype(complex_), np.exp(double).astype(complex_)
     maps = StateMaps(levels, c_, lam, lam_L)
     fk = F.rfft(levels.kernel(c_), n)
-    y, h_last, spectra = np.empty_like(u), np.empty((B, D, N), complex_), [fk] * B
+    h_last = np.empty((B, D, N), state_dtype(log_lam, u.dtype))
+    y, spectra = np.empty_like(u), [fk] * B
     halves = parallel.halves(B, u.size)
 
     def forward(half: slice) -> None:

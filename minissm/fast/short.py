@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from ..backend import state_dtype
 from .chunk import (
     as_complex,
     as_real,
     back_kernel,
     back_state_matrices,
-    carried,
     diagonal_sums,
     kernel_of,
     powers,
@@ -27,25 +27,26 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
     v = powers(log_lam, L + 1)
     T, state_in, state_out = toeplitz(kernel_of(c, v[:L]).astype(real)), state_in_of(v, real), state_out_of(c, v, real)
     x = by_channel(u)
-    y, h_last = x @ T, as_complex(x @ state_in)
-    lam = v[L, :, None].astype(carried(log_lam, real))
+    y, added = x @ T, as_complex(x @ state_in)
+    lam = v[L, :, None].astype(state_dtype(log_lam, real))
+    h_last = added.astype(lam.dtype, copy=False)
 
-    def state(h: np.ndarray | None) -> np.ndarray:
+    def state(h: np.ndarray | None, dtype: np.dtype = added.dtype) -> np.ndarray:
         """(B, D, N) -> (D, B, N), contiguous; zeros for None."""
-        return np.zeros_like(h_last) if h is None else np.ascontiguousarray(h.transpose(1, 0, 2), h_last.dtype)
+        return np.zeros(added.shape, dtype) if h is None else np.ascontiguousarray(h.transpose(1, 0, 2), dtype)
 
     if h0 is not None:
         y += as_real(state(h0)) @ state_out.transpose(0, 2, 1)
-        h_last += lam * state(h0)
+        h_last += lam * state(h0, lam.dtype)
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None) -> tuple:
         dys = by_channel(dy)
-        dx, dh0 = dys @ transposed(T), as_complex(dys @ state_out)
+        dx, dh0 = dys @ transposed(T), as_complex(dys @ state_out).astype(lam.dtype, copy=False)
         dlog_lam, dc = back_kernel(c, v[:L], diagonal_sums(x.transpose(0, 2, 1) @ dys))
         if h0 is not None or dh_last is not None:
             h, dh = state(h0), state(dh_last)
             dx += as_real(dh) @ state_in.transpose(0, 2, 1)
-            dh0 += lam.conj() * dh
+            dh0 += lam.conj() * state(dh_last, lam.dtype)
             dstate_in, dstate_out = x.transpose(0, 2, 1) @ as_real(dh), dys.transpose(0, 2, 1) @ as_real(h)
             dlog_e, dc_e = back_state_matrices(c, v, dstate_in, dstate_out, (h.conj() * dh).sum(axis=1))
             dlog_lam, dc = dlog_lam + dlog_e, dc + dc_e

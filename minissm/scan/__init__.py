@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import fast
-from ..backend import complex_dtype, device, namespace
+from ..backend import device, namespace, state_dtype
 from ..checks import check_arrays, check_dtype, check_integer
 from ..filters import Poles as Poles, Taps as Taps
 from . import diagonal, taps
@@ -60,13 +60,16 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
 
 
 def start(coefficients: Poles | Taps, batch: int, dtype: Any) -> Any:
-    """The state before the first input, zeros: h (B, D, N) complex or past (B, U, D). dtype: of the inputs."""
+    """The state before the first input, zeros: h (B, D, N) complex or past (B, U, D). dtype: of the inputs.
+
+    h is in double precision where dtype is, and where a memory is long: see backend.state_dtype.
+    """
     scans, xp, target = family(coefficients), namespace(*coefficients), device(coefficients[0])
     batch, dtype = check_integer("scan.start", "batch", batch), check_dtype("scan.start", xp, dtype)
     D, size = coefficients[0].shape
     if scans is taps:
         return xp.zeros((batch, size - 1, D), dtype=dtype, device=target)
-    return xp.zeros((batch, D, size), dtype=complex_dtype(xp, dtype), device=target)
+    return xp.zeros((batch, D, size), dtype=state_dtype(coefficients[0], dtype), device=target)
 
 
 def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
@@ -80,10 +83,12 @@ def stepper(coefficients: Poles | Taps, dtype: Any) -> Callable:
     one = xp.zeros(channels, dtype=check_dtype("scan.stepper", xp, dtype))
     step, first = scans.stepper(*coefficients, one.dtype), start(coefficients, 1, dtype)
     rest, own, (of_u, of_state) = first.shape[1:], type(one), (one.dtype, first.dtype)
+    others = [xp.empty(0, dtype=kind).dtype for kind in (xp.complex64, xp.complex128)] if scans is diagonal else []
 
     def checked(u: Array, state: Array) -> tuple:
         u_shape, shape = getattr(u, "shape", ()), getattr(state, "shape", ())
-        if (u_shape, shape[1:]) != (shape[:1] + channels, rest) or u.dtype != of_u or state.dtype != of_state:
+        fits = (u_shape, shape[1:]) == (shape[:1] + channels, rest) and u.dtype == of_u
+        if not (fits and (state.dtype == of_state or state.dtype in others)):  # a state of the other precision is cast
             given = (f"{getattr(a, 'dtype', type(a).__name__)} {tuple(getattr(a, 'shape', ()))}" for a in (u, state))
             expected = f"{of_u} (B, {channels[0]}) and {of_state} (B, {rest[0]}, {rest[1]})"
             raise ValueError(f"scan: a step got {' and '.join(given)}; expected {expected}, the same B")

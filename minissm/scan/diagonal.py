@@ -14,8 +14,8 @@ within each chunk and the recurrence from chunk to chunk. All three are
 A gradient dz of a complex z means dL/dRe z + i dL/dIm z: where the forward multiplies by z, the backward multiplies
 by conj(z).
 
-Where u is single, states and outputs are, too. But lam, its powers and the recurrence itself are in double precision:
-rounded to single, lam would be off by up to 4e-8, and the state by more with each step.
+Powers of lam are formed in double precision and rounded once. The state, and the factor that takes it on, are in double
+precision even where u is single, if a memory is long (see backend.state_dtype).
 
 An input that is nan or inf makes the later outputs of its channel nan. In `recurrent` it reaches nothing else, and
 where cotangents are 0, no gradient. `chunked` spreads it over its chunk, so to up to 31 outputs before it (63 in large
@@ -34,7 +34,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import complex_dtype, device, fft_of, fft_size, namespace, transpose
+from ..backend import device, fft_of, fft_size, namespace, state_dtype, transpose
 from ..checks import check_arrays, check_integer
 from ..tree import cast
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, needed, power, powers, state_matrices, toeplitz
@@ -48,19 +48,18 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
     Cost: it keeps all L states for the backward.
     """
-    xp, h, complex_ = _start(log_lam, c, u, h0)
-    shape = u.shape
+    xp, h = _start(log_lam, c, u, h0)
     if fast_path := fast.path("recurrent", u):
         return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, h))
-    lam, c_ = power(log_lam, 1), xp.astype(c, xp.complex128)
+    x, lam, c_ = cast(u, xp.real(h)), *(xp.astype(a, h.dtype) for a in (power(log_lam, 1), c))
     states, ys = [h], []
-    for t in range(u.shape[1]):
-        h = lam * h + u[:, t, :, None]
+    for t in range(x.shape[1]):
+        h = lam * h + x[:, t, :, None]
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
-        states.append(xp.astype(h, complex_))
+        states.append(h)
 
     def backward(dy: Array = None, dh_last: Array = None) -> tuple:
-        dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
+        dy, dh_last = _cotangents(x, h, dy, dh_last)
         dh = xp.zeros_like(h) if dh_last is None else dh_last
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
         for t in range(dy.shape[1] - 1, -1, -1):
@@ -70,11 +69,9 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
             dlam = dlam + xp.sum(dh * needed(dh, xp.conj(states[t])), axis=0)
             dus.append(xp.sum(xp.real(dh), axis=-1))
             dh = dh * xp.conj(lam)
-        dlog_lam, du = dlam * xp.conj(lam), xp.stack(dus[::-1], axis=1)
-        return tuple(cast((dlog_lam, dc, du, dh), (log_lam, c, u, h_last if h0 is None else h0)))
+        return tuple(cast((dlam * xp.conj(lam), dc, xp.stack(dus[::-1], axis=1), dh), (log_lam, c, u, h0)))
 
-    h_last = states[-1]
-    return xp.astype(xp.stack(ys, axis=1), u.dtype), h_last, backward
+    return cast(xp.stack(ys, axis=1), u), h, backward
 
 
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
@@ -82,71 +79,70 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
 
     chunk: Q, inputs of one chunk. None (default): 32, or L if L <= max(32, min(B, 64)).
     """
-    xp, h, complex_ = _start(log_lam, c, u, h0)
-    B, L, _ = shape = u.shape
+    xp, h = _start(log_lam, c, u, h0)
+    B, L, _ = u.shape
     chunk = chunk if chunk is None else check_integer("scan", "chunk", chunk, also=", or None")
     whole = max(CHUNK, min(B, 2 * CHUNK))  # a larger product pays off if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if fast_path := fast.path("chunked", u):
         h = None if h0 is None else h  # a step may overwrite h0
         return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, h, Q))
-    x = xp.permute_dims(u, (2, 0, 1))  # (D, B, L): each channel multiplies its own matrices
-    v, back_powers = powers(log_lam, Q + 1, complex_)
-    c_ = xp.astype(c, complex_)
+    x = cast(xp.permute_dims(u, (2, 0, 1)), xp.real(h))  # (D, B, L): each channel multiplies its own matrices
+    v, back_powers = powers(log_lam, Q + 1, h.dtype)
+    c_ = xp.astype(c, h.dtype)
     k, back_kernel = kernel_of(c_, v[..., :Q])
     state_in, state_out, back_state_matrices = state_matrices(c_, v)
-    T, decay = toeplitz(k), {q: power(log_lam, q)[:, None, :] for q in (Q, L % Q)}  # lam^q, (D, 1, N)
+    T, lam = toeplitz(k), v[:, None, ...]  # lam[..., q] = lam^q, (D, 1, N)
     h = xp.permute_dims(h, (1, 0, 2))
     bounds = [(i, min(i + Q, L)) for i in range(0, L, Q)]
     ys, states = [], []
     for i, j in bounds:
         x_i, q = x[:, :, i:j], j - i  # q is Q, or less in the last chunk
-        states.append(xp.astype(h, complex_))
         y = x_i @ T[:, :q, :q]
-        ys.append(y + as_real(states[-1]) @ state_out[..., :q] if i or h0 is not None else y)
-        h = decay[q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
-    h_last = xp.permute_dims(xp.astype(h, complex_), (1, 0, 2))
+        ys.append(y + as_real(h) @ state_out[..., :q] if i or h0 is not None else y)
+        states.append(h)
+        h = lam[..., q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
+    h_last = xp.permute_dims(h, (1, 0, 2))
 
     def backward(dy: Array = None, dh_last: Array = None) -> tuple:
-        dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
-        dx = xp.permute_dims(dy, (2, 0, 1))
+        dy, dh_last = _cotangents(u, h_last, dy, dh_last)
+        dx = cast(xp.permute_dims(dy, (2, 0, 1)), x)
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
-        dT, dstate_in, dstate_out, dlam, dxs = (*(xp.zeros_like(a) for a in (T, state_in, state_out, v)), [])
+        dT, dstate_in, dstate_out, dlam, dxs = (*(xp.zeros_like(a) for a in (T, state_in, state_out, lam)), [])
         for (i, j), state in reversed(list(zip(bounds, states, strict=True))):
             x_i, dy_i, q = x[:, :, i:j], dx[:, :, i:j], j - i
-            dx_i, dafter = dy_i @ transpose(T[:, :q, :q]), xp.astype(dh, complex_)
+            dx_i = dy_i @ transpose(T[:, :q, :q])
             if j < L or dh_last is not None:
-                dx_i = dx_i + as_real(dafter) @ transpose(state_in[:, Q - q :, :])
-                dstate_in[:, Q - q :, :] += transpose(x_i) @ as_real(dafter)
-                dlam[..., q] += xp.sum(xp.conj(state) * dafter, axis=1)
+                dx_i = dx_i + as_real(dh) @ transpose(state_in[:, Q - q :, :])
+                dstate_in[:, Q - q :, :] += transpose(x_i) @ as_real(dh)
+                dlam[..., q] += xp.sum(xp.conj(state) * dh, axis=1, keepdims=True)
             dT[:, :q, :q] += transpose(x_i) @ dy_i
             if i or h0 is not None:
                 dstate_out[..., :q] += transpose(as_real(state)) @ dy_i
-            dh = xp.conj(decay[q]) * dh + as_complex(dy_i @ transpose(state_out[..., :q]))
+            dh = xp.conj(lam[..., q]) * dh + as_complex(dy_i @ transpose(state_out[..., :q]))
             dxs.append(dx_i)
         dc_k, dv_k = back_kernel(diagonal_sums(dT))
         dc_e, dv = back_state_matrices(dstate_in, dstate_out)
         dv[..., :Q] += dv_k
-        dv += dlam
+        dv += dlam[:, 0, :, :]
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
-        dh0 = xp.permute_dims(xp.astype(dh, complex_), (1, 0, 2))
-        return back_powers(dv), xp.astype(dc_k + dc_e, c.dtype), du, cast(dh0, h0)
+        dh0 = xp.permute_dims(dh, (1, 0, 2))
+        return tuple(cast((back_powers(dv), dc_k + dc_e, du, dh0), (log_lam, c, u, h0)))
 
-    return xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), h_last, backward
+    return cast(xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), u), h_last, backward
 
 
 def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     """y = k * u + the response to h0. The FFTs are padded to 2 L or more, so that the convolution can't wrap around."""
-    xp, h, complex_ = _start(log_lam, c, u, h0)
-    F, shape = fft_of(xp), u.shape
-    B, L, D = shape
+    xp, h = _start(log_lam, c, u, h0)
+    F, (B, L, D) = fft_of(xp), u.shape
     if fast_path := fast.path("fft", u):
         return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, None if h0 is None else h))
-    pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=u.dtype, device=device(u))
-    x = xp.permute_dims(u, (2, 0, 1))
+    x = cast(xp.permute_dims(u, (2, 0, 1)), xp.real(h))
+    pad = xp.zeros((D, B, fft_size(2 * L) - L), dtype=x.dtype, device=device(u))
     h = xp.permute_dims(h, (1, 0, 2))
-    v, back_powers = powers(log_lam, L + 1, complex_)
-    c_, decay = xp.astype(c, complex_), power(log_lam, L)[:, None, :]  # lam^L, (D, 1, N)
+    v, back_powers = powers(log_lam, L + 1, h.dtype)
+    c_, lam = xp.astype(c, h.dtype), v[:, None, :, L]  # lam^L, (D, 1, N)
     k, back_kernel = kernel_of(c_, v[..., :L])
     state_in, state_out, back_state_matrices = state_matrices(c_, v)
 
@@ -158,11 +154,11 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
 
     fx, fk = spectrum(x), spectrum(k[:, None, :])
     y = first(fx * fk) + as_real(h) @ state_out
-    h_last = xp.permute_dims(xp.astype(decay * h + as_complex(x @ state_in), complex_), (1, 0, 2))
+    h_last = xp.permute_dims(lam * h + as_complex(x @ state_in), (1, 0, 2))
 
     def backward(dy: Array = None, dh_last: Array = None) -> tuple:
-        dy, dh_last = _cotangents(shape, h_last, dy, dh_last)
-        dy = xp.permute_dims(dy, (2, 0, 1))
+        dy, dh_last = _cotangents(u, h_last, dy, dh_last)
+        dy = cast(xp.permute_dims(dy, (2, 0, 1)), x)
         dh = xp.zeros_like(h) if dh_last is None else xp.permute_dims(dh_last, (1, 0, 2))
         fdy = spectrum(dy)
         dx = first(fdy * xp.conj(fk)) + as_real(dh) @ transpose(state_in)
@@ -171,54 +167,43 @@ def fft(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         dc_e, dv = back_state_matrices(transpose(x) @ as_real(dh), transpose(as_real(h)) @ dy)
         dv[..., :L] += dv_k
         dv[..., L] += xp.sum(xp.conj(h) * dh, axis=1)
-        dh0 = xp.astype(xp.conj(decay) * dh + as_complex(dy @ transpose(state_out)), complex_)
-        dc = xp.astype(dc_k + dc_e, c.dtype)
-        return back_powers(dv), dc, xp.permute_dims(dx, (1, 2, 0)), cast(xp.permute_dims(dh0, (1, 0, 2)), h0)
+        dh0 = xp.conj(lam) * dh + as_complex(dy @ transpose(state_out))
+        gradients = back_powers(dv), dc_k + dc_e, xp.permute_dims(dx, (1, 2, 0)), xp.permute_dims(dh0, (1, 0, 2))
+        return tuple(cast(gradients, (log_lam, c, u, h0)))
 
-    return xp.permute_dims(y, (1, 2, 0)), h_last, backward
+    return cast(xp.permute_dims(y, (1, 2, 0)), u), h_last, backward
 
 
 def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
-    """One step of `recurrent` with nothing kept for a backward: `y, h = step(u, h)`, u, y (B, D), h (B, D, N).
-
-    In single precision alone a slow decay would stop: h - 1e-8 h is h again. So the step keeps `exact`, the state
-    before it was rounded to h, and goes on with it wherever h comes back unchanged.
-    """
+    """One step of `recurrent` with nothing kept for a backward: `y, h = step(u, h)`, u, y (B, D), h (B, D, N)."""
     one = namespace(log_lam).zeros((1, 1, log_lam.shape[0]), dtype=dtype, device=device(log_lam))
-    xp, _, complex_ = _start(log_lam, c, one, None)
+    xp, h = _start(log_lam, c, one, None)
     if fast_path := fast.path("stepper", log_lam):
         return fast_path(log_lam, c, one.dtype)
-    lam, c_, exact = power(log_lam, 1), xp.astype(c, xp.complex128), None
+    lam, c_ = (xp.astype(a, h.dtype) for a in (power(log_lam, 1), c))
 
     def step(u: Array, h: Array) -> tuple:
-        nonlocal exact
-        if exact is not None and exact.shape == h.shape:
-            h = xp.where(xp.astype(exact, complex_) == h, exact, h)
-        exact = lam * h + u[..., None]
-        return xp.astype(xp.sum(xp.real(c_ * exact), axis=-1), u.dtype), xp.astype(exact, complex_)
+        h = lam * xp.astype(h, lam.dtype, copy=False) + u[..., None]
+        return cast(xp.sum(xp.real(c_ * h), axis=-1), u), h
 
     return step
 
 
 def _start(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
-    """Argument checks. -> namespace, initial state (zeros where none is given), complex dtype of u's precision."""
+    """Argument checks. -> namespace, and the initial state, zeros where none is given, in its dtype."""
     shapes = "u (B, L, D), log_lam (D, N) complex, c (D, N) complex, h0 (B, D, N) complex or None"
     xp = check_arrays("scan", shapes, u, log_lam, c, h0)
-    complex_ = complex_dtype(xp, u.dtype)
-    if h0 is None:
-        return xp, xp.zeros((u.shape[0], *log_lam.shape), dtype=complex_, device=device(u)), complex_
-    return xp, xp.astype(h0, complex_), complex_
+    h = xp.zeros((u.shape[0], *log_lam.shape), dtype=state_dtype(log_lam, u.dtype), device=device(u))
+    return xp, h if h0 is None else xp.astype(h0, h.dtype)
 
 
 def _checked(given: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
     """A fast path's results, with the argument checks of its backward, and gradients in the dtypes of what is given."""
-    return y, h_last, lambda dy=None, dh_last=None: tuple(cast(back(*_cotangents(y.shape, h_last, dy, dh_last)), given))
+    return y, h_last, lambda dy=None, dh_last=None: tuple(cast(back(*_cotangents(y, h_last, dy, dh_last)), given))
 
 
-def _cotangents(shape: tuple, h: Array, dy: Array, dh_last: Array) -> tuple:
-    """Argument checks of a backward. -> dy (zeros for None), dh_last in the precision of h (None stays None)."""
-    check_arrays("scan", f"dy {tuple(shape)} or None, dh_last {tuple(h.shape)} complex or None", dy, dh_last)
-    xp = namespace(h, dy, dh_last)
-    if dy is None:
-        dy = xp.zeros(shape, dtype=xp.real(h).dtype, device=device(h))
-    return xp.astype(dy, xp.real(h).dtype, copy=False), None if dh_last is None else xp.astype(dh_last, h.dtype)
+def _cotangents(y: Array, h: Array, dy: Array, dh_last: Array) -> tuple:
+    """Argument checks of a backward. -> dy in the precision of y, zeros for None; dh_last in that of h."""
+    check_arrays("scan", f"dy {tuple(y.shape)} or None, dh_last {tuple(h.shape)} complex or None", dy, dh_last)
+    namespace(y, dy, dh_last)
+    return namespace(y).zeros_like(y) if dy is None else cast(dy, y), cast(dh_last, h)

@@ -156,7 +156,7 @@ __global__ void back_ends(const Complex<T> *lam, const Complex<T> *c, const Comp
 template <typename T>
 __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Complex<double> *jump,
                           const Complex<double> *power, const T *u, const T *dy, const Complex<double> *kept,
-                          Complex<double> *carry, Complex<double> *dlam, Complex<double> *dc, T *du, Complex<T> *dh0, Size B, Size L, Size D, Size N, Size parts, Size steps) {
+                          Complex<double> *carry, Complex<double> *dlam, Complex<double> *dc, T *du, Complex<double> *dh0, Size B, Size L, Size D, Size N, Size parts, Size steps) {
     const Thread<T> my(power, B, L, D, N, parts, steps, true);
     if (!my.works) return;
     const Size mine = my.state(parts, my.part);
@@ -191,7 +191,7 @@ __global__ void gradients(const Complex<T> *lam, const Complex<T> *c, const Comp
         store(dus, du + my.at(t), D, count);
     }
     if (my.first) return;
-    for (Size n = 0; n < N; ++n) dh0[my.state(1, 0) + n * D] = Complex<T>(carry[mine + n * D]);
+    for (Size n = 0; n < N; ++n) dh0[my.state(1, 0) + n * D] = carry[mine + n * D];
 }
 
 // states (B, rows, N, D): x_i += power x_{i-1}, from row `first` on, which is final already, in strides of `step` rows.

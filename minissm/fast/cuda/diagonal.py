@@ -41,7 +41,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
         carry = xp.empty((B, parts, N, D), dtype=xp.complex128)
         carry[:, -1] = 0 if dh_last is None else transpose(dh_last)
         dlam, dc = xp.zeros_like(carry), xp.zeros_like(carry)
-        du, dh0 = xp.empty_like(u), xp.empty((B, N, D), dtype=complex_)
+        du, dh0 = xp.empty_like(u), xp.empty((B, N, D), dtype=xp.complex128)
         if parts > 1:
             run("back_ends", real, threads, lam, weights, jump, power, dy, carry, *sizes)
             run("chain", real, B * N * D, xp.conj(power), carry, B, parts, N * D, parts - 2, -1, parts - 1)
@@ -49,9 +49,9 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
         run("gradients", real, threads, *arrays, *sizes)
         dlog_lam = xp.sum(dlam, axis=(0, 1)).T * xp.conj(xp.exp(double))
         dc = xp.sum(dc, axis=(0, 1)).T
-        return xp.astype(dlog_lam, log_lam.dtype), xp.astype(dc, c.dtype), du, transpose(dh0)
+        return xp.astype(dlog_lam, log_lam.dtype), xp.astype(dc, c.dtype), du, xp.astype(transpose(dh0), h0.dtype)
 
-    return y, xp.astype(transpose(kept[:, -1]), complex_), backward
+    return y, xp.astype(transpose(kept[:, -1]), h0.dtype), backward  # a copy: a view would keep all states alive
 
 
 def cut(L: int, channels: int) -> tuple[int, int]:

@@ -18,16 +18,16 @@ def stepper(log_lam: Array, c: Array, dtype: Any) -> Callable:
     (D, N), complex_ = c.shape, complex_dtype(xp, dtype)
     double = xp.astype(log_lam.T, xp.complex128)
     lam, weights = xp.ascontiguousarray(xp.exp(double)), xp.ascontiguousarray(xp.astype(c.T, complex_))
-    mine = last = exact = None
+    mine = last = None
 
     def step(u: Array, h: Array) -> tuple:
-        nonlocal mine, last, exact
+        nonlocal mine, last
         if h is not last:
-            mine = transpose(h).copy()
-            last, exact = transpose(mine), xp.astype(mine, xp.complex128, copy=False)
+            mine = xp.astype(transpose(h), xp.complex128).copy()
+            last = transpose(mine)
         u = xp.ascontiguousarray(u)
         y = xp.empty_like(u)
-        cuda.each("step.cu", "step", dtype, y.size, lam, weights, u, mine, exact, y, len(y), D, N)
+        cuda.each("step.cu", "step", dtype, y.size, lam, weights, u, mine, y, len(y), D, N)
         return y, last
 
     return step
