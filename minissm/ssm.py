@@ -37,9 +37,12 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u = p["w_in"].T @ rows.T
     u += p["b_in"][:, None]
     coefficients, back_filter = filter(p["filter"])
-    h0 = None if state is None else cotangent("ssm", state, scan.start(coefficients, B, u.dtype), "state")
+    if state is not None:
+        first = scan.start(coefficients, B, u.dtype)
+        kind = "real" if xp.isdtype(first.dtype, "real floating") else "complex"
+        check_arrays("ssm", f"state {tuple(first.shape)} {kind}", state)
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
-    v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), h0)
+    v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)
     v += skip * u
     y = v.T @ p["w_out"]

@@ -111,7 +111,7 @@ def test_a_filter_needs_its_options():
 def test_a_state_of_another_shape_or_kind_is_refused(rng):
     block, p = layer(rng)
     for wrong in (state(rng)[:1], state(rng).real, {"h": state(rng)}, draw(rng, B, 5, 2 * D)):
-        with pytest.raises(ValueError, match=r"ssm: state is .*; expected complex128 \(2, 8, 3\)"):
+        with pytest.raises(ValueError, match=r"ssm: state is .*; expected \(2, 8, 3\) of complex64 or complex128"):
             ssm(p, draw(rng, B, L, D), wrong, filter=block.filter)
 
 

@@ -199,7 +199,7 @@ def test_wrong_states_are_refused_in_one_sentence(rng):
     for wrong in ({}, [], {"blocks": [{}]}, {"blocks": None}, {"blocks": [{}, {}]}):
         with pytest.raises(ValueError, match="Model: the state does not fit this model of 2 blocks; give the state"):
             net.run(params, tokens, wrong)
-    error = r"ssm: state is complex128 \(3, 12, 8\); expected complex128 \(2, 12, 8\)"
+    error = r"ssm: state is complex128 \(3, 12, 8\); expected \(2, 12, 8\) of complex64 or complex128"
     with pytest.raises(ValueError, match=error):
         net.run(params, tokens, net.start(params, 3))
     with pytest.raises(ValueError, match=r"Model.start: batch=0; expected an integer, 1 or more"):
@@ -229,8 +229,8 @@ def test_a_state_of_another_precision_is_refused(rng):
         net, params, tokens = drawn(name, rng)
         single = Model(name, vocab=V, width=D)
         state = single.start(single.init(rng), B)
-        if name in ("mean", "ssm"):
-            continue  # their states may be in double precision where parameters are single
+        if name.startswith(("mean", "ssm", "trig", "fir")):
+            continue  # a sum is in double precision in any case, and filters cast their state
         with pytest.raises(ValueError, match=r"(float32|complex64)"):
             net.run(params, tokens, state)
 
