@@ -89,13 +89,6 @@ def cast(tree: Tree, like: Tree) -> Tree:
     )
 
 
-def cast(tree: Tree, like: Tree) -> Tree:
-    """The tree, each leaf in the dtype of its leaf in `like`. A leaf that is None, here or there, stays as it is."""
-    return map(
-        lambda a, b: a if a is None or b is None or a.dtype == b.dtype else namespace(a).astype(a, b.dtype), tree, like
-    )
-
-
 def size(tree: Tree) -> int:
     """The number of entries of all arrays together; 0 for a tree without leaves, as of a block without parameters."""
     return sum(math.prod(leaf.shape) for leaf in arrays(tree))
