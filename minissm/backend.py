@@ -113,7 +113,8 @@ def to(tree: Any, backend: str) -> Any:
             return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
         if tree is None or isinstance(tree, int | float | complex):
             return tree
-        namespace(tree)  # refuses a mask, which would be lost
+        if isinstance(tree, np.ndarray):
+            namespace(tree)  # refuses a mask, which would be lost
         return move(tree)
 
     return moved(tree)
