@@ -114,6 +114,8 @@ def test_a_gradient_of_another_precision_is_named():
         optim.adamw(p, {"a": p["a"], "b": np.ones(2)}, lr=1)
     with pytest.raises(ValueError, match="adamw: the gradient of b is float64, the parameter float32; cast it"):
         optim.adamw(p | {"a": np.ones(2)}, {"a": np.ones(2), "b": np.ones(2)}, lr=1)
+    with pytest.raises(ValueError, match="adamw: the gradient of a is float32, the parameter float64; cast it"):
+        optim.adamw(p | {"a": np.ones(2)}, {"a": p["a"], "b": np.ones(2)}, lr=1)  # the same two, the other way round
 
 
 def test_rates_as_numpy_scalars_leave_single_precision_single(rng):
@@ -121,7 +123,8 @@ def test_rates_as_numpy_scalars_leave_single_precision_single(rng):
     one = np.float64(0.1)
     new, state = optim.adamw(p, g, lr=one, eps=one, decay=one)
     clipped, _ = optim.clip(g, one)
-    for found in (new, state.m, state.v, clipped, optim.sgd(p, g, one)):
+    w, _ = optim.adamw_vector(*map(tree.flatten, (p, g)), optim.adamw_start(p), lr=one, eps=one, decay=one)
+    for found in (new, w, state.m, state.v, clipped, optim.sgd(p, g, one)):
         assert {a.dtype for a in tree.leaves(found)} == {np.dtype(np.float32)}
 
 

@@ -181,9 +181,13 @@ def test_a_state_of_another_precision_does_not_change_that_of_the_rest(f, body, 
     """h0 and dh_last in double precision, where u is single: dh0 alone is double as well."""
     log_lam, c, u, _ = problem(rng, 70, np.float32)
     h0, dh = draw(rng, B, D, N, dtype=complex), draw(rng, B, D, N, dtype=complex)
+    dy = draw(rng, *u.shape, dtype=np.float32)
     with body():
-        found = everything(f, log_lam, c, u, h0, draw(rng, *u.shape, dtype=np.float32), dh)
+        found = everything(f, log_lam, c, u, h0, dy, dh)
+        rounded = everything(f, log_lam, c, u, h0, dy, dh.astype(np.complex64))  # as h_last is, before all else
     assert [a.dtype for a in found] == [np.float32, np.complex64, complex, complex, np.float32, complex]
+    for a, b in zip(found, rounded, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @ALL
