@@ -60,8 +60,23 @@ def check_arrays(who: str, notation: str, *values: Any, always: bool = False) ->
     if _trusting.get() and not always and not isinstance(values[0], dict):
         return namespace(values[0])
     arrays: list = []
-    kinds = tuple([_kind(value, arrays) for value in values])
-    return _checked(namespace(*arrays), who, notation, kinds)
+    kinds = [_kind(value, arrays) for value in values]
+    xp, short, (i, last) = namespace(*arrays), kinds.copy(), _free(notation)
+    if last is not None and type(kinds[i]) is tuple:
+        short[i] = (kinds[i][0][-last:] if last else (), kinds[i][1])
+    with suppress(ValueError):
+        return _checked(xp, who, notation, tuple(short))
+    return _checked(xp, who, notation, tuple(kinds))  # the error names the whole shape
+
+
+@lru_cache(4096)
+def _free(notation: str) -> tuple[int, int | None]:
+    """Which value alone has the axes `...`, and how many axes follow them: a batch of another size is no other kind."""
+    items, roots = _read(notation)
+    name, texts = next(((n, t) for n, t in items.items() if t[0].startswith("(...")), ("", [""]))
+    if notation.count("...") != 1 or name not in roots or len(texts) > 1:
+        return 0, None
+    return [*roots].index(name), texts[0].count(", ")
 
 
 def _kind(value: Any, arrays: list) -> Any:

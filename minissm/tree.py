@@ -15,21 +15,21 @@ Tree = Any  # dict[str, Tree] | list[Tree] | array
 
 def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
     """The tree of f(leaf, ...), leaf by leaf over trees of the same form."""
-    for o in others if isinstance(tree, dict | list | tuple) else ():
+    if not isinstance(tree, dict | list | tuple):
+        return f(tree, *others)
+    for o in others:
         if _keys(o) != _keys(tree):
             raise ValueError(f"tree: {_keys(o)} beside {_keys(tree)}; expected trees of one form"[:300])
     if isinstance(tree, dict):
         return {k: map(f, tree[k], *(o[k] for o in others)) for k in tree}
-    if isinstance(tree, list | tuple):
-        parts = [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple keeps its type
-    return f(tree, *others)
+    parts = [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple keeps its type
 
 
 def _keys(tree: Tree) -> Any:
     """What trees of one form have in common here: a set of keys, a length, or the name of a type."""
     if isinstance(tree, dict):
-        return set(tree)
+        return tree.keys()
     return len(tree) if isinstance(tree, list | tuple) else type(tree).__name__
 
 
@@ -111,10 +111,11 @@ def unflatten(like: Tree, vector: Any) -> Tree:
 
     A leaf of another dtype than the vector's is a copy.
     """
-    xp, start = namespace(vector), 0
-    if getattr(vector, "shape", None) != (size(like),):
+    found = arrays(like)
+    xp, total, start = namespace(vector), sum(math.prod(a.shape) for a in found), 0
+    if getattr(vector, "shape", None) != (total,):
         given = f"a vector {tuple(getattr(vector, 'shape', ()))}"
-        raise ValueError(f"unflatten: {given}; expected ({size(like)},), as the tree has numbers")
+        raise ValueError(f"unflatten: {given}; expected ({total},), as the tree has numbers")
 
     def cut(leaf: Any) -> Any:
         nonlocal start
