@@ -153,6 +153,8 @@ def cotangent(who: str, d: Any, y: Any, name: str = "dy") -> Any:
     One of the other precision is cast to its output's. A number may stand for an array of no axes: the loss's cotangent
     is 1.0, wherever the loss lives.
     """
+    if type(d) is type(y) and d.dtype == y.dtype and d.shape == y.shape:  # the ordinary case costs nothing
+        return d
     xp = namespace(y)
     if d is None:
         return xp.zeros_like(y)

@@ -36,7 +36,7 @@ _trusting: ContextVar[bool] = ContextVar("trusting", default=False)
 
 
 def trusting(f: Callable) -> Callable:
-    """f without `check_arrays` inside. A step of a model passes on what it checked; the checks would cost a third."""
+    """f without `check_arrays` inside: a model passes on what it checked. In a step, the checks would cost a third."""
 
     def trusted(*args: Any) -> Any:
         token = _trusting.set(True)

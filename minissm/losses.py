@@ -30,8 +30,8 @@ def cross_entropy(logits: Array, targets: Array, weights: Array) -> tuple:
     xp, V = check_arrays("cross_entropy", shapes, logits, targets, weights), logits.shape[-1]
     check_indices("cross_entropy", "targets", targets, V)
     w = _normalized("cross_entropy", weights, logits)
-    z = xp.where(w > 0, logits, 0.0)
-    z -= xp.max(z, axis=-1, keepdims=True)  # so that exp can't overflow; the loss doesn't change
+    z = _counting(logits, w)
+    z = z - xp.max(z, axis=-1, keepdims=True)  # so that exp can't overflow; the loss doesn't change
     if fast_path := fast.path("cross_entropy", z):
         loss, back = fast_path(z, targets, w)
         return loss, lambda dloss=1.0: back(cotangent("cross_entropy", dloss, loss, "dloss"))
@@ -56,9 +56,15 @@ def squared_error(y: Array, targets: Array, weights: Array) -> tuple:
     shapes = "y (..., outputs), targets (..., outputs), weights (...) numbers"
     xp = check_arrays("squared_error", shapes, y, targets, weights)
     w = _normalized("squared_error", weights, y)
-    error = xp.where(w > 0, y, 0.0) - xp.astype(xp.where(w > 0, targets, 0.0), y.dtype)
+    error = _counting(y, w) - xp.astype(_counting(targets, w), y.dtype)
     loss = xp.sum(w * error * error)
     return loss, lambda dloss=1.0: cotangent("squared_error", dloss, loss, "dloss") * (2 * w * error)
+
+
+def _counting(a: Array, w: Array) -> Array:
+    """a where its weight is above 0, else 0."""
+    xp = namespace(a, w)
+    return a if is_numpy(xp) and (w > 0).all() else xp.where(w > 0, a, 0.0)
 
 
 def _normalized(who: str, weights: Array, outputs: Array) -> Array:

@@ -180,9 +180,22 @@ class Model:
 
         The pieces of a sequence give the same y as the whole, and the same gradients.
         """
-        given, params = params, self._check(params, x, mode)
+        to_compute = self._check(params, x, mode)
         before, rows = blocks.states_of(state, self.blocks), _rows(where, x)
         position = 0 if state is None else check_integer("Model", "position", state["position"], minimum=0)
+        y, after, back = self._run(to_compute, x, before, rows, mode)
+
+        def backward(dy: Array, dstate: dict | None = None) -> tuple:
+            dparams, dx, dbefore = back(dy, blocks.states_of(dstate, self.blocks))
+            if to_compute is not params:
+                dparams, dx = tree.cast(dparams, params), tree.cast(dx, x)
+            return dparams, dx, None if state is None else {"position": None, "blocks": dbefore}
+
+        return y, {"position": position + x.shape[1], "blocks": after}, backward
+
+    @trusting
+    def _run(self, params: dict, x: Array, before: list, rows: Array, mode: str) -> tuple:
+        """`run` without its argument checks: y, the states of the blocks after the piece, and backward."""
         norm, tape, after = layers.NORMS[self.norm], [], []
         y, back_embed = self._embed(params, x)
         for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], params["norms"], strict=False)):
@@ -199,8 +212,8 @@ class Model:
         n, back_last_norm = norm(params["norms"][-1], y)
         out, back_head = layers.linear(params["head"], n)
 
-        def backward(dout: Array, dstate: dict | None = None) -> tuple:
-            record = list(zip(self.blocks, tape, blocks.states_of(dstate, self.blocks), strict=True))
+        def backward(dout: Array, dafter: list) -> tuple:
+            record = list(zip(self.blocks, tape, dafter, strict=True))
             dhead, dn = back_head(*cotangents("Model", ("dy", dout, out)))
             dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], list[Any]()
@@ -214,11 +227,9 @@ class Model:
                 dbefore += dstate_i or [{}]
             dembed, dx = back_embed(dy)
             dparams = {"embed": dembed, "blocks": dblocks[::-1], "norms": dnorms[::-1], "head": dhead}
-            if params is not given:
-                dparams, dx = tree.cast(dparams, given), tree.cast(dx, x)
-            return dparams, dx, None if state is None else {"position": None, "blocks": dbefore[::-1]}
+            return dparams, dx, dbefore[::-1]
 
-        return out, {"position": position + x.shape[1], "blocks": after}, backward
+        return out, after, backward
 
     def start(self, params: dict, batch: int, length: int | None = None) -> dict:
         """The state of `batch` sequences before their first token.

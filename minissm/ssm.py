@@ -40,7 +40,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     if state is not None:
         first = scan.start(coefficients, B, u.dtype)
         kind = "real" if xp.isdtype(first.dtype, "real floating") else "complex"
-        check_arrays("ssm", f"state {tuple(first.shape)} {kind}", state)
+        check_arrays("ssm", f"state {tuple(first.shape)} {kind}", state, always=True)
     run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
     v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)

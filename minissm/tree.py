@@ -5,24 +5,26 @@ The names are the paths: `{"blocks": [{"w_in": a}]}` has one leaf, called `block
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import count
 from typing import Any
 
 from .backend import namespace
 
 Tree = Any  # dict[str, Tree] | list[Tree] | array
+BRANCHES = (dict, list, tuple)  # the types of all that is no leaf
 
 
 def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
     """The tree of f(leaf, ...), leaf by leaf over trees of the same form."""
-    if not isinstance(tree, dict | list | tuple):
+    if not isinstance(tree, BRANCHES):
         return f(tree, *others)
     for o in others:
         if _keys(o) != _keys(tree):
             raise ValueError(f"tree: {_keys(o)} beside {_keys(tree)}; expected trees of one form"[:300])
     if isinstance(tree, dict):
-        return {k: map(f, tree[k], *(o[k] for o in others)) for k in tree}
-    parts = [map(f, v, *(o[i] for o in others)) for i, v in enumerate(tree)]
+        return {k: map(f, tree[k], *[o[k] for o in others]) for k in tree}
+    parts = [map(f, v, *[o[i] for o in others]) for i, v in enumerate(tree)]
     return type(tree)(*parts) if hasattr(tree, "_fields") else parts  # a named tuple keeps its type
 
 
@@ -54,12 +56,13 @@ def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def leaves(tree: Tree, like: Tree | None = None) -> list:
     """The leaves alone, in the order of `named(like)` (of the tree itself if None)."""
-    found: list = []
-    if like is None:
-        map(found.append, tree)
-    else:
+    if like is not None:
+        found: list = []
         map(lambda _, leaf: found.append(leaf), like, tree)
-    return found
+        return found
+    if not isinstance(tree, BRANCHES):
+        return [tree]
+    return [leaf for child in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(child)]
 
 
 def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
@@ -77,9 +80,14 @@ def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
 
 def check_floats(who: str, tree: Tree, dtypes: set) -> None:
     """ValueError unless the dtypes, those of the tree's leaves, are float32 or float64; they may differ."""
-    if not {str(d).split(".")[-1] for d in dtypes} <= {"float32", "float64"}:  # array_api_strict.float32
-        wrong = next(f"{n} is {a.dtype}" for n, a in named(tree) if str(a.dtype)[-7:] not in ("float32", "float64"))
+    if not all(_is_float(d) for d in dtypes):
+        wrong = next(f"{n} is {a.dtype}" for n, a in named(tree) if not _is_float(a.dtype))
         raise ValueError(f"{who}: the array {wrong}; expected float32 or float64; convert it")
+
+
+@cache
+def _is_float(dtype: Any) -> bool:
+    return str(dtype).split(".")[-1] in ("float32", "float64")  # array_api_strict.float32
 
 
 def cast(tree: Tree, like: Tree) -> Tree:
@@ -102,8 +110,13 @@ def flatten(tree: Tree, like: Tree | None = None) -> Any:
     found = arrays(tree, like)
     if not found:
         raise ValueError("flatten: the tree has no leaf; expected arrays")
-    xp = namespace(*found)
-    return xp.concat([xp.reshape(a, (-1,)) for a in found])
+    return concatenated(found)
+
+
+def concatenated(arrays: list) -> Any:
+    """All arrays as one vector (P,)."""
+    xp = namespace(*arrays)
+    return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
 
 
 def unflatten(like: Tree, vector: Any) -> Tree:

@@ -14,12 +14,14 @@ ENOUGH = 1 << 12  # numbers of x; with fewer, the extra calls cost more than the
 FEWEST = 128  # rows of a block; fewer are not worth the calls
 ONCE = math.sqrt(2 / math.pi)  # gelu(h) = h (1 + tanh(ONCE h + CUBED h^3)) / 2
 CUBED = ONCE * 0.044715
-FAR = 1e20  # from this h^2 on, products could overflow: the reference body avoids them
+FAR = 1e10  # from this |h| on, products could overflow: the reference body avoids them
 
 
 def fnn(p: list, x: np.ndarray) -> tuple | None:
-    """linear, then (gelu, linear) for each further p;  shapes and gradients as in layers.py. None: an h is FAR."""
+    """linear, then (gelu, linear) for each further p;  shapes and gradients as in layers.py. None: an h may be FAR."""
     rows = x.reshape(-1, x.shape[-1])
+    if not _largest(p, rows) < FAR:  # so it is with nan
+        return None
     R, *inner, last = len(rows), *(q["w"].shape[1] for q in p)
     size = max(FEWEST, PRODUCT // max(q["w"].size for q in p))
     blocks = cuts(0, R, size)
@@ -30,10 +32,6 @@ def fnn(p: list, x: np.ndarray) -> tuple | None:
         for q, hs in zip(p, hidden, strict=False):
             h, s = hs[:, block]
             _linear(q, a, h)
-            with np.errstate(over="ignore"):
-                np.multiply(h, h, out=s)
-            if not s.max() < FAR:  # so it is with nan
-                return None
             _gate(h, s)
             a = h * s
         _linear(p[-1], a, y[block])
@@ -57,6 +55,14 @@ def fnn(p: list, x: np.ndarray) -> tuple | None:
     return y.reshape(*x.shape[:-1], last), backward
 
 
+def _largest(p: list, x: np.ndarray) -> float:
+    """A bound of all |h|: |x w + b| <= max |x| max_j sum_i |w_ij| + max |b|, and |gelu(h)| <= |h|."""
+    bound = float(np.maximum(x.max(), -x.min()))
+    for q in p[:-1]:
+        bound = bound * float(np.abs(q["w"]).sum(axis=0, dtype=np.float64).max()) + float(np.abs(q["b"]).max())
+    return bound
+
+
 def _linear(p: dict, x: np.ndarray, y: np.ndarray) -> None:
     np.matmul(x, p["w"], out=y)
     y += p["b"]
@@ -68,7 +74,8 @@ def _add_gradients(dp: dict, x: np.ndarray, dy: np.ndarray) -> None:
 
 
 def _gate(h: np.ndarray, s: np.ndarray) -> None:
-    """s, which holds h^2, becomes (1 + tanh(h (ONCE + CUBED h^2))) / 2."""
+    """s = (1 + tanh(h (ONCE + CUBED h^2))) / 2."""
+    np.multiply(h, h, out=s)
     s *= CUBED
     s += ONCE
     s *= h

@@ -34,7 +34,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import fast
-from ..backend import device, fft_of, fft_size, namespace, state_dtype, transpose
+from ..backend import cotangent, device, fft_of, fft_size, namespace, state_dtype, transpose
 from ..checks import check_arrays, check_integer
 from ..tree import cast
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, needed, power, powers, state_matrices, toeplitz
@@ -204,6 +204,4 @@ def _checked(given: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
 
 def _cotangents(y: Array, h: Array, dy: Array, dh_last: Array) -> tuple:
     """Argument checks of a backward. -> dy in the precision of y, zeros for None; dh_last in that of h."""
-    check_arrays("scan", f"dy {tuple(y.shape)} or None, dh_last {tuple(h.shape)} complex or None", dy, dh_last)
-    namespace(y, dy, dh_last)
-    return namespace(y).zeros_like(y) if dy is None else cast(dy, y), cast(dh_last, h)
+    return cotangent("scan", dy, y), None if dh_last is None else cotangent("scan", dh_last, h, "dh_last")
