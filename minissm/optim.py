@@ -118,7 +118,7 @@ def gradient_vector(params: dict, grads: Any) -> Array:
         raise ValueError(
             f"adamw: the gradient of {name} is {d.dtype}, the parameter {a.dtype}; cast it in the backward"
         )
-    return tree.concatenated(gradients)
+    return tree.flatten(gradients)
 
 
 def decay_mask(params: dict) -> Array:

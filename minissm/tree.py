@@ -5,14 +5,16 @@ The names are the paths: `{"blocks": [{"w_in": a}]}` has one leaf, called `block
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import count
 from typing import Any
+
+import numpy as np
 
 from .backend import namespace
 
 Tree = Any  # dict[str, Tree] | list[Tree] | array
 BRANCHES = (dict, list, tuple)  # the types of all that is no leaf
+SINGLE, DOUBLE = np.dtype("float32"), np.dtype("float64")
 
 
 def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
@@ -85,9 +87,8 @@ def check_floats(who: str, tree: Tree, dtypes: set) -> None:
         raise ValueError(f"{who}: the array {wrong}; expected float32 or float64; convert it")
 
 
-@cache
 def _is_float(dtype: Any) -> bool:
-    return str(dtype).split(".")[-1] in ("float32", "float64")  # array_api_strict.float32
+    return dtype is SINGLE or dtype is DOUBLE or str(dtype).split(".")[-1] in ("float32", "float64")
 
 
 def cast(tree: Tree, like: Tree) -> Tree:
@@ -110,13 +111,8 @@ def flatten(tree: Tree, like: Tree | None = None) -> Any:
     found = arrays(tree, like)
     if not found:
         raise ValueError("flatten: the tree has no leaf; expected arrays")
-    return concatenated(found)
-
-
-def concatenated(arrays: list) -> Any:
-    """All arrays as one vector (P,)."""
-    xp = namespace(*arrays)
-    return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
+    xp = namespace(*found)
+    return xp.concat([xp.reshape(a, (-1,)) for a in found])
 
 
 def unflatten(like: Tree, vector: Any) -> Tree:

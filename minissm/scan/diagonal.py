@@ -57,9 +57,10 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
         h = lam * h + x[:, t, :, None]
         ys.append(xp.sum(xp.real(c_ * h), axis=-1))
         states.append(h)
+    y = cast(xp.stack(ys, axis=1), u)
 
     def backward(dy: Array = None, dh_last: Array = None) -> tuple:
-        dy, dh_last = _cotangents(x, h, dy, dh_last)
+        dy, dh_last = _cotangents(y, h, dy, dh_last)
         dh = xp.zeros_like(h) if dh_last is None else dh_last
         dlam, dc, dus = xp.zeros_like(lam), xp.zeros_like(c_), []
         for t in range(dy.shape[1] - 1, -1, -1):
@@ -69,9 +70,9 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
             dlam = dlam + xp.sum(dh * needed(dh, xp.conj(states[t])), axis=0)
             dus.append(xp.sum(xp.real(dh), axis=-1))
             dh = dh * xp.conj(lam)
-        return tuple(cast((dlam * xp.conj(lam), dc, xp.stack(dus[::-1], axis=1), dh), (log_lam, c, u, h0)))
+        return tuple(cast((dlam * xp.conj(lam), dc, xp.stack(dus[::-1], axis=1), dh), (log_lam, c, y, h0)))
 
-    return cast(xp.stack(ys, axis=1), u), h, backward
+    return y, h, backward
 
 
 def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
