@@ -57,7 +57,9 @@ for start in (None, h0):
 
 # %% [markdown]
 # Is the agreement the same at every length, and in single precision? Single precision has 7 digits. We expect errors
-# of a few 1e-7, measured against the recurrence in double precision.
+# of a few 1e-7 for `chunked` and `fft`, measured against the recurrence in double precision. The recurrence itself is
+# a little worse in single precision. It multiplies by a rounded lam at every token, and these roundings add up over
+# the tokens that the memory spans.
 
 # %%
 lengths = (16, 64, 256, 1024)
@@ -71,7 +73,8 @@ for length in lengths:
             assert y.dtype == precision  # single precision stays single
             errors.setdefault((name, precision), []).append(error(y, exact))
 
-assert max(errors[name, "float32"][i] for name in ms.scan.MODES for i in range(len(lengths))) < 2e-6
+assert max(errors["chunked", "float32"] + errors["fft", "float32"]) < 2e-6
+assert max(errors["recurrent", "float32"]) < 2e-5
 assert max(errors["chunked", "float64"] + errors["fft", "float64"]) < 1e-13
 
 # %%
@@ -90,9 +93,9 @@ axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# How do they stay so close? They need the powers lam^j, and the library forms these in double precision, whatever the
-# input is, and rounds them once. Formed in single precision, the angle of lam^4000 would be wrong in the fourth digit.
-# A pole that turns without decay shows it:
+# Why are `chunked` and `fft` better than that? They need the powers lam^j, and the library forms these in double
+# precision, whatever the input is, and rounds them once. Formed in single precision, the angle of lam^4000 would be
+# wrong in the fourth digit. A pole that turns without decay shows it:
 
 # %%
 log_turn = np.array([[1j]])  # one radian per token
