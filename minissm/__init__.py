@@ -24,7 +24,7 @@ from .train import Log, evaluate, fit
 # attention, check_block, gradcheck, lstm, mean, selective and ssm are functions here, not modules. Import other names
 # of their files with `from minissm.ssm import ...`.
 
-__version__ = "0.5.0"
+__version__ = "0.5.1"
 __all__ = [
     "S6",
     "Attn",
