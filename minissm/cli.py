@@ -63,9 +63,8 @@ def _main(argv: Sequence[str] | None) -> int:
         else:
             gone = isinstance(error, FileNotFoundError)
             how = "its folder was removed, start again" if gone else "free some space and go on with --resume"
-            _say(
-                f"minissm: can't write {shown(error.filename)} ({os.strerror(error.errno or 0)}); {how}, or choose another --out"
-            )
+            why = os.strerror(error.errno or 0)
+            _say(f"minissm: can't write {shown(error.filename)} ({why}); {how}, or choose another --out")
     except KeyboardInterrupt as stop:
         _say(f"minissm: interrupted; {stop}" if str(stop) else "minissm: interrupted")
         return getattr(stop, "code", 130)

@@ -285,7 +285,7 @@ def like(draw: Any, y: Any, doubles: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-@settings(max_examples=30, derandomize=True, database=None)
+@settings(max_examples=20, derandomize=True, database=None)
 @given(data=st.data())
 def test_any_arguments(name: str, data: Any) -> None:
     check(data, SUBJECTS[name])
