@@ -41,6 +41,8 @@ def write_whole(path: Name, write: Callable[[Any], Any] | None) -> None:
                 os.chown(part, old.st_uid, old.st_gid)
             os.chmod(part, stat.S_IMODE(old.st_mode))
         os.replace(part, target)
+    except UnicodeEncodeError as error:  # a name with an accent, say, where the locale is C
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), name) from error
     except OSError as error:  # a full disk names no file, a deleted folder the temporary one
         raise OSError(error.errno, error.strerror or str(error), name) from error
     finally:
