@@ -157,7 +157,7 @@ def test_pipes_and_devices_are_written_to_and_stay(tmp_path):
 def test_any_name_of_the_file_system_will_do(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     if isinstance(name, str) and not name.isascii() and sys.getfilesystemencoding() == "ascii":
-        with pytest.raises(OSError, match="fit: .*; expected the name of a file"):
+        with pytest.raises(OSError, match=r"fit: .*; expected the name of a file"):
             check_place("fit", name)
         return
     check_place("fit", name)
