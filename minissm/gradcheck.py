@@ -101,7 +101,10 @@ def gradcheck(
     names = tuple(f"input {i}" for i in range(len(inputs))) if names is None else names
     if not isinstance(names, list | tuple) or len(names) != len(inputs) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"gradcheck: names={names!r} for {len(inputs)} inputs; expected a tuple of one text for each")
-    *outputs, backward = f(*inputs)
+    given = f(*inputs)
+    *outputs, backward = given if isinstance(given, tuple) and len(given) > 1 else (given, None)
+    if not callable(backward) or not any(hasattr(leaf, "dtype") for leaf in tree.leaves(outputs)):
+        raise TypeError("gradcheck: f gives no arrays, or no backward last; expected *outputs, backward = f(*inputs)")
     cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differentiable(a) else None, y) for y in outputs]
     gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))
 
@@ -176,12 +179,14 @@ def _row(name: str, leaf: Array, gradient: Array, loss: Callable, precision: flo
         up, down = leaf + h * d, leaf - h * d
         (a, size_a), (b, size_b) = loss(up), loss(down)
         moved = (_double(up) - _double(down)) / (2 * h)  # d, as far as the leaf shows it
-        return _inner(gradient, moved), (a - b) / (2 * h), 20 * precision * max(size_a, size_b, tiny) / (2 * h)
+        least = tiny if size_a or size_b else 0.0
+        return _inner(gradient, moved), (a - b) / (2 * h), 20 * precision * max(size_a, size_b, least) / (2 * h)
 
     def row(analytic: float, difference: float, error: float) -> Row:
         """error: of the difference."""
-        scale = max(abs(analytic), abs(difference), usual) or 1.0  # usual: |<dz, d>| on average; one may be near 0
-        return Row(name, analytic, difference, abs(analytic - difference) / scale, max(expected, error / scale))
+        scale = max(abs(analytic), abs(difference), usual)  # usual: |<dz, d>| on average; one may be near 0
+        bound = error / scale if scale else math.inf if error else 0.0
+        return Row(name, analytic, difference, abs(analytic - difference) / (scale or 1.0), max(expected, bound))
 
     # a step for leaves near 1: smaller for small leaves, in which the forward bends sooner
     first = row(*compare(precision ** (1 / 3) * max(min(1.0, max(size, minimum)), 1e-3 * size)))

@@ -356,6 +356,7 @@ def _rows(where: Array, x: Array) -> Array:
         return None
     shape, dtype = getattr(where, "shape", None), getattr(where, "dtype", type(where).__name__)
     mask = where if isinstance(where, np.ndarray) or shape is None else to(where, "numpy")
+    namespace(where if shape is not None else None)
     if shape != tuple(x.shape[:2]) or mask.dtype.kind != "b" or not mask.any():
         given = f"where is {dtype} {shape}" + (", nowhere True" if shape is not None and not mask.any() else "")
         raise ValueError(f"Model: {given}; expected a mask {tuple(x.shape[:2])}, True somewhere, like weights > 0")

@@ -7,12 +7,14 @@ import math
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import tree
 from .backend import device, is_numpy, namespace
 from .checks import check_arrays, check_integer, check_number
 
 Array = Any
-FINITE = "a finite number, 0 or more", lambda x: 0 <= x < math.inf
+FINITE = "a number from 0 to 1e30", lambda x: 0 <= x <= 1e30
 POSITIVE = "a finite number above 0", lambda x: 0 < x < math.inf
 PART = "a number from 0 to 1", lambda x: 0 <= x <= 1
 
@@ -89,6 +91,8 @@ def adamw_vector(
         raise TypeError(f"adamw: state is of type {type(state).__name__}; expected adamw_start(params), or a step's")
     vectors = "w (P,), g (P,), m (P,), v (P,), decayed (P,)"
     xp, n = check_arrays("adamw", vectors, w, g, state.m, state.v, state.decayed), state.n + 1
+    if eps < math.sqrt(xp.finfo(g.dtype).smallest_normal):  # the smallest sqrt v
+        raise ValueError(f"adamw: eps={eps} for {g.dtype}; expected more, 0 / 0 would be nan")
     g = _bounded(g, _largest(xp, g.dtype, 0.49))
     m = b1 * state.m + (1 - b1) * g
     v = b2 * state.v + (1 - b2) * (g * g)
@@ -142,15 +146,19 @@ def clip(grads: Any, limit: float) -> tuple[Any, Array]:
     tree.check_floats("clip", grads, {a.dtype for a in tree.arrays(grads)})
     g = tree.flatten(grads)
     xp = namespace(g)
+    if not tree.size(g):
+        raise ValueError("clip: the gradient has no numbers; expected one at least")
     largest = xp.maximum(xp.max(g), -xp.min(g))
     high, far = (_largest(xp, g.dtype, part) for part in (0.3, 0.7))
     one = xp.ones_like(largest)
     unit = xp.where(largest > high, far, xp.where(largest < 1 / high, 1 / far, one))
     g = g / unit
     norm_unit = xp.sqrt(xp.sum(g * g))
-    norm = norm_unit * unit  # inf if it exceeds the dtype; g is then clipped all the same
+    with np.errstate(over="ignore"):
+        norm = norm_unit * unit  # inf if it exceeds the dtype; g is then clipped all the same
     if math.isinf(limit):
         return grads, norm
+    limit = min(limit, float(xp.finfo(g.dtype).max))
     factor = xp.where(norm > limit, limit / xp.where(norm > limit, norm_unit, one), unit)
     return tree.unflatten(grads, g * factor), norm
 

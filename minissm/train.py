@@ -270,7 +270,7 @@ def fit(
     """
     check_training("fit", net, params, task, rng, mode)
     integers = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("evals", evals))}
-    lr = check_number("fit", "lr", lr, f"a number above 0, like {LR}", lambda v: 0 < v < math.inf)
+    lr = check_number("fit", "lr", lr, f"a number above 0, like {LR}", lambda v: 0 < v <= 1e30)
     clip = check_number("fit", "clip", clip, *NORM)
     threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
     every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)
@@ -283,7 +283,9 @@ def fit(
     began, here = digest(now), {}
     if checkpoint is not None:
         check_place("fit", checkpoint)
-        checkpoint = os.fsdecode(checkpoint)
+        checkpoint = os.path.abspath(os.fsdecode(checkpoint))
+        if os.path.exists(checkpoint) and not os.path.isfile(checkpoint):
+            raise ValueError(f"fit: {checkpoint} is a device or a pipe; expected the name of a file")
         with limit_threads(threads):
             here = surroundings(plan, now.flat)
         if os.path.exists(checkpoint):

@@ -41,6 +41,10 @@ def impulse(dt: float, steps: int) -> float:
     return y[0, 0]
 
 
+def adamw_eps(eps: float) -> Any:
+    return ms.optim.adamw({"w": f4(1)}, {"w": f4(0)}, lr=0.1, eps=eps)
+
+
 Case = tuple[str, Callable[[], Any], Any]
 
 # ---- huge and tiny numbers, masks, long memories
@@ -208,6 +212,12 @@ NUMBERS: list[Case] = [
     ("gradcheck, an offset, wrong", lambda: verdict(lambda x: 1e6 + x, np.zeros_like), "WRONG"),
     ("gradcheck, an offset inside", lambda: verdict(lambda x: (1e6 + x) - 1e6, np.ones_like), "ok"),
     ("gradcheck, too large an offset", lambda: verdict(lambda x: 1e20 + x, np.ones_like), "below rounding"),
+    (
+        "gradcheck, faint beside 1",
+        lambda: verdict(lambda x: 1 + 1e-12 * x**3, lambda x: 3e-12 * x**2),
+        "below rounding",
+    ),
+    ("gradcheck, tiny squares", lambda: verdict(lambda x: (1e-60 * x) ** 2, np.zeros_like), "WRONG"),
     ("gradcheck, zero", lambda: verdict(lambda x: 0 * x, np.zeros_like), "ok"),
     ("gradcheck, zero, wrong", lambda: verdict(lambda x: 0 * x, np.ones_like), "WRONG"),
     ("check_block, faint", lambda: block_verdict(Faint(1)), "ok"),
@@ -293,6 +303,21 @@ def masked(a: np.ndarray) -> Any:
 
 
 ARGUMENTS: list[Case] = [
+    (
+        "gradcheck without a backward",
+        lambda: ms.gradcheck(lambda x: x, f8(1, 2)),
+        refused("gradcheck: f gives no arrays"),
+    ),
+    ("gradcheck of a number", lambda: ms.gradcheck(lambda x: 3.0, f8(1, 2)), refused("gradcheck: f gives no arrays")),
+    ("clip of nothing", lambda: ms.optim.clip({"w": f4()}, 1.0), refused("clip: the gradient has no numbers")),
+    ("a masked where", lambda: NET(DRAWN, TOKENS, where=masked(TOKENS == 1)), refused("MaskedArray")),
+    (
+        "a batch that is a tuple",
+        lambda: ms.tasks.check_batch("train", (TOKENS, TOKENS, TOKENS)),
+        refused("train: a batch of type tuple"),
+    ),
+    ("a task that is none", lambda: ms.tasks.register("q", int), refused("register: 'q' is")),
+    ("an eps that is rounded to 0", lambda: adamw_eps(1e-50), refused("adamw: eps=1e-50 for float32")),
     ("embed of -1", lambda: ms.layers.embed(W, TOKENS - 1), refused("embed: tokens from -1 to 1; expected 0..2")),
     ("embed of V", lambda: ms.layers.embed(W, TOKENS + 1), refused("embed: tokens from 1 to 3; expected 0..2")),
     (

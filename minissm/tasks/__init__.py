@@ -1,5 +1,6 @@
 """Tasks: data, loss and scores. A task draws batches from a generator and knows no model."""
 
+from dataclasses import is_dataclass
 from typing import Any
 
 from .. import calls
@@ -33,6 +34,8 @@ def register(name: str, cls: type) -> None:
     """Give a task of your own a name, for specs and the command line. See minissm.register."""
     if name in BUILT_IN:
         raise ValueError(f"register: {name!r} is a task of minissm; choose another name")
+    if not (isinstance(cls, type) and is_dataclass(cls)):
+        raise ValueError(f"register: {name!r} is {cls!r}; expected a frozen dataclass of its options")
     fields_ = calls.options_of(cls)
     missing = [n for n in ("length", "baseline") if not hasattr(cls, n) and n not in fields_]
     if missing or not issubclass(cls, Task):

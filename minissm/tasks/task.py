@@ -165,6 +165,8 @@ _names: dict[type, str] = {}  # class -> its name in TASKS
 
 def check_batch(who: str, batch: Batch) -> None:
     """ValueError unless the shapes of the three arrays agree and some answer counts."""
+    if not isinstance(batch, Batch):
+        raise TypeError(f"{who}: a batch of type {type(batch).__name__}; expected Batch(inputs, targets, weights)")
     namespace(*batch)
     inputs, targets, weights = (a.shape for a in batch)
     if {len(inputs), len(targets)} - {2, 3} or not inputs[:2] == targets[:2] == weights:
