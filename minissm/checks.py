@@ -48,6 +48,11 @@ def trusting(f: Callable) -> Callable:
     return trusted
 
 
+def trusted() -> bool:
+    """True inside `trusting`."""
+    return _trusting.get()
+
+
 def check_arrays(who: str, notation: str, *values: Any, always: bool = False) -> Any:
     """The library of the arrays; ValueError unless their shapes and dtypes are those of the notation.
 
@@ -57,7 +62,7 @@ def check_arrays(who: str, notation: str, *values: Any, always: bool = False) ->
         "alike" asks for one dtype.
     always: look inside `trusting` too, at a state that came from outside.
     """
-    if _trusting.get() and not always and not isinstance(values[0], dict):
+    if trusted() and not always and not isinstance(values[0], dict):
         return namespace(values[0])
     arrays: list = []
     kinds = [_kind(value, arrays) for value in values]
@@ -206,6 +211,8 @@ def check_integer(who: str, name: str, value: Any, minimum: int = 1, also: str =
 
 def check_number(who: str, name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> float:
     """The value as a float; ValueError unless it is a real number for which holds(value) is true (never so for nan)."""
+    if type(value) is float and holds(value):  # the ordinary case costs little
+        return value
     number = math.nan
     with suppress(OverflowError):  # an integer beyond 1e308
         number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else number

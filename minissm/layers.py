@@ -21,7 +21,7 @@ import numpy as np
 
 from . import fast
 from .backend import cotangent, device, is_numpy, namespace, one_hot
-from .checks import check_arrays, check_choice, check_generator, check_indices, check_integer, choice, integer
+from .checks import check_arrays, check_choice, check_generator, check_indices, check_integer, choice, integer, trusted
 from .tree import cast, leaves
 
 Array = Any
@@ -259,8 +259,9 @@ def take_rows(x: Array, rows: Array) -> tuple:
     rows: integers from 0 to B L - 1, each greater than the one before.
     """
     xp, tokens = check_arrays("take_rows", "x (B, L, D), rows (R,) integers", x, rows), flat(x)
-    check_indices("take_rows", "rows", rows, tokens.shape[0])
-    if is_numpy(xp) and not (rows[1:] > rows[:-1]).all():
+    if not trusted():
+        check_indices("take_rows", "rows", rows, tokens.shape[0])
+    if is_numpy(xp) and not trusted() and not (rows[1:] > rows[:-1]).all():
         raise ValueError("take_rows: rows don't increase; expected each greater than the one before, sort them")
     rows = xp.astype(rows, xp.int64)  # uint8 can't count 300 tokens
     y = xp.take(tokens, rows, axis=0)

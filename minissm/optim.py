@@ -122,7 +122,8 @@ def gradient_vector(params: dict, grads: Any) -> Array:
         raise ValueError(
             f"adamw: the gradient of {name} is {d.dtype}, the parameter {a.dtype}; cast it in the backward"
         )
-    return tree.flatten(gradients)
+    xp = namespace(*gradients)
+    return xp.concat([xp.reshape(d, (-1,)) for d in gradients])
 
 
 def decay_mask(params: dict) -> Array:
@@ -143,16 +144,18 @@ def clip(grads: Any, limit: float) -> tuple[Any, Array]:
     The squares are of g divided by a power of two: they neither overflow nor vanish, and ordinary bits don't change.
     """
     limit = check_number("clip", "limit", limit, "a number above 0, or inf", lambda limit: limit > 0)
-    tree.check_floats("clip", grads, {a.dtype for a in tree.arrays(grads)})
-    g = tree.flatten(grads)
-    xp = namespace(g)
-    if not tree.size(g):
+    arrays = tree.arrays(grads)
+    tree.check_floats("clip", grads, {a.dtype for a in arrays})
+    if not sum(math.prod(a.shape) for a in arrays):
         raise ValueError("clip: the gradient has no numbers; expected one at least")
+    g = grads if grads is arrays[0] else tree.flatten(arrays)
+    xp = namespace(g)
     largest = xp.maximum(xp.max(g), -xp.min(g))
     high, far = (_largest(xp, g.dtype, part) for part in (0.3, 0.7))
     one = xp.ones_like(largest)
-    unit = xp.where(largest > high, far, xp.where(largest < 1 / high, 1 / far, one))
-    g = g / unit
+    ordinary = is_numpy(xp) and 1 / high <= largest <= high
+    unit = one if ordinary else xp.where(largest > high, far, xp.where(largest < 1 / high, 1 / far, one))
+    g = g if ordinary else g / unit
     norm_unit = xp.sqrt(xp.sum(g * g))
     with np.errstate(over="ignore"):
         norm = norm_unit * unit  # inf if it exceeds the dtype; g is then clipped all the same

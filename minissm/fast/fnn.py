@@ -56,11 +56,15 @@ def fnn(p: list, x: np.ndarray) -> tuple | None:
 
 
 def _largest(p: list, x: np.ndarray) -> float:
-    """A bound of all |h|: |x w + b| <= max |x| max_j sum_i |w_ij| + max |b|, and |gelu(h)| <= |h|."""
-    bound = float(np.maximum(x.max(), -x.min()))
+    """A bound of all |h|: for a row x, |x w + b| <= |x| |w| + |b| by their norms, and |gelu(h)| <= |h|."""
+    bound = _norm(x)
     for q in p[:-1]:
-        bound = bound * float(np.abs(q["w"]).sum(axis=0, dtype=np.float64).max()) + float(np.abs(q["b"]).max())
+        bound = bound * _norm(q["w"]) + _norm(q["b"])
     return bound
+
+
+def _norm(a: np.ndarray) -> float:
+    return math.sqrt(np.vdot(a, a))
 
 
 def _linear(p: dict, x: np.ndarray, y: np.ndarray) -> None:
