@@ -293,7 +293,7 @@ def test_any_arguments(name: str, data: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
-@settings(max_examples=100, database=None)
+@settings(max_examples=60, database=None)
 @given(data=st.data())
 def test_any_arguments_for_longer(name: str, data: Any) -> None:
     """Other examples in each run."""

@@ -332,8 +332,8 @@ def test_single_precision_is_exact_over_a_long_memory(f, length, body, rng):
         for name, a, b in zip(("y", "h", "dlog_lam", "dc", "du", "dh0"), single, double, strict=True):
             a, b = (np.moveaxis(z, {"y": 2, "du": 2, "h": 1, "dh0": 1}.get(name, 0), 0) for z in (a, b))
             for a_d, b_d in zip(a, b[s], strict=True):
-                # sums of 65,536 terms that cancel: 1.2e-5 on one BLAS kernel; with lam in single 8e-4 and more
-                np.testing.assert_allclose(a_d, b_d, rtol=0, atol=5e-5 * abs(b_d).max(), err_msg=f"{name} of {s}")
+                bound = 5e-5 if name == "dc" else 1e-5  # the terms of dc cancel: 1.2e-5 on one BLAS kernel
+                np.testing.assert_allclose(a_d, b_d, rtol=0, atol=bound * abs(b_d).max(), err_msg=f"{name} of {s}")
 
 
 def reaches(f, args, t, bad, dy):
