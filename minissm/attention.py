@@ -9,8 +9,9 @@ import numpy as np
 
 from . import fast
 from .backend import check_state, cotangent, device, namespace
-from .checks import check_arrays, check_integer, choice, integer
+from .checks import check_integer, choice, integer
 from .layers import add_positions, linear, linear_init, linear_size
+from .shapes import check_arrays
 from .tree import cast
 
 Array = Any

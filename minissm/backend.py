@@ -1,7 +1,8 @@
 """The library and the device of an array. There is no device switch: a function computes where its arrays live.
 
-Every function of the core begins with `xp = namespace(x, ...)`. It calls only functions of the Python array API
-standard (https://data-apis.org/array-api). So the same lines run on NumPy, CuPy and, in the tests, array_api_strict.
+Every function of the core begins with `xp = namespace(x, ...)` or shapes.check_arrays. It calls only functions of the
+Python array API standard (https://data-apis.org/array-api). So the same lines run on NumPy, CuPy and, in the tests,
+array_api_strict.
 """
 
 import importlib

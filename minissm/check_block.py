@@ -17,7 +17,7 @@ class BlockError(AssertionError):
 
 
 def check_block(block: Any, width: int = 6) -> None:
-    """Check a block in a model of its own; BlockError says in one sentence what is wrong.
+    """Check a block in a model of its own; BlockError names the fault.
 
     block: a block, or a filter, which is checked as the filter of an `ssm`.
     width: D of the model. Default 6. `attn` needs a multiple of its heads.

@@ -22,7 +22,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .backend import cotangents, device
-from .checks import check_arrays, check_integer, check_number, choice, fraction, integer, interval
+from .checks import check_integer, check_number, choice, fraction, integer, interval
+from .shapes import check_arrays
 
 Array = Any
 
@@ -55,9 +56,8 @@ def dt_range(relative_depth: float | None) -> tuple[float, ...]:
     """The range of dt at this depth: geometric between SHORT and LONG; WIDE for None."""
     if relative_depth is None:
         return WIDE
-    t = check_number(
-        "dt_range", "relative_depth", relative_depth, "a number from 0 to 1, or None", lambda t: 0 <= t <= 1
-    )
+    expected = "a number from 0 to 1, or None"
+    t = check_number("dt_range", "relative_depth", relative_depth, expected, lambda t: 0 <= t <= 1)
     return tuple(math.exp((1 - t) * math.log(a) + t * math.log(b)) for a, b in zip(SHORT, LONG, strict=True))
 
 

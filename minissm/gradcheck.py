@@ -101,10 +101,7 @@ def gradcheck(
     names = tuple(f"input {i}" for i in range(len(inputs))) if names is None else names
     if not isinstance(names, list | tuple) or len(names) != len(inputs) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"gradcheck: names={names!r} for {len(inputs)} inputs; expected a tuple of one text for each")
-    given = f(*inputs)
-    *outputs, backward = given if isinstance(given, tuple) and len(given) > 1 else (given, None)
-    if not callable(backward) or not any(hasattr(leaf, "dtype") for leaf in tree.leaves(outputs)):
-        raise TypeError("gradcheck: f gives no arrays, or no backward last; expected *outputs, backward = f(*inputs)")
+    *outputs, backward = _forward(f, inputs)
     cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differentiable(a) else None, y) for y in outputs]
     gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))
 
@@ -141,6 +138,15 @@ def gradcheck(
     if not report.ok:
         raise GradientError("the backward does not match the differences of its forward:\n" + str(report), report)
     return report
+
+
+def _forward(f: Callable, inputs: tuple) -> tuple:
+    """f(*inputs); TypeError unless it gives arrays and, last, a backward."""
+    given = f(*inputs)
+    *outputs, backward = given if isinstance(given, tuple) and len(given) > 1 else (given, None)
+    if not callable(backward) or not any(hasattr(leaf, "dtype") for leaf in tree.leaves(outputs)):
+        raise TypeError("gradcheck: f gives no arrays, or no backward last; expected *outputs, backward = f(*inputs)")
+    return (*outputs, backward)
 
 
 def _gradients(backward: Callable, cotangents: list, count: int) -> tuple:

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import fast
 from .backend import cotangent, is_numpy, namespace, one_hot
-from .checks import check_arrays, check_indices
+from .shapes import check_arrays, check_indices
 
 Array = Any
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from .backend import check_like, check_state, cotangents, device, namespace
-from .checks import check_arrays
-from .layers import column_sums, flat, linear_init
+from .layers import column_sums, flat, linear_init, sigmoid, tanh
+from .shapes import check_arrays
 from .tree import cast
 
 Array = Any
@@ -60,8 +60,8 @@ def lstm(p: dict, x: Array, state: dict | None = None) -> tuple:
 
 def _gates(z: Array) -> tuple:
     """(..., 4H) -> i, f, o, g, each (..., H)."""
-    xp, H = namespace(z), z.shape[-1] // 4
-    s, g = 0.5 + 0.5 * xp.tanh(0.5 * z[..., : 3 * H]), xp.tanh(z[..., 3 * H :])
+    H = z.shape[-1] // 4
+    (s, _), (g, _) = sigmoid(z[..., : 3 * H]), tanh(z[..., 3 * H :])
     return s[..., :H], s[..., H : 2 * H], s[..., 2 * H :], g
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .backend import check_state, cotangents, device, namespace
-from .checks import check_arrays, check_integer
+from .checks import check_integer
+from .shapes import check_arrays
 from .tree import cast
 
 Array = Any

@@ -16,8 +16,9 @@ import numpy as np
 
 from . import blocks, calls, layers, tree
 from .backend import cotangents, device, dtype_name, like as put_like, namespace, to
-from .checks import check_arrays, check_generator, check_integer, choice, flag, integer, trusting
+from .checks import check_generator, check_integer, choice, flag, integer
 from .scan import check_mode
+from .shapes import check_arrays, trusting
 from .spec import parse, spell
 
 Array = Any
@@ -321,13 +322,11 @@ class Model:
 
         ValueError unless names and shapes equal those from `init`, and every leaf is float32 or float64.
         """
-        leaves: dict = {}  # filled in the same walk: it is one of the longer things in a short step
-        given = tree.map(lambda a: getattr(leaves.setdefault(id(a), a), "shape", type(a).__name__), params)
+        given = tree.map(lambda a: getattr(a, "shape", type(a).__name__), params)
         if given != self.shapes:
             of, expected = tree.difference(given, self.shapes)
             raise ValueError(f"Model: parameters with {of}; expected {expected}; draw them with init of {self!r}")
-        namespace(*leaves.values())
-        dtypes = {leaf.dtype for leaf in leaves.values()}
+        dtypes = {leaf.dtype for leaf in tree.arrays(params)}
         tree.check_floats("Model", params, dtypes)
         if len(dtypes) < 2 or len({a.dtype for name, a in tree.named(params) if "filter" not in name.split(".")}) < 2:
             return params

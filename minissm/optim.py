@@ -11,17 +11,18 @@ import numpy as np
 
 from . import tree
 from .backend import device, is_numpy, namespace
-from .checks import check_arrays, check_integer, check_number
+from .checks import check_integer, check_number
+from .shapes import check_arrays
 
 Array = Any
-FINITE = "a number from 0 to 1e30", lambda x: 0 <= x <= 1e30
+RATE = "a number from 0 to 1e30", lambda x: 0 <= x <= 1e30
 POSITIVE = "a finite number above 0", lambda x: 0 < x < math.inf
 PART = "a number from 0 to 1", lambda x: 0 <= x <= 1
 
 
 def sgd(params: dict, grads: dict, lr: float) -> dict:
     """w <- w - lr g.  grads: a tree like params, or its `gradient_vector`."""
-    lr = check_number("sgd", "lr", lr, *FINITE)
+    lr = check_number("sgd", "lr", lr, *RATE)
     return tree.unflatten(params, tree.flatten(params) - lr * gradient_vector(params, grads))
 
 
@@ -82,8 +83,8 @@ def adamw_vector(
     A gradient beyond max^.49 of its dtype (4.6e18 in single precision) counts as that: v would overflow, and its
     parameter never move again.
     """
-    lr = check_number("adamw", "lr", lr, *FINITE)  # as a float: a NumPy scalar would turn float32 into float64
-    eps, decay = check_number("adamw", "eps", eps, *POSITIVE), check_number("adamw", "decay", decay, *FINITE)
+    lr = check_number("adamw", "lr", lr, *RATE)  # as a float: a NumPy scalar would turn float32 into float64
+    eps, decay = check_number("adamw", "eps", eps, *POSITIVE), check_number("adamw", "decay", decay, *RATE)
     if not isinstance(betas, list | tuple) or len(betas) != 2:
         raise ValueError(f"adamw: betas={betas!r}; expected a pair of numbers, 0 or more, below 1")
     b1, b2 = (check_number("adamw", "betas", b, "numbers, 0 or more, below 1", lambda b: 0 <= b < 1) for b in betas)
@@ -186,10 +187,8 @@ def warmup_cosine(step: int, steps: int, warmup: float = 0.1, last: float = 0.05
     warmup: the fraction of the steps in which it rises. Default 0.1.
     last: the factor at the end. Default 0.05.
     """
-    steps, step = (
-        check_integer("warmup_cosine", "steps", steps),
-        check_integer("warmup_cosine", "step", step, minimum=0),
-    )
+    steps = check_integer("warmup_cosine", "steps", steps)
+    step = check_integer("warmup_cosine", "step", step, minimum=0)
     if step > steps:
         raise ValueError(f"warmup_cosine: step={step} of steps={steps}; expected no more")
     warmup, last = (check_number("warmup_cosine", n, v, *PART) for n, v in (("warmup", warmup), ("last", last)))

@@ -11,9 +11,10 @@ import numpy as np
 
 from . import fast, scan
 from .backend import cotangent, cotangents, device, namespace
-from .checks import check_arrays, integer, interval
+from .checks import integer, interval
 from .filters import dt_range
 from .layers import column_sums, flat, linear_init, linear_size
+from .shapes import check_arrays
 from .tree import cast
 
 Array = Any

@@ -8,9 +8,10 @@ import numpy as np
 
 from . import scan
 from .backend import cotangent, namespace
-from .checks import check_arrays, integer
+from .checks import integer
 from .filters import S4d
 from .layers import column_sums, flat, linear_init, linear_size
+from .shapes import check_arrays
 from .tree import cast
 
 Array = Any

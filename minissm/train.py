@@ -11,7 +11,8 @@ import numpy as np
 
 from . import losses, optim, tree
 from .backend import device, is_numpy, like, namespace, to
-from .checks import check_generator, check_integer, check_number
+from .checks import check_generator, check_integer, check_number, integer, number
+from .fast.layout import keep_freed_memory
 from .fast.parallel import threads as limit_threads
 from .files import check_place
 from .model import Model
@@ -153,7 +154,7 @@ class TrainState(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a training. With the initial state they decide every bit."""
+    """The settings of a training (see `fit`). With the initial state they decide every bit."""
 
     net: Model
     task: Any
@@ -163,6 +164,12 @@ class Plan:
     clip: float
     mode: str
     evals: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "evals"):
+            integer(self, "fit", name, minimum=1)
+        number(self, "fit", "lr", f"a number above 0, like {LR}", lambda v: 0 < v <= 1e30)
+        number(self, "fit", "clip", *NORM)
 
     def train_states(
         self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
@@ -269,15 +276,12 @@ def fit(
     evaluation, at a checkpoint or after at most 50 steps.
     """
     check_training("fit", net, params, task, rng, mode)
-    integers = {n: check_integer("fit", n, v) for n, v in (("steps", steps), ("batch", batch), ("evals", evals))}
-    lr = check_number("fit", "lr", lr, f"a number above 0, like {LR}", lambda v: 0 < v <= 1e30)
-    clip = check_number("fit", "clip", clip, *NORM)
+    plan = Plan(net, task, steps, lr, batch, clip, mode, evals)
     threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
     every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)
     if progress not in (True, False) or not (on_step is None or callable(on_step)):
         raise TypeError(f"fit: progress={progress!r}, on_step={on_step!r}; expected a bool, and a function or None")
     keep_freed_memory()
-    plan = Plan(net, task, lr=lr, clip=clip, mode=mode, **integers)
     eval_rng, interrupted, failed = rng.spawn(1)[0], "", ""
     now = TrainState.start(params, rng, eval_rng)
     began, here = digest(now), {}
@@ -293,16 +297,16 @@ def fit(
     stride = 1 if is_numpy(namespace(now.flat)) else READ
     start, written = time.perf_counter() - now.seconds, time.monotonic()
     rng.bit_generator.state, eval_rng.bit_generator.state = now.rng, now.eval_rng
-    with limit_threads(threads), Progress(steps, f"training on {task.spec}", progress) as bar:
+    with limit_threads(threads), Progress(plan.steps, f"training on {task.spec}", progress) as bar:
         for note in now.notes if progress else ():
             bar.say(f"fit: {note}")
-        if progress and now.done == steps:
+        if progress and now.done == plan.steps:
             bar.say(f"fit: {checkpoint} holds this training, finished; delete it to train anew")
         try:
             bar.update(now.done)
             for now in plan.train_states(now, rng, eval_rng):  # noqa: B020
                 due = checkpoint is not None and time.monotonic() - written > every
-                if due or now.done % stride == 0 or now.done == steps:
+                if due or now.done % stride == 0 or now.done == plan.steps:
                     now = plan.read(now)
                     bar.update(now.done - bar.done, f"loss {_floats(now.losses[-1:])[0]:.3f}" if now.losses else "")
                 if now.stopped:
@@ -315,7 +319,7 @@ def fit(
                     if failed and progress:
                         bar.say(f"fit: {failed}; trying again in {every:g} s")
         except KeyboardInterrupt:
-            interrupted = f"interrupted after {now.done} of {steps} steps"
+            interrupted = f"interrupted after {now.done} of {plan.steps} steps"
         now = plan.read(now)._replace(seconds=time.perf_counter() - start)
         rng.bit_generator.state = now.rng  # an interrupted step leaves no trace
         if checkpoint is not None:
@@ -367,11 +371,3 @@ def check_training(who: str, net: Model, params: dict, task: Any, rng: np.random
         raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}, and outputs for all answers")
     check_generator(who, rng)
     check_mode(who, mode)
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep freed blocks of up to 32 MB: it raises its limit to the size of the block that is freed here.
-
-    Otherwise glibc returns large blocks to the system. Each step faults them in again, and is 1.3 to 1.9 times slower.
-    """
-    np.empty(31 << 20, np.uint8)

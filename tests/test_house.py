@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "minissm"
 LEVELS = [
     names.split()
     for names in (
-        "gpu backend checks files progress calls",
+        "gpu backend shapes checks files progress calls",
         "tree fast losses layers filters optim gradcheck tasks",
         "scan",
         "mean ssm attention selective lstm",

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minissm import fast, gpu
+from minissm.fast.layout import keep_freed_memory
 from minissm.lab import machine, timing
 from minissm.lab.timing import Rounds
 from minissm.progress import Progress
-from minissm.train import keep_freed_memory
 
 from . import libraries
 from .libraries import Library, Minissm, one_line

@@ -44,7 +44,7 @@ PROFILES: dict[str, dict] = {
 BUDGET = 30_000
 LARGEST = 300_000_000  # numbers in an array of a run
 TEST_SEQUENCES = 2000
-PRINT = partial(print, flush=True)  # raises where nobody reads the output, which ends a run
+PRINT = partial(print, flush=True)  # raises if the reader of the output has gone, which ends a run
 
 
 @dataclass(frozen=True)

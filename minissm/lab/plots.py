@@ -164,7 +164,7 @@ def save(figure: Any, path: Path) -> Path:
 
 
 def drawn(draw: Callable[[], Path]) -> str:
-    """Draw -> "figure: FILE". A failure is a sentence on stderr, and costs nothing else."""
+    """Draw -> "figure: FILE". A failure prints one line on stderr, and costs nothing else."""
     try:
         return f"figure: {draw()}"
     except Exception as error:

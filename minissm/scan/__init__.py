@@ -13,8 +13,9 @@ from typing import Any
 
 from .. import fast
 from ..backend import device, namespace, state_dtype
-from ..checks import check_arrays, check_dtype, check_integer
+from ..checks import check_dtype, check_integer
 from ..filters import Poles as Poles, Taps as Taps
+from ..shapes import check_arrays
 from . import diagonal, taps
 from .diagonal import chunked as chunked, fft as fft, recurrent as recurrent
 from .linear import linear as linear

@@ -35,7 +35,8 @@ from typing import Any
 
 from .. import fast
 from ..backend import cotangent, device, fft_of, fft_size, namespace, state_dtype, transpose
-from ..checks import check_arrays, check_integer
+from ..checks import check_integer
+from ..shapes import check_arrays
 from ..tree import cast
 from .matrices import as_complex, as_real, diagonal_sums, kernel_of, needed, power, powers, state_matrices, toeplitz
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import fast
 from ..backend import cotangents, device, namespace
-from ..checks import check_arrays
+from ..shapes import check_arrays
 
 Array = Any
 

@@ -7,7 +7,8 @@ into a real (..., 2N), so that products of matrices need no complex arithmetic.
 from typing import Any
 
 from ..backend import complex_dtype, cotangent, device, namespace, transpose
-from ..checks import check_arrays, check_integer
+from ..checks import check_integer
+from ..shapes import check_arrays
 
 Array = Any
 

@@ -30,7 +30,8 @@ from typing import Any
 
 from .. import fast
 from ..backend import device, fft_of, fft_size, namespace, transpose
-from ..checks import check_arrays, check_integer
+from ..checks import check_integer
+from ..shapes import check_arrays
 from ..tree import cast
 from .matrices import band, band_sums, needed
 
