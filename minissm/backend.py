@@ -86,11 +86,11 @@ def state_dtype(log_lam: Any, real: Any) -> Any:
     """The dtype of the state of poles, for inputs of the dtype `real`: complex128 where a memory is long.
 
     Rounded to single precision, lam is off by up to 4e-8, and the state by as much for each step that it remembers. So
-    poles with Re log_lam > -1/256 have a state in double precision. Without NumPy all have: a look at them would make
+    poles with Re log_lam > -1/2048 have a state in double precision. Without NumPy all have: a look at them would make
     the host wait for the device.
     """
     xp = namespace(log_lam)
-    short = real == xp.float32 and is_numpy(xp) and log_lam.real.max(initial=-1) <= -1 / 256
+    short = real == xp.float32 and is_numpy(xp) and log_lam.real.max(initial=-1) <= -1 / 2048
     return xp.complex64 if short else xp.complex128
 
 
