@@ -62,7 +62,7 @@ def check_place(who: str, path: Any) -> None:
 
 
 def shown(path: Name) -> str:
-    """The path as text in a sentence, in quotes where it is empty or a character can't be printed."""
+    """The path as text for an error, in quotes if it is empty or has a character that can't be printed."""
     name = os.fsdecode(path)
     return name if name and name.isprintable() else repr(name)
 

@@ -23,7 +23,7 @@ def map(f: Callable, tree: Tree, *others: Tree) -> Tree:
         return f(tree, *others)
     for o in others:
         if _keys(o) != _keys(tree):
-            raise ValueError(f"tree: {_keys(o)} beside {_keys(tree)}; expected trees of one form"[:300])
+            raise ValueError(f"tree: {_keys(o)} and {_keys(tree)}; expected trees of one form"[:300])
     if isinstance(tree, dict):
         return {k: map(f, tree[k], *[o[k] for o in others]) for k in tree}
     parts = [map(f, v, *[o[i] for o in others]) for i, v in enumerate(tree)]

@@ -94,9 +94,8 @@ class Config:
             integer(self, "run", name, minimum=1)
         integer(self, "run", "width", minimum=1, optional=True)
         if not all(0 < lr <= 1e30 for lr in self.lrs) or len(set(self.lrs)) < len(self.lrs):
-            raise ValueError(
-                f"run: lr={', '.join(f'{lr:g}' for lr in self.lrs)}; expected different numbers above 0, to 1e30"
-            )
+            given = ", ".join(f"{lr:g}" for lr in self.lrs)
+            raise ValueError(f"run: lr={given}; expected different numbers above 0, to 1e30")
         if self.seeds * len(self.lrs) * len(names) > 100_000:
             raise ValueError(f"run: seeds={self.seeds}; that is more than 100,000 runs, give fewer")
         object.__setattr__(self, "models", tuple(names))
