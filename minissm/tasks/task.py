@@ -9,10 +9,15 @@ A task is a frozen dataclass of its options that derives from `TokenTask` or `Re
     batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step. A finite data set
                                         returns items step n, step n + 1, ... of a permutation, so that a training can
                                         be resumed
+
+and may have
+
+    seed                a task with a field of this name is drawn anew for each seed of a comparison
+    recipe, tested_on, held_out, fresh, source      see `Task`
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -42,11 +47,30 @@ class Task:
     tally(y, batch): sums over one batch, by name; the caller adds them over batches. y (R, outputs) holds the outputs
         for the R answers with a weight above 0, in order.
     scores(sums): the scores by name.
+    recipe: settings of a comparison that suit the task better than the defaults, by the names of lab.compare.Config.
+    tested_on: sequences of the test that ends a run of a comparison.
+    held_out: the held-out sequences of a finite data set, itself a task; None where every batch is fresh.
+    fresh: the task whose sequences test a trained model, like this one without noise.
+    source(batch): (B, L), the position of the token that each answer depends on and -1 where no answer counts; None if
+        the task can't say.
     """
 
     loss: ClassVar[Callable]
     main: ClassVar[tuple[str, str]]
     score_names: ClassVar[tuple[str, ...]]
+    recipe: ClassVar[Mapping[str, Any]] = {}
+    tested_on: ClassVar[int] = 2000
+
+    @property
+    def held_out(self) -> "Task | None":
+        return None
+
+    @property
+    def fresh(self) -> "Task":
+        return self
+
+    def source(self, batch: Batch) -> np.ndarray | None:
+        return None
 
     @property
     def spec(self) -> str:
