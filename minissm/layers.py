@@ -21,7 +21,7 @@ import numpy as np
 
 from . import fast
 from .backend import cotangent, device, is_numpy, namespace, one_hot
-from .checks import check_choice, check_generator, check_integer, choice, integer
+from .checks import check_choice, check_generator, check_integer, choice, integer, number
 from .shapes import check_arrays, check_indices, trusted
 from .tree import cast, leaves
 
@@ -297,8 +297,9 @@ class Fnn:
     """The block `fnn<depth>`: a network that sees one token at a time. fnn0 is an affine map.
 
     depth: hidden layers, 0 to 999. Default 1.
-    width: of the hidden layers. None (default): four times the model's.
+    width: of the hidden layers. None (default): expand times the model's.
     act: the activation, a key of ACTIVATIONS. Default "gelu".
+    expand: hidden width over the model's width, a number above 0. Default 4.
 
     Weights ~ N(0, 2 / inputs), biases 0 (He et al. 2015): with smaller draws, depth 2 and more don't start to learn.
     """
@@ -306,6 +307,7 @@ class Fnn:
     depth: int = 1
     width: int | None = None
     act: str = "gelu"
+    expand: float = 4
 
     def __post_init__(self) -> None:
         integer(self, "fnn", "depth", minimum=0)
@@ -313,11 +315,16 @@ class Fnn:
             raise ValueError(f"fnn: depth={self.depth}; expected 999 at most")
         integer(self, "fnn", "width", minimum=1, optional=True)
         choice(self, "fnn", "act", ACTIVATIONS)
-        if self.depth == 0 and (self.width is not None or self.act != "gelu"):
-            raise ValueError("fnn0: width or act was given, but fnn0 has no hidden layer; leave them out or use fnn1")
+        number(self, "fnn", "expand", "a number above 0, to 10000", lambda v: 0 < v <= 10_000)
+        if self.expand == int(self.expand):
+            object.__setattr__(self, "expand", int(self.expand))  # it is spelled so: fnn1(expand=8)
+        if self.depth == 0 and (self.width, self.act, self.expand) != (None, "gelu", 4):
+            raise ValueError("fnn0: an option was given, but fnn0 has no hidden layer; leave it out or use fnn1")
+        if self.width is not None and self.expand != 4:
+            raise ValueError(f"fnn: width={self.width}, expand={self.expand}; both set the hidden width, give one")
 
     def _sizes(self, width: int) -> list[tuple[int, int]]:
-        sizes = [width, *[self.width or 4 * width] * self.depth, width]
+        sizes = [width, *[self.width or max(1, round(self.expand * width))] * self.depth, width]
         return list(pairwise(sizes))
 
     def init(self, rng: np.random.Generator, width: int) -> list:

@@ -150,7 +150,7 @@ PLAIN: dict[str, tuple[Callable, tuple]] = {
     "S6": (lambda *a: ms.S6(*a), (3, 2, 1, (0.1, 1.0))),
     "Ssm": (lambda *a: ms.Ssm(*a), (ms.S4d(3), 2)),
     "Attn": (lambda *a: ms.Attn(*a), (2, "learned", 9)),
-    "Fnn": (lambda *a: ms.Fnn(*a), (1, 9, "relu")),
+    "Fnn": (lambda *a: ms.Fnn(*a), (1, None, "relu", 2.5)),
     "Recall": (lambda *a: tasks.Recall(*a), (4, 7, 6, 3)),
     "Copying": (lambda *a: tasks.Copying(*a), (4, 7, 6)),
 }

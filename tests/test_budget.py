@@ -71,6 +71,14 @@ def test_only_free_hidden_widths_are_turned(task):
     assert first == model_for("ssm", task, 3).blocks[0]
 
 
+def test_hidden_widths_keep_their_proportion(task):
+    net = at_budget("ssm + fnn1(expand=9) + ssm + fnn1(expand=1.5)", task, 9000)
+    wide, narrow = (block.width for block in net.blocks[1::2])
+    assert narrow == round(wide / 6)
+    assert wide / net.width == pytest.approx(9, rel=0.2)
+    assert abs(net.size / 9000 - 1) < 0.01
+
+
 def test_attention_learns_no_more_positions_than_the_task_has_places(task):
     for net in (model_for("attn", task, 4), at_budget("attn", task, 3000)):
         assert net.blocks == (Attn(max_len=task.length),)

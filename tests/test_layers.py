@@ -196,3 +196,17 @@ def test_the_fast_path_of_embed_agrees_with_the_reference_body(vocab, dtype, rng
     if fast.path("embed", p["w"]):
         tokens[:] = -7  # written to before the backward: the fast path has its own copy
         np.testing.assert_array_equal(back(dy)[0]["w"], dw)
+
+
+def test_the_hidden_width_is_a_multiple_of_the_models_or_a_number():
+    hidden = [
+        layers.Fnn(2, **o).init(np.random.default_rng(0), 6)[1]["w"].shape for o in ({}, {"expand": 1.5}, {"width": 7})
+    ]
+    assert hidden == [(24, 24), (9, 9), (7, 7)]
+    for options, words in (
+        ({"expand": 0}, "expand=0; expected a number above 0"),
+        ({"width": 3, "expand": 2}, "both set the hidden width, give one"),
+        ({"depth": 0, "expand": 2}, "fnn0: an option was given"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            layers.Fnn(**options)

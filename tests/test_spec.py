@@ -49,6 +49,7 @@ def test_a_repr_is_the_whole_model_in_python_and_for_read(blocks, norm, residual
     [
         ("ssm + fnn1", (Ssm(), Fnn(1))),
         ("  ssm+fnn2(width=48)  ", (Ssm(), Fnn(2, width=48))),
+        ("ssm + fnn1(expand=8.0)", (Ssm(), Fnn(1, expand=8))),
         ("ssm(poles=16, dt=(0.1, 1)) + attn(heads=4)", (Ssm(S4d(poles=16, dt=(0.1, 1.0))), Attn(heads=4))),
         ("ssm(variant='inv', expand=3)", (Ssm(S4d(variant="inv"), expand=3),)),
         ("ssm(poles=4.0)", (Ssm(S4d(poles=4)),)),
@@ -77,7 +78,7 @@ def test_only_what_differs_from_the_defaults_is_spelled():
         ),
         ("fnn", "unknown block 'fnn'"),
         ("ssm(mode=3)", "ssm: unknown option 'mode'; expected one of expand, poles, variant, dt"),
-        ("fnn1(depth=2)", "fnn1: unknown option 'depth'; expected one of width, act"),
+        ("fnn1(depth=2)", "fnn1: unknown option 'depth'; expected one of width, act, expand"),
         ("ssm(poles=1, poles=2)", "option poles given twice"),
         ("ssm(**{})", "given twice"),
         ("ssm(16)", r"ssm: a value without a name in 'ssm\(16\)'; write ssm\(option=value\)"),

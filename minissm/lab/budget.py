@@ -12,19 +12,23 @@ from ..spec import parse
 
 
 def model_for(spec: str, task: Any, width: int, dtype: str = "float32", hidden: int | None = None) -> Model:
-    """The spec as a model of the task, with no more learned positions than the task has tokens."""
+    """The spec as a model of the task, with no more learned positions than the task has tokens.
+
+    hidden: the width of the widest free FNN; the other free ones keep their proportion to it. Default: as in the spec.
+    """
     blocks = []
+    widest = max((b.expand for b in parse(spec) if isinstance(b, Fnn) and b.depth and b.width is None), default=1)
     for block in parse(spec):
         if isinstance(block, Attn) and block.positions == "learned" and block.max_len == Attn().max_len:
             block = replace(block, max_len=task.length)
         if isinstance(block, Fnn) and block.depth and block.width is None and hidden is not None:
-            block = replace(block, width=hidden)
+            block = replace(block, width=max(1, round(hidden * block.expand / widest)), expand=Fnn.expand)
         blocks.append(block)
     return Model(tuple(blocks), **task.sizes, width=width, dtype=dtype)
 
 
 def at_budget(spec: str, task: Any, budget: int, dtype: str = "float32") -> Model:
-    """The model whose size is nearest to `budget`: first the width, with hidden widths 4 x it, then the hidden widths.
+    """The model whose size is nearest to `budget`: first the width, then the FNNs' hidden widths in proportion.
 
     A spec without an FNN of free hidden width can vary only the width, and may miss the budget.
     """
