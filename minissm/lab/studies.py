@@ -1,0 +1,112 @@
+"""Studies: the comparisons whose rows are in docs/results. A sweep is data: the options of one `minissm run` command.
+
+for name in STUDIES:
+    print(command(name))                # the command; its rows are docs/results/NAME.jsonl
+"""
+
+import re
+from typing import NamedTuple
+
+SSM, ATTN, S6, LSTM = "ssm + fnn1 + ssm + fnn1", "attn + fnn1 + attn + fnn1", "s6 + fnn1 + s6 + fnn1", "lstm"
+TRIG = "trig(window=3) + fnn1 + trig(window=32) + fnn1"
+FIR = "fir(window=3) + fnn1 + fir(window=32) + fnn1"
+ONE = "ssm + fnn1"
+ATTN_NO_POSITIONS = 'attn(positions="none") + fnn1 + attn(positions="none") + fnn1'
+BETWEEN = "ssm(poles=1) + fnn1(expand=8) + ssm(poles=1, dt=(0.001, 0.01)) + fnn1(expand=2)"
+LAYERS = (TRIG, FIR, S6, LSTM)
+MIXERS = (
+    ONE,
+    "trig + fnn1",
+    "fir + fnn1",
+    "s6 + fnn1",
+    "lstm + fnn1",
+    "attn + fnn1",
+    "ssm + ssm + fnn1",
+    "attn + attn",
+)
+TASKS = (SSM, ONE, ATTN, S6)
+
+
+class Study(NamedTuple):
+    """A comparison. An option that is () or None has the default of the command, or of the task's recipe.
+
+    task: a task's spec.
+    models: specs.
+    vary: the texts of --vary, like "pairs=2,4,8".
+    tests: further tasks, on which the trained models are tested.
+    lr: the text of --lr, like "4e-3,8e-3".
+    """
+
+    task: str
+    models: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    lr: str | None = None
+    seeds: int | None = None
+    steps: int | None = None
+
+    @property
+    def argv(self) -> list[str]:
+        """The arguments of `minissm run`."""
+        given = {
+            "models": "; ".join(self.models),
+            "vary": self.vary,
+            "test": "; ".join(self.tests),
+            "lr": self.lr,
+            "seeds": self.seeds,
+            "steps": self.steps,
+        }
+        argv = [self.task]
+        for name, value in given.items():
+            if value:
+                argv += [f"--{name}", *(value if isinstance(value, tuple) else [str(value)])]
+        return argv
+
+
+STUDIES: dict[str, Study] = {
+    "copying": Study("copying"),
+    "recall": Study("recall"),
+    "layers-copying": Study("copying", LAYERS),
+    "layers-recall": Study("recall", LAYERS),
+    "recall-rates": Study("recall", (SSM, TRIG, ATTN, S6), lr="1e-3,2e-3,4e-3,8e-3,1.6e-2,3.2e-2"),
+    "recall-timescales": Study("recall", (SSM,), ("timescales=graded,equal,reversed",), lr="4e-3,8e-3,1.6e-2"),
+    "recall-one-layer-long": Study("recall", (ONE,), lr="4e-3", steps=6000),
+    "recall-mixers": Study("recall", MIXERS),
+    "copying-mixers": Study("copying", MIXERS),
+    "recall-fnns": Study(
+        "recall",
+        tuple(f"{m} + fnn{depth} + {m} + fnn{depth}" for m in ("ssm", "attn") for depth in range(4))
+        + tuple(
+            re.sub(r"\bm\b", mixer, spec)
+            for mixer in ("ssm", "attn")
+            for spec in ("fnn1 + m + m", "m + fnn1 + m", "m + m + fnn1", "fnn1 + m + m + fnn1")
+        ),
+    ),
+    "recall-budget": Study("recall", (SSM, ATTN), ("pairs=4,8", "fnn.expand=1,2,4,8,16")),
+    "recall-pairs": Study(
+        "recall(values=8)", (SSM, BETWEEN, ATTN, S6), ("pairs=2,4,8,16",), lr="8e-3", seeds=5, steps=3000
+    ),
+    "recall-poles": Study("recall(pairs=8, values=8)", (SSM,), ("ssm.poles=1,4,16",), steps=3000),
+    "copying-length": Study(
+        "copying",
+        (SSM, ATTN, ATTN_NO_POSITIONS, S6, LSTM),
+        tests=("copying(min_len=13, max_len=16)", "copying(min_len=17, max_len=24)"),
+    ),
+    "linear-copying": Study("copying", ("fir(window=24)", "ssm(poles=32)")),
+    **{task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup")},
+    "regression": Study("regression", vary=("n=1024,4096,8192",)),
+    "regression-gap": Study("regression(n=4096)", vary=("gap=0.0,0.05,0.1,0.2",)),
+    "regression-two-smoothness": Study("regression", vary=("n=1024,4096,8192",)),
+}
+
+
+def command(name: str) -> str:
+    """The command of the study, as a shell takes it."""
+    return " ".join(["minissm run", *map(quoted, STUDIES[name].argv), "--out", f"runs/{name}"])
+
+
+def quoted(text: str) -> str:
+    """The text as one word of a shell, in double quotes where possible: Windows knows no other."""
+    if re.fullmatch(r"[\w.,=:/+-]+", text):
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
