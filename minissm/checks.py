@@ -71,6 +71,18 @@ def integer(owner: Any, who: str, name: str, minimum: int, optional: bool = Fals
         object.__setattr__(owner, name, check_integer(who, name, value, minimum, also))
 
 
+def integer_or_range(owner: Any, who: str, name: str) -> None:
+    """The field is an integer, 1 or more, or a pair low <= high of such; two equal ones become one integer."""
+    value = getattr(owner, name)
+    pair = value if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2:
+        _refuse(who, name, value, "an integer, or a pair (low, high)")
+    low, high = (check_integer(who, name, v, also=", or a pair (low, high)") for v in pair)
+    if low > high:
+        _refuse(who, name, value, "low <= high")
+    object.__setattr__(owner, name, (low, high) if low < high else low)
+
+
 def number(owner: Any, who: str, name: str, expected: str, holds: Callable[[float], bool]) -> None:
     """The field is a number for which holds(number) is true; see `check_number`."""
     object.__setattr__(owner, name, check_number(who, name, getattr(owner, name), expected, holds))

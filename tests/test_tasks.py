@@ -10,7 +10,7 @@ import pytest
 from minissm import tasks
 from minissm.tasks.sequences import COPY, PAD, most_frequent
 
-SIZES = {"copying": {"min_len": 3, "max_len": 9, "symbols": 5}, "recall": {"pairs": 3, "keys": 5, "values": 4}}
+SIZES = {"copying": {"min_len": 3, "max_len": 9, "symbols": 5}, "recall": {"pairs": (2, 3), "keys": 5, "values": 4}}
 
 
 def score(task, rule, n=4000):
@@ -121,6 +121,55 @@ def test_a_recall_sequence_reads_as_written(rng):
         assert len(set(asked)) == 2
         assert list(targets[weights > 0]) == [values[list(keys).index(k)] for k in asked]
         assert list(np.flatnonzero(weights)) == [6, 7]
+
+
+def test_recall_draws_the_number_of_pairs_of_each_sequence(rng):
+    """Every key is asked, or the given number of them; what fills a sequence up has no weight."""
+    batch = tasks.Recall((2, 5), values=4).batch(rng, 300)
+    for tokens, targets, weights in zip(*batch, strict=True):
+        m = int(weights.sum())
+        keys, values, asked = tokens[0 : 2 * m : 2], tokens[1 : 2 * m : 2], tokens[2 * m : 3 * m]
+        assert sorted(keys) == sorted(asked) == sorted(set(keys))
+        assert (values >= 7).all()
+        assert list(targets[2 * m : 3 * m]) == [values[list(keys).index(k)] for k in asked]
+        assert list(np.flatnonzero(weights)) == list(range(2 * m, 3 * m))
+        assert (tokens[3 * m :] == 0).all()
+    numbers = Counter(batch.weights.sum(axis=1))
+    assert set(numbers) == {2, 3, 4, 5}
+    assert max(numbers.values()) < 120  # 75 expected, give or take 8
+    assert set(tasks.Recall((2, 5), queries=2).batch(rng, 300).weights.sum(axis=1)) == {2}
+
+
+def test_recall_of_a_range_has_the_sizes_of_its_largest_number():
+    task = tasks.Recall((1, 8), values=8)
+    assert (task.vocab, task.length) == (18, 24)
+    assert task.spec == "recall(pairs=(1, 8), values=8)"
+    assert tasks.Recall([8, 8]) == tasks.Recall(8)
+
+
+@pytest.mark.parametrize("queries", [None, 2])
+def test_the_baseline_of_a_range_is_weighted_by_the_queries(queries):
+    task = tasks.Recall((2, 4), values=3, queries=queries)
+    parts = [(tasks.Recall(m, values=3).baseline, queries or m) for m in (2, 3, 4)]
+    assert task.baseline == pytest.approx(sum(b * q for b, q in parts) / sum(q for _, q in parts))
+
+    def rule(tokens):  # the most frequent value of each sequence, at all its tokens
+        best = [Counter(t for t in row if t >= 6).most_common(1)[0][0] for row in tokens.tolist()]
+        return np.broadcast_to(np.array(best)[:, None], tokens.shape)
+
+    assert score(task, rule, 20_000) == pytest.approx(task.baseline, abs=0.01)
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+@pytest.mark.parametrize("sized", [False, True], ids=["defaults", "other sizes"])
+def test_the_source_of_an_answer_is_the_token_that_it_repeats(name, sized, rng):
+    """And no later one than the answer's own."""
+    task = tasks.TASKS[name](**(SIZES[name] if sized else {}))
+    batch = task.batch(rng, 50)
+    source, counts = task.source(batch), batch.weights > 0
+    assert ((source >= 0) == counts).all()
+    assert (source <= np.arange(task.length)).all()
+    assert (np.take_along_axis(batch.inputs, source, axis=1) == batch.targets)[counts].all()
 
 
 def test_recall_asks_for_its_keys_in_every_order_alike(rng):
@@ -303,6 +352,18 @@ def test_the_most_frequent_is_counted_exactly(draws, kinds):
         ),
         (tasks.Recall, {"queries": 5}, "recall: queries=5, pairs=4"),
         (tasks.Recall, {"values": True}, "recall: values=True"),
+        (tasks.Recall, {"pairs": (8, 1)}, r"recall: pairs=\(8, 1\); expected low <= high"),
+        (
+            tasks.Recall,
+            {"pairs": (1, 2, 3)},
+            r"recall: pairs=\(1, 2, 3\); expected an integer, or a pair \(low, high\)",
+        ),
+        (tasks.Recall, {"pairs": (0, 2)}, r"recall: pairs=0; expected an integer, 1 or more, or a pair \(low, high\)"),
+        (
+            tasks.Recall,
+            {"pairs": (1, 8), "queries": 2},
+            r"recall: queries=2, pairs=\(1, 8\), keys=10; expected queries",
+        ),
     ],
 )
 def test_wrong_sizes_are_refused_in_one_sentence(make, options, error):

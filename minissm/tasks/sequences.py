@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checks import check_draw, integer
+from ..checks import check_draw, integer, integer_or_range
 from .task import Batch, TokenTask
 
 BOS, COPY, PAD = 0, 1, 2  # tokens of copying; the symbols come after them
@@ -71,63 +71,92 @@ class Copying(TokenTask):
         sequence[t == size + 1] = COPY
         return Batch(sequence[:, :-1], sequence[:, 1:], again[:, 1:].astype(np.float64))
 
+    def source(self, batch: Batch) -> np.ndarray:
+        """The symbol itself: n tokens before its answer."""
+        counts = batch.weights > 0
+        size = counts.sum(axis=1, keepdims=True)
+        return np.where(counts, np.arange(self.length) - size, -1)
+
 
 @dataclass(frozen=True)
 class Recall(TokenTask):
     """k_1 v_1 .. k_m v_m, then keys again: the answer to each is its value. Only the answers count.
 
-    pairs: m (default 4).
-    keys: number of different keys (default None: pairs + 2). The keys of a sequence differ.
+    pairs: m (default 4). (low, high): m is uniform and differs within a batch.
+    keys: number of different keys (default None: the largest m + 2). The keys of a sequence differ.
     values: number of different values (default 6). The values of a sequence may repeat.
     queries: number of keys that are asked, in random order (default None: all). With one query, models hardly learn.
 
-    The map from keys to values is new in each sequence, so only the context helps. Baseline: without the key, the best
-    answer is the most frequent value shown.
+    The map from keys to values is new in each sequence, so only the context helps. A shorter sequence is filled up with
+    key 0.
     """
 
-    pairs: int = 4
+    pairs: int | tuple[int, int] = 4
     keys: int | None = None
     values: int = 6
     queries: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("pairs", "values"):
-            integer(self, "recall", name, minimum=1)
+        integer_or_range(self, "recall", "pairs")
+        integer(self, "recall", "values", minimum=1)
         for name in ("keys", "queries"):
             integer(self, "recall", name, minimum=1, optional=True)
-        keys, queries = self._sizes
-        if not queries <= self.pairs <= keys:
+        low, high, keys, queries = self._sizes
+        if (self.queries or low) > low or high > keys:
             sizes = f"queries={queries}, pairs={self.pairs}, keys={keys}"
             raise ValueError(f"recall: {sizes}; expected queries <= pairs <= keys")
 
     @property
-    def _sizes(self) -> tuple[int, int]:
-        return self.keys or self.pairs + 2, self.queries or self.pairs
+    def _sizes(self) -> tuple[int, int, int, int]:
+        """Least and largest number of pairs, keys, largest number of queries."""
+        low, high = self.pairs if isinstance(self.pairs, tuple) else (self.pairs, self.pairs)
+        return low, high, self.keys or high + 2, self.queries or high
 
     @property
     def vocab(self) -> int:
-        return self._sizes[0] + self.values
+        return self._sizes[2] + self.values
 
     @property
     def length(self) -> int:
-        return 2 * self.pairs + self._sizes[1]
+        _, high, _, queries = self._sizes
+        return 2 * high + queries
 
     @cached_property
     def baseline(self) -> float:
-        return most_frequent(self.pairs, self.values) / self.pairs
+        """Without the key, the best answer is the most frequent of the m values shown, right in E[its count] / m.
+
+        For m between bounds: the mean, weighted by the number of queries.
+        """
+        low, high, _, _ = self._sizes
+        right = [(most_frequent(m, self.values) / m, self.queries or m) for m in range(low, high + 1)]
+        return sum(p * queries for p, queries in right) / sum(queries for _, queries in right)
 
     def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
-        n, (keys, queries) = check_draw("recall", rng, n), self._sizes
-        key = rng.random((n, keys)).argsort(axis=1)[:, : self.pairs]
-        value = keys + rng.integers(0, self.values, (n, self.pairs))
-        asked = rng.random((n, self.pairs)).argsort(axis=1)[:, :queries]
-        shown = np.stack([key, value], axis=2).reshape(n, 2 * self.pairs)
-        inputs = np.concatenate([shown, np.take_along_axis(key, asked, axis=1)], axis=1)
-        answers = np.take_along_axis(value, asked, axis=1)
-        targets = np.concatenate([np.zeros_like(shown), answers], axis=1)
-        weights = np.concatenate([np.zeros(shown.shape), np.ones(answers.shape)], axis=1)
-        return Batch(inputs, targets, weights)
+        n, (low, high, keys, queries) = check_draw("recall", rng, n), self._sizes
+        pairs = rng.integers(low, high + 1, (n, 1)) if low < high else high
+        key = rng.random((n, keys)).argsort(axis=1)[:, :high]
+        value = keys + rng.integers(0, self.values, (n, high))
+        order = np.where(np.arange(high) < pairs, rng.random((n, high)), 2).argsort(axis=1)
+        shown = np.zeros((n, self.length), int)
+        shown[:, 0 : 2 * high : 2], shown[:, 1 : 2 * high : 2] = key, value
+        query = np.arange(self.length) - 2 * pairs + np.zeros((n, 1), int)  # its number, from 0
+        counts = (query >= 0) & (query < (self.queries or pairs))
+        asked = np.take_along_axis(order, query.clip(0, queries - 1), axis=1)
+        question, answer = (np.where(counts, np.take_along_axis(a, asked, axis=1), 0) for a in (key, value))
+        return Batch(np.where(query < 0, shown, question), answer, counts.astype(np.float64))
+
+    def source(self, batch: Batch) -> np.ndarray:
+        """The value beside the first occurrence of the key."""
+        return np.where(batch.weights > 0, first_place(batch.inputs, self.vocab) + 1, -1)
+
+
+def first_place(tokens: np.ndarray, vocab: int) -> np.ndarray:
+    """At each token: the position where it occurs first in its sequence. tokens (B, L) -> (B, L)."""
+    B, L = tokens.shape
+    first = np.full((B, vocab), L)
+    np.minimum.at(first, (np.arange(B)[:, None], tokens), np.arange(L))
+    return np.take_along_axis(first, tokens, axis=1)
 
 
 def most_frequent(draws: int, kinds: int) -> float:
