@@ -9,6 +9,7 @@ from .attention import Attn, attention, attention_weights
 from .backend import namespace, to
 from .check_block import BlockError, check_block
 from .checkpoint import load, load_state, save, save_state
+from .evaluate import evaluate
 from .fast import reference
 from .filters import Fir, Poles, S4d, Taps, Trig
 from .gradcheck import GradientError, gradcheck
@@ -19,10 +20,10 @@ from .model import Model, zeros
 from .selective import S6, selective, selective_scan
 from .spec import parse, register
 from .ssm import Ssm, ssm
-from .train import Log, evaluate, fit
+from .train import Log, fit
 
-# attention, check_block, gradcheck, lstm, mean, selective and ssm are functions here, not modules. Import other names
-# of their files with `from minissm.ssm import ...`.
+# attention, check_block, evaluate, gradcheck, lstm, mean, selective and ssm are functions here, not modules. Import
+# other names of their files with `from minissm.ssm import ...`.
 
 __version__ = "0.5.1"
 __all__ = [

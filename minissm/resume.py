@@ -22,11 +22,11 @@ Array = Any
 
 
 def digest(now: Any) -> dict[str, str]:
-    """SHA-256 of the parameters and of the state of the generator that draws the batches."""
+    """SHA-256 of the parameters that `fit` returns and of the state of the generator that draws the batches."""
     generator = sorted((name, str(np.asarray(leaf).tolist())) for name, leaf in tree.named(now.rng))
-    dtypes = [str(a.dtype).split(".")[-1] for a in tree.leaves(now.params)]
+    dtypes = [str(a.dtype).split(".")[-1] for a in tree.leaves(now.kept)]
     mixture = repr(dtypes).encode() * (len(set(dtypes)) > 1)
-    parts = {"params": to(tree.flatten(now.params), "numpy").tobytes() + mixture, "rng": repr(generator).encode()}
+    parts = {"params": to(tree.flatten(now.kept), "numpy").tobytes() + mixture, "rng": repr(generator).encode()}
     return {name: hashlib.sha256(text).hexdigest() for name, text in parts.items()}
 
 
@@ -46,7 +46,7 @@ def surroundings(plan: Any, flat: Array) -> dict[str, str]:
         "SciPy": importlib.import_module("scipy").__version__,
         "BLAS": ", ".join(dict.fromkeys(kernels)),
         "vector instructions": str(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found")),
-        "code of your own": source_digest([plan.task.loss, *map(type, [plan.task, *parts])]),
+        "code of your own": source_digest([plan.task.loss, *map(type, [plan.task, plan.validate, *parts])]),
     }
 
 
@@ -82,16 +82,17 @@ def read_checkpoint(path: str, plan: Any, initial: Any, here: dict) -> tuple[Any
     content = load_tree(path, "delete it to train anew")
     if not isinstance(content, dict) or content.keys() - {"surroundings"} != {"plan", "began", "state"}:
         raise ValueError(f"fit: {path} holds no training; give another name for the checkpoint")
+    before = {"validate": None, "keep": "last"} | content["plan"]  # 0.5 had neither
     for setting, value in plan.settings().items():
-        if (stored := content["plan"].get(setting, value)) != value:
+        if (stored := before.get(setting, value)) != value:
             clash = f"{path} holds a training with {setting}={stored}; {setting}={value} was given"
             raise ValueError(f"fit: {clash}; give the stored setting, or another checkpoint")
     state = tree.map(lambda a: like(a, initial.flat) if isinstance(a, np.ndarray) else a, content["state"])
     state |= {"adamw": optim.AdamWState(**state["adamw"]), "params": tree.unflatten(initial.params, state["flat"])}
     state |= {name: content["state"][name] for name in ("rng", "eval_rng")}
     state |= {name: tuple(state.get(name, ())) for name in ("rows", "losses", "notes")}
-    now, before = initial._replace(**state), content.get("surroundings", {"minissm": "0.5.0"})  # which stored none
-    changed = [f"{n} {before[n]}, now {v}" for n, v in here.items() if before.get(n, v) != v]
+    now, there = initial._replace(**state), content.get("surroundings", {"minissm": "0.5.0"})  # which stored none
+    changed = [f"{n} {there[n]}, now {v}" for n, v in here.items() if there.get(n, v) != v]
     if changed and now.done < plan.steps and not now.stopped:
         note = f"the first {now.done} steps of {path} had {'; '.join(changed)}: the result may differ"
         now = now._replace(notes=(*now.notes, note))

@@ -11,18 +11,19 @@ import numpy as np
 
 from . import losses, optim, tree
 from .backend import device, is_numpy, like, namespace, to
-from .checks import check_generator, check_integer, check_number, integer, number
+from .checks import check_integer, check_number, integer, number
+from .evaluate import check_training, evaluate, inputs_of
 from .fast.layout import keep_freed_memory
 from .fast.parallel import threads as limit_threads
 from .files import check_place
 from .model import Model
 from .progress import Progress
 from .resume import digest, read_checkpoint, surroundings, write_checkpoint
-from .scan import check_mode
 from .tasks import Batch, Task, check_batch
 
 LR, BATCH, CLIP = 8e-3, 64, 1.0  # defaults: see docs/experiments.md, "The recipe"
 EVALS, EVERY = 15, 10.0  # evaluations in a training; seconds between two checkpoints
+FRESH, HELD_OUT = 200, 2000  # sequences of an evaluation: fresh ones; the most of a finite set
 NORM = "a number above 0, inf for no limit", lambda v: v > 0  # of clip: what is expected, and whether it is so
 READ = 50  # steps between two reads of `alive` on a device; the host waits for each
 Array = Any
@@ -33,6 +34,7 @@ class Log:
     """The record of a training.
 
     rows: for every evaluation, step, training_loss (the mean since the row before) and the task's scores.
+    kept: the step of the evaluation whose parameters were returned, with keep="best"; else None.
     stopped: the reason if the training ended early or its last checkpoint was not written, else "".
     seconds: time spent in training, summed over interruptions.
     notes: a sentence for each resumption with other versions, another processor, backend or number of threads.
@@ -40,6 +42,7 @@ class Log:
 
     rows: list[dict] = field(default_factory=list)
     stopped: str = ""
+    kept: int | None = None
     seconds: float = field(default=0.0, compare=False, repr=False)
     notes: list[str] = field(default_factory=list, compare=False)
 
@@ -62,20 +65,6 @@ def loss_and_gradient(
     value, back_loss = loss(y, targets, weights)
     dparams, _ = backward(back_loss())
     return value, optim.gradient_vector(params, dparams)
-
-
-def inputs_of(batch: Batch, params: dict) -> Array:
-    """The inputs on params' device, real ones in params' precision: a task knows neither.
-
-    After the last answer of a sequence, what is not finite becomes 0. No output that counts depends on it, but sums of
-    products with it are gradients. Trap: anywhere else, nan and inf are context and reach all later answers.
-    """
-    w, x = params["embed"]["w"], batch.inputs
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        over = np.cumsum(batch.weights[:, ::-1], axis=1)[:, ::-1] == 0
-        x = np.where(over[..., None], 0, x)
-    x, xp = like(x, w), namespace(w)
-    return x if xp.isdtype(x.dtype, "integral") else xp.astype(x, w.dtype, copy=False)
 
 
 def step(
@@ -126,6 +115,12 @@ class TrainState(NamedTuple):
     stopped: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    best: Mapping | None = None  # of the best evaluation, where it is to be returned: flat, score, step
+
+    @property
+    def kept(self) -> dict:
+        """The parameters that `fit` returns."""
+        return self.params if self.best is None else tree.unflatten(self.params, self.best["flat"])
 
     @classmethod
     def start(cls, params: dict, rng: np.random.Generator, eval_rng: np.random.Generator) -> "TrainState":
@@ -164,10 +159,18 @@ class Plan:
     clip: float
     mode: str
     evals: int
+    validate: Task | None = None
+    keep: str = "last"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "evals"):
             integer(self, "fit", name, minimum=1)
+        if self.keep not in ("last", "best"):
+            raise ValueError(f"fit: keep={self.keep!r}; expected 'last' or 'best'")
+        if self.validate is not None and self.validate == self.task:
+            raise ValueError("fit: validate is the training task itself; give its task.held_out, or leave validate out")
+        if self.keep == "best" and self.validate is None and self.task.sequences is not None:
+            raise ValueError("fit: keep='best' would choose on the training sample; give validate=task.held_out too")
         number(self, "fit", "lr", f"a number above 0, like {LR}", lambda v: 0 < v <= 1e30)
         number(self, "fit", "clip", *NORM)
 
@@ -192,12 +195,18 @@ class Plan:
         now = self.read(now)
         if now.stopped:
             return now
-        scores = evaluate(self.net, now.params, self.task, eval_rng, 200, self.mode)
+        task = self.task if self.validate is None else self.validate
+        n = FRESH if task.sequences is None else min(task.sequences, HELD_OUT)
+        scores = evaluate(self.net, now.params, task, eval_rng, n, self.mode)
         row = {"step": now.done, "training_loss": sum(_floats(now.losses)) / len(now.losses), **scores}
         now = now._replace(eval_rng=eval_rng.bit_generator.state, rows=(*now.rows, row), losses=())
-        if math.isfinite(scores["loss"]):
-            return now
-        return self._stop(now, f"the loss was {scores['loss']} after step {now.done} of {self.steps}")
+        if not math.isfinite(scores["loss"]):
+            return self._stop(now, f"the loss was {scores['loss']} after step {now.done} of {self.steps}")
+        name, better = task.main
+        score = scores[name] if better == "higher" else -scores[name]
+        if self.keep == "best" and score > (now.best["score"] if now.best else -math.inf):
+            now = now._replace(best={"flat": now.flat, "score": score, "step": now.done})
+        return now
 
     def read(self, now: TrainState) -> TrainState:
         """The state, stopped if one of its losses was not finite. Waits for a device."""
@@ -214,7 +223,8 @@ class Plan:
     def settings(self) -> dict:
         """The settings that a checkpoint must share before a training goes on from it."""
         loss = getattr(self.task.loss, "__name__", type(self.task.loss).__name__)
-        return vars(self) | {"net": repr(self.net), "task": self.task.identity, "loss": loss}
+        validate = self.validate if self.validate is None else self.validate.identity
+        return vars(self) | {"net": repr(self.net), "task": self.task.identity, "loss": loss, "validate": validate}
 
 
 def _floats(values: tuple) -> list[float]:
@@ -240,6 +250,8 @@ def fit(
     clip: float = CLIP,
     mode: str = "auto",
     evals: int = EVALS,
+    validate: Task | None = None,
+    keep: str = "last",
     threads: int | None = 1,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
@@ -256,7 +268,11 @@ def fit(
     batch: sequences in a batch. Default 64.
     clip: the largest norm of the gradient. Default 1; inf for no limit.
     mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
-    evals: evaluations during the training, on 200 fresh sequences each; each adds a row to the log. Default 15.
+    evals: evaluations during the training, the last one at its end; each adds a row to the log. Default 15.
+    validate: the task whose sequences are evaluated: 200 fresh ones, or all of a finite set, up to 2000. Default: the
+        task itself. For a finite set, give its held-out sequences, like task.held_out.
+    keep: "last" returns the last parameters (default), "best" those of the evaluation with the best main score, the
+        first of them if several are equal; log.kept has its step.
     threads: of BLAS and of the fast paths; None for one on each core. Default 1: small products gain nothing from more,
         a busy machine slows them down, and BLAS rounds differently with each number.
     progress: draw a bar. Default True.
@@ -272,11 +288,13 @@ def fit(
     once, with a message. Trap: to train anew, delete the file.
 
     Ctrl-C ends the training and keeps the steps so far. A loss that is not finite ends it too: fit then returns the
-    last parameters with a finite loss, and log.stopped gives the reason. On a device, fit notices such a loss at an
-    evaluation, at a checkpoint or after at most 50 steps.
+    last parameters with a finite loss (with keep="best", the best so far), and log.stopped gives the reason. On a
+    device, fit notices such a loss at an evaluation, at a checkpoint or after at most 50 steps.
     """
     check_training("fit", net, params, task, rng, mode)
-    plan = Plan(net, task, steps, lr, batch, clip, mode, evals)
+    if validate is not None:
+        check_training("fit", net, params, validate, rng, mode)
+    plan = Plan(net, task, steps, lr, batch, clip, mode, evals, validate, keep)
     threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
     every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)
     if progress not in (True, False) or not (on_step is None or callable(on_step)):
@@ -325,49 +343,7 @@ def fit(
         if checkpoint is not None:
             failed = write_checkpoint(checkpoint, plan, began, here, now)
         stopped = "; ".join(filter(None, (now.stopped or interrupted, failed)))
-        log = Log(list(now.rows), stopped, now.seconds, list(now.notes))
+        log = Log(list(now.rows), stopped, now.best["step"] if now.best else None, now.seconds, list(now.notes))
         if log.stopped and progress:
             bar.say(f"fit: {log.stopped}")
-    return now.params, log
-
-
-def evaluate(
-    net: Model, params: dict, task: Any, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
-) -> dict[str, float]:
-    """Evaluate the model on fresh sequences -> the task's scores by name, always with `loss`.
-
-    rng: draws the sequences.
-    n: sequences. Default 1000. A sequence without a weight above 0 counts nowhere; ValueError if all are such.
-    mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
-    """
-    check_training("evaluate", net, params, task, rng, mode)
-    n = check_integer("evaluate", "n", n)
-    sums: dict = {}
-    for i, start in enumerate(range(0, n, 250)):
-        # Every batch is drawn at the same size: a finite data set begins batch i at item i * size.
-        batch = Batch(*(a[: n - start] for a in task.batch(rng, min(250, n), i)))
-        if (batch.weights == 0).all():  # also one without sequences, after the end of a finite data set
-            continue
-        check_batch("evaluate", batch)
-        y, _ = net(params, inputs_of(batch, params), mode, batch.weights > 0)
-        tally = task.tally(to(y, "numpy"), batch)
-        sums = {name: sums.get(name, 0) + value for name, value in tally.items()}
-    if not sums:
-        raise ValueError(f"evaluate: no answer of {n} sequences counts; expected a weight above 0, change the task")
-    return task.scores(sums)
-
-
-def check_training(who: str, net: Model, params: dict, task: Any, rng: np.random.Generator, mode: str) -> None:
-    """TypeError or ValueError for what is no model, task, ..., and for a model that doesn't fit params or the task."""
-    if not isinstance(net, Model):
-        raise TypeError(f"{who}: net is {type(net).__name__}; expected a Model")
-    net.check_params(params)
-    if not isinstance(task, Task):
-        raise TypeError(f"{who}: task is {type(task).__name__}; expected a TokenTask or RealTask, like tasks.Recall()")
-    sizes = task.sizes
-    outputs = sizes.get("outputs", sizes.get("vocab", 0))
-    if any(getattr(net, name) != size for name, size in sizes.items()) or (net.outputs or 0) < outputs:
-        expected = ", ".join(f"{name}={size}" for name, size in sizes.items())
-        raise ValueError(f"{who}: {net!r} for the task {task.spec}; expected {expected}, and outputs for all answers")
-    check_generator(who, rng)
-    check_mode(who, mode)
+    return now.kept, log

@@ -231,8 +231,7 @@ def host(monkeypatch):
         moved.extend(tuple(a.shape) for a in tree.leaves(value) if is_there(a))
         return here(value)
 
-    monkeypatch.setattr(train, "to", to)
-    for module in ("checkpoint", "resume"):
+    for module in ("checkpoint", "evaluate", "resume", "train"):
         monkeypatch.setattr(importlib.import_module(f"minissm.{module}"), "to", to)
     return moved
 

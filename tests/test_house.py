@@ -14,7 +14,7 @@ LEVELS = [
         "tree fast losses layers filters optim gradcheck tasks",
         "scan",
         "mean ssm attention selective lstm",
-        "blocks spec model check_block checkpoint resume train",
+        "blocks spec model check_block checkpoint resume evaluate train",
         "lab",  # and what will stand beside it: of these none imports another
         "cli __main__",
     )

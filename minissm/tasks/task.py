@@ -13,7 +13,7 @@ A task is a frozen dataclass of its options that derives from `TokenTask` or `Re
 and may have
 
     seed                a task with a field of this name is drawn anew for each seed of a comparison
-    recipe, tested_on, held_out, fresh, source      see `Task`
+    recipe, tested_on, sequences, held_out, fresh, source      see `Task`
 """
 
 import hashlib
@@ -49,6 +49,7 @@ class Task:
     scores(sums): the scores by name.
     recipe: settings of a comparison that suit the task better than the defaults, by the names of lab.compare.Config.
     tested_on: sequences of the test that ends a run of a comparison.
+    sequences: number of sequences of a finite data set; None where every batch is fresh.
     held_out: the held-out sequences of a finite data set, itself a task; None where every batch is fresh.
     fresh: the task whose sequences test a trained model, like this one without noise.
     source(batch): (B, L), the position of the token that each answer depends on and -1 where no answer counts; None if
@@ -60,6 +61,10 @@ class Task:
     score_names: ClassVar[tuple[str, ...]]
     recipe: ClassVar[Mapping[str, Any]] = {}
     tested_on: ClassVar[int] = 2000
+
+    @property
+    def sequences(self) -> int | None:
+        return None
 
     @property
     def held_out(self) -> "Task | None":
