@@ -125,7 +125,7 @@ for spec, words in {
 for spec, words in {
     "": "task: can't read ''; expected a call like recall(pairs=8)",
     "recall(": "task: can't read 'recall('",
-    "recall + copying": "task: can't read 'recall + copying'; expected one of copying, recall, with its options",
+    "recall + copying": "task: can't read 'recall + copying'; expected one of copying, recall, ",
     "recall(colour=3)": "recall: unknown option 'colour'; expected one of pairs, keys, values, queries",
     "recall(8)": "recall: a value without a name in 'recall(8)'; write recall(option=value)",
     "recall(pairs=n)": "is not a plain value",

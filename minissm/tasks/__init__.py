@@ -5,6 +5,7 @@ from typing import Any
 
 from .. import calls
 from .sequences import Copying as Copying, Recall as Recall, most_frequent as most_frequent
+from .smooth import Regression as Regression
 from .task import (
     Batch as Batch,
     RealTask as RealTask,
@@ -14,7 +15,7 @@ from .task import (
     check_batch as check_batch,
 )
 
-TASKS: dict[str, type] = {"copying": Copying, "recall": Recall}
+TASKS: dict[str, type] = {"copying": Copying, "recall": Recall, "regression": Regression}
 BUILT_IN = frozenset(TASKS)
 _names.update({cls: name for name, cls in TASKS.items()})
 
