@@ -282,14 +282,15 @@ def test_a_training_goes_on_on_another_backend(host, tmp_path, order):
     path = tmp_path / "fit.npz"
 
     def pause(done):
-        if done == 11:
+        if done == 16:
             raise KeyboardInterrupt
 
     first, second = (there, lambda p: p) if order == "from there to numpy" else (lambda p: p, there)
-    _, log = training(first(drawn()), checkpoint=path, on_step=pause)
-    assert log.stopped == "interrupted after 11 of 30 steps"
-    params, log = training(second(drawn()), checkpoint=path)
-    expected, log_expected = training(drawn())
+    _, log = training(first(drawn()), checkpoint=path, on_step=pause, keep="best")
+    assert log.stopped == "interrupted after 16 of 30 steps"
+    params, log = training(second(drawn()), checkpoint=path, keep="best")
+    expected, log_expected = training(drawn(), keep="best")
+    assert log.kept == log_expected.kept
     tree.map(lambda a, b: np.testing.assert_allclose(here(a), b, atol=1e-7), params, expected)
     assert [row["step"] for row in log.rows] == [row["step"] for row in log_expected.rows]
     if order == "from numpy to there":

@@ -111,12 +111,12 @@ class Regression(RealTask):
             f'Model("fnn2 + {SLOW} + fnn2 + {SLOW} + fnn2", norm="rms")',
             'Model("attn + fnn2 + attn + fnn2", norm="rms")',
             'Model("s6 + fnn2 + s6 + fnn2", norm="rms")',
-            "fnn2 + ssm",
-            "ssm + ssm",
+            'Model("fnn2 + ssm", norm="none")',
+            'Model("ssm + ssm", norm="none")',
         ),
         "steps": 2000,
         "lrs": (1.2e-2,),
-        "width": 16,
+        "budget": 23_400,
     }
 
     def __post_init__(self) -> None:
