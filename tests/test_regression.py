@@ -1,0 +1,64 @@
+"""The figure of regression, from rows that are given."""
+
+import numpy as np
+import pytest
+
+from minissm.lab.regression import Slope, figure, risks, short, slope, yardstick
+from minissm.tasks import Regression
+from minissm.tasks.smooth import series_risks
+
+
+def rows_of(risk, sizes=(64, 128, 256), seeds=3, **more):
+    return [
+        {"task": Regression(n=n).spec, "model": model, "seed": seed, "mean_squared_error": risk(n, seed)}
+        | {"influence": 0.5 + 0.1 * seed, "influence_top": 0.9}
+        | more
+        for n in sizes
+        for seed in range(seeds)
+        for model in Regression.recipe["models"]
+    ]
+
+
+def test_slopes_are_those_of_each_seed_with_their_interval():
+    found = risks(rows_of(lambda n, seed: 5 * n ** -(0.5 + 0.25 * seed)))
+    assert len(found) == 5
+    for by_seed in found.values():
+        one = slope(by_seed)
+        half = 4.302653 * 0.25 / 3**0.5  # the 0.975 quantile of t with 2 degrees of freedom
+        np.testing.assert_allclose(one, [-0.75, -0.75 - half, -0.75 + half], rtol=1e-6)
+        assert str(one) == "-0.75 (-1.37 to -0.13)"
+    alone = slope(risks(rows_of(lambda n, _: n**-2.0, seeds=1))["ssm + ssm, no norm"])
+    assert str(alone) == "-2.00"
+    assert slope({0: {64: 0.5}}) is None
+
+
+def test_a_risk_that_is_not_finite_is_left_out():
+    found = risks(rows_of(lambda n, seed: None if seed == 1 else 1 / n))
+    assert all(by_seed.keys() == {0, 2} for by_seed in found.values())
+
+
+def test_the_yardstick_sees_the_samples_of_the_rows():
+    found = yardstick(rows_of(lambda *_: 1.0, sizes=(64, 500), seeds=2))
+    assert found == {s: {n: series_risks(Regression(n=n, seed=s))[0] for n in (64, 500)} for s in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        ('Model("fnn2 + ssm(dt=(0.001, 0.01)) + fnn2", norm="rms")', "fnn2 + ssm + fnn2, rms norm"),
+        ('Model("ssm + ssm", norm="none")', "ssm + ssm, no norm"),
+        ("s6(dt=(0.1, 1.0), d_state=4) + fnn1", "s6 + fnn1"),
+    ],
+)
+def test_a_model_has_a_short_label(model, label):
+    assert short(model) == label
+
+
+def test_the_figure_has_all_models_seeds_and_slopes(tmp_path):
+    path = figure(rows_of(lambda n, seed: (1 + seed) / n), tmp_path / "regression.svg")
+    text = path.read_text()
+    assert text.count("-1.00 (-1.00 to -1.00)") == 5
+    assert "The important token, n = 256" in text
+    some = rows_of(lambda n, seed: 1 / n, sizes=(64,), seeds=1, influence=None, influence_top=None)
+    assert figure(some, tmp_path / "one.svg").read_text().count("n = 64"), "one seed and size, no influence"
+    assert str(Slope(-1.0)) == "-1.00"
