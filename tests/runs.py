@@ -9,6 +9,8 @@ import pytest
 
 from minissm import load
 from minissm.cli import main
+from minissm.lab import job
+from minissm.tasks import Task
 
 
 def lines(path: Path) -> list[dict]:
@@ -20,9 +22,24 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
+def few_sequences(patch: pytest.MonkeyPatch, n: int = 70) -> None:
+    """Tests of runs on few sequences."""
+    patch.setattr(Task, "tested_on", n)
+    patch.setattr(job, "VALIDATED_ON", n)
+
+
+def records(folder: Path) -> list[dict]:
+    """The records of the finished runs, in no order."""
+    found = []
+    for path in (folder / "runs").glob("*.json"):
+        (record,) = lines(path)
+        found.append(record)
+    return found
+
+
 def outcome(folder: Path) -> tuple:
     """All that must be the same, however often a run was stopped, and in however many processes it ran."""
-    rows = [row | {"seconds": 0} for row in lines(folder / "results.jsonl")]
+    rows = [row | {"seconds": 0, "cpu_seconds": 0} for row in lines(folder / "results.jsonl")]
     weights = {path.name: path.read_bytes() for path in (folder / "weights").iterdir()}
     return rows, (folder / "curves.jsonl").read_text(), weights
 
@@ -32,11 +49,9 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def whole_rows(folder: Path, killed: bool = False) -> list[dict]:
-    """The rows on disk, each with its weights, and (a killed run can't tidy up) no half-written file beside them."""
+    """The rows on disk, in no order, each with its weights. Only a killed run may leave half-written files."""
     assert killed or [path for path in folder.rglob("*") if path.name.endswith(".part")] == []
-    path = folder / "results.jsonl"
-    assert not path.exists() or path.read_text()[-1:] in ("", "\n")
-    rows = lines(path) if path.exists() else []
+    rows = [record["row"] for record in records(folder)]
     for row in rows:
         assert repr(load(folder / row["weights"])[0]) == row["net"]
     return rows

@@ -4,7 +4,7 @@ import pytest
 
 from minissm import Attn, Fnn
 from minissm.lab.budget import at_budget, model_for
-from minissm.lab.compare import MODELS, Config
+from minissm.lab.config import MODELS, Config
 from minissm.tasks import TASKS, RealTask
 
 SPECS = [
@@ -87,15 +87,14 @@ def test_attention_learns_no_more_positions_than_the_task_has_places(task):
 
 
 def test_the_dtype_is_passed_on(task):
-    assert at_budget("ssm + fnn1", task, 3000, "float64").dtype == "float64"
-    assert Config(task.spec, models=("ssm",), dtype="float64").nets()["ssm"].dtype == "float64"
+    assert at_budget("ssm + fnn1", task, 3000, dtype="float64").dtype == "float64"
+    assert Config(task.spec, models=("ssm",), dtype="float64").net("ssm").dtype == "float64"
 
 
 def test_a_given_width_switches_the_budget_off(task):
-    nets = Config(task.spec, width=6, budget=99_999).nets()
-    assert list(nets) == list(MODELS)
-    assert {net.width for net in nets.values()} == {6}
-    assert nets["ssm + fnn1"] == model_for("ssm + fnn1", task, 6)
+    config = Config(task.spec, width=6, budget=99_999)
+    assert {config.net(model).width for model in MODELS} == {6}
+    assert config.net("ssm + fnn1") == model_for("ssm + fnn1", task, 6)
 
 
 @pytest.mark.parametrize("spec", ["ssm", "attn(heads=50)", "ssm(poles=1000000)", "fnn9(width=100)"])

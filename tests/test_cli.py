@@ -16,11 +16,11 @@ import pytest
 from minissm.checkpoint import load_tree
 from minissm.cli import main
 from minissm.files import write_whole
-from minissm.lab import compare, machine, plots, results, workers
+from minissm.lab import compare, config as settings, machine, plots, results, workers
 from minissm.progress import Progress
 from minissm.tasks import TASKS
 
-from .runs import command, contents, lines, outcome, refused, said, whole_rows
+from .runs import command, contents, few_sequences, lines, outcome, refused, said, whole_rows
 
 TINY = ["--models", "ssm", "--seeds", "1", "--steps", "2", "--budget", "600", "--jobs", "1"]
 
@@ -28,7 +28,7 @@ TINY = ["--models", "ssm", "--seeds", "1", "--steps", "2", "--budget", "600", "-
 @pytest.fixture(autouse=True, scope="module")
 def few_test_sequences():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "TEST_SEQUENCES", 70)
+        few_sequences(patch)
         yield
 
 
@@ -36,7 +36,7 @@ def few_test_sequences():
 def undrawn(monkeypatch):
     """Two files are written where the figures would be: drawing them takes a second."""
 
-    def comparison(rows, curves, task, config, folder):
+    def comparison(rows, curves, folder):
         for path in (paths := [folder / "figure.png", folder / "figure.svg"]):
             write_whole(path, lambda file: file.write(b"drawn"))
         return paths
@@ -248,11 +248,11 @@ def test_help_goes_to_stdout(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], (compare.MODELS, 3, 1500, (8e-3,), 30_000, None)),
-        (["--profile", "full"], (compare.MODELS, 5, 4000, (4e-3, 8e-3, 16e-3), 30_000, None)),
-        (["--profile", "full", "--seeds", "2", "--lr", "0.5"], (compare.MODELS, 2, 4000, (0.5,), 30_000, None)),
+        ([], (settings.MODELS, 3, 1500, (8e-3,), 30_000, None)),
+        (["--profile", "full"], (settings.MODELS, 5, 4000, (4e-3, 8e-3, 16e-3), 30_000, None)),
+        (["--profile", "full", "--seeds", "2", "--lr", "0.5"], (settings.MODELS, 2, 4000, (0.5,), 30_000, None)),
         (["--models", "ssm ;fnn1(act='gelu')", "--width", "8"], (("ssm", "fnn1"), 3, 1500, (8e-3,), 30_000, 8)),
-        (["--steps", "7", "--budget", "900"], (compare.MODELS, 3, 7, (8e-3,), 900, None)),
+        (["--steps", "7", "--budget", "900"], (settings.MODELS, 3, 7, (8e-3,), 900, None)),
     ],
     ids=lambda value: " ".join(map(str, value))[:60],
 )
@@ -297,13 +297,14 @@ def test_a_run_writes_rows_curves_weights_and_figures(done):
     folder, code, _, err = done
     assert (code, said(err)) == (0, "")
     rows = whole_rows(folder)
-    files = ["curves.jsonl", "figure.png", "figure.svg", "results.jsonl", "run.json", "weights"]
+    files = ["curves.jsonl", "figure.png", "figure.svg", "results.jsonl", "run.json", "runs", "weights"]
     assert sorted(os.listdir(folder)) == files
     assert len(rows) == 8 == len(list((folder / "weights").iterdir()))
-    assert set(rows[0]) == {
-        *("task", "model", "seed", "lr", "net", "steps", "parameters", "state_size", "token_accuracy"),
-        *("sequence_accuracy", "loss", "stopped", "seconds", "weights", "plugin", "versions"),
-    }
+    assert list(rows[0]) == [
+        *("task", "model", "vary", "seed", "lr", "steps", "net", "parameters", "state_size", "weights", "plugin"),
+        *("token_accuracy", "sequence_accuracy", "loss", "validation", "steps_to_95", "influence", "influence_top"),
+        *("tests", "stopped", "seconds", "cpu_seconds", "versions"),
+    ]
     assert {(r["model"], r["seed"], r["lr"]) for r in rows} == {
         (m, s, lr) for m in ("ssm", "attn + fnn1") for s in (0, 1) for lr in (1e-2, 1e-3)
     }
@@ -311,25 +312,26 @@ def test_a_run_writes_rows_curves_weights_and_figures(done):
     assert json.loads((folder / "run.json").read_text())["models"] == ["ssm", "attn + fnn1"]
 
 
-def test_the_table_shows_for_each_model_the_rate_of_the_best_last_evaluation(done):
+def test_the_table_shows_for_each_model_the_rate_with_the_best_validation(done):
     folder, _, out, _ = done
-    rows = whole_rows(folder)
+    rows = lines(folder / "results.jsonl")
     announced, *printed = out.splitlines()
     assert announced.endswith(f"results go to {folder}")
     assert [line.split("  ")[0] for line in printed[:8]] == [row["model"] for row in rows]
-    assert printed[9].startswith("recall: 4 steps, budget 700 parameters")
+    assert printed[9].startswith("recall: 4 steps; median over seeds")
     for line, model in zip(printed[11:13], ["ssm", "attn + fnn1"], strict=True):
-        evals = {}
-        for c in lines(folder / "curves.jsonl"):
-            if (c["model"], c["step"]) == (model, 4):
-                evals.setdefault(c["lr"], []).append(c["token_accuracy"])
-        best = max(evals, key=lambda lr: sum(evals[lr]))
+        validated = {}
+        for row in rows:
+            if row["model"] == model:
+                validated.setdefault(row["lr"], []).append(row["validation"])
+        best = max(validated, key=lambda lr: sum(validated[lr]))
         reached = [row["token_accuracy"] for row in rows if (row["model"], row["lr"]) == (model, best)]
         assert line.startswith(f"{model} ")
         assert f"  {best:g}  " in line
         assert f"{sum(reached) / 2:.3f} ({min(reached):.3f} to {max(reached):.3f})" in line
     assert printed[13].split() == ["baseline", f"{TASKS['recall']().baseline:.3f}"]
-    assert printed[15] == f"rows: {folder / 'results.jsonl'}   figure: {folder / 'figure.png'}"
+    assert printed[14:16] == [f"{model}: no rate of 0.01, 0.001 reached .95" for model in ("ssm", "attn + fnn1")]
+    assert printed[17] == f"rows: {folder / 'results.jsonl'}   figure: {folder / 'figure.png'}"
 
 
 def test_a_task_has_options(tmp_path, capsys, undrawn):
@@ -339,7 +341,7 @@ def test_a_task_has_options(tmp_path, capsys, undrawn):
     assert row["task"] == "recall(pairs=8, values=8)"
     assert "vocab=18, width=2" in row["net"]
     out = capsys.readouterr().out
-    assert "recall(pairs=8, values=8): 1 steps, width 2, no budget" in out
+    assert "recall(pairs=8, values=8): 1 steps; median" in out
     assert f"{TASKS['recall'](pairs=8, values=8).baseline:.3f}" in out
     assert command("run", "recall(pairs=8,values=8)", "--resume", str(tmp_path / "out")) == 0
     capsys.readouterr()
@@ -353,7 +355,7 @@ def test_a_loss_that_explodes_ends_with_a_table_and_exit_code_1(tmp_path, capsys
     rows = whole_rows(tmp_path / "out")
     assert [row["stopped"][:13] for row in rows] == ["", "", "the loss was ", "the loss was "]
     assert out.count("stopped: the loss was") == 2
-    assert "1e+30" not in out.split("\n\n")[1], "the table"
+    assert "  1e+30  " not in out.split("\n\n")[1], "the table"
     assert said(err) == ""
 
 
@@ -411,7 +413,7 @@ LONG = ["--models", "ssm", "--seeds", "2", "--steps", "300", "--budget", "600"]
 def whole(tmp_path_factory):
     """The folder of a run that was never stopped."""
     return compare.run(
-        compare.Config("copying", ("ssm",), 2, 300, budget=600), tmp_path_factory.mktemp("whole") / "out"
+        settings.Config("copying", ("ssm",), 2, 300, budget=600), tmp_path_factory.mktemp("whole") / "out"
     )[0]
 
 
@@ -464,8 +466,9 @@ def test_a_folder_that_is_removed_meanwhile_is_one_sentence(tmp_path, monkeypatc
     write = results.write
 
     def write_and_remove(folder, *args):
-        write(folder, *args)
+        record = write(folder, *args)
         shutil.rmtree(folder)
+        return record
 
     monkeypatch.setattr(results, "write", write_and_remove)
     assert command("run", "copying", *TINY, "--seeds", "2", "--out", str(tmp_path / "out")) == 2
@@ -479,9 +482,9 @@ def test_a_folder_that_is_removed_meanwhile_is_one_sentence(tmp_path, monkeypatc
 # ---- a full disk
 
 
-@pytest.mark.parametrize(("files", "rows"), [(0, 0), (1, 0), (4, 0), (5, 1), (8, 1), (9, 2), (10, 2)])
+@pytest.mark.parametrize(("files", "rows"), [(0, 0), (1, 0), (3, 0), (4, 1), (7, 2), (8, 2), (9, 2), (10, 2)])
 def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, capsys, undrawn, files, rows):
-    """run.json, for each run checkpoint, weights, curves, rows, then the figures: the disk has room for so many."""
+    """run.json; checkpoint, weights, record of each run; rows, curves, figures: the disk has room for so many."""
     replace, called = os.replace, []
 
     def full(*args):
@@ -505,14 +508,14 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, c
     assert ("baseline" in out) == (files > 8)
     if files:
         monkeypatch.setattr(os, "replace", replace)
-        kept = (folder / "results.jsonl").read_text() if rows else ""
+        kept = contents(folder / "runs")
         assert command("run", "copying", "--resume", str(folder), "--jobs", "1") == 0
-        assert (folder / "results.jsonl").read_text().startswith(kept)
-        assert len(whole_rows(folder)) == 2
+        assert contents(folder / "runs").items() >= kept.items()
+        assert len(whole_rows(folder)) == 2 == len(lines(folder / "results.jsonl"))
 
 
 def test_a_file_system_that_refuses_to_grow(tmp_path):
-    """For real: no file may be larger than 20 KB, which curves.jsonl reaches after some runs."""
+    """For real: no file may be larger than 20 KB. The joined curves are, and each run keeps its record."""
     pytest.importorskip("resource")
     code = (
         "import resource, sys; from minissm.cli import main; "
@@ -526,7 +529,7 @@ def test_a_file_system_that_refuses_to_grow(tmp_path):
         "free some space and go on with --resume, or choose another --out"
     ]
     rows = whole_rows(tmp_path / "out")
-    assert 1 < len(rows) == len(done.stdout.splitlines()) - 1 < 20
+    assert len(rows) == len(done.stdout.splitlines()) - 1 == 20
 
 
 # ---- a run that is stopped from outside

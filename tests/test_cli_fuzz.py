@@ -16,13 +16,22 @@ import pytest
 
 from minissm import train
 from minissm.cli import main
-from minissm.lab import bench, compare, machine, plots
+from minissm.lab import bench, compare, config, job, machine, plots
 from minissm.progress import Progress
 
 LISTS, SEEDS, FAST = 200, 10, 5  # in a test, tests, those that are not slow
 
 TASKS = ["copying", "recall", "recall(pairs=2, values=3)", "copying(max_len=5)", " recall( keys=9 )"]
-SPECS = ["ssm", "fnn1", "attn", "ssm + fnn1", "ssm(poles=2)+fnn0", "attn(heads=1)", "(ssm + fnn2(act='relu'))"]
+SPECS = [
+    "ssm",
+    "fnn1",
+    "attn",
+    "ssm + fnn1",
+    "ssm(poles=2)+fnn0",
+    "attn(heads=1)",
+    "(ssm + fnn2(act='relu'))",
+    'Model("ssm", norm="rms")',
+]
 VALUES = {
     "--profile": ["quick", "full"],
     "--models": [*SPECS, "ssm;fnn1", "attn ; ssm(variant='inv')"],
@@ -31,6 +40,8 @@ VALUES = {
     "--budget": ["600", "2000", "3000"],
     "--width": ["2", "6", "8"],
     "--lr": ["1e-3", "8e-3,1e-2", "0.5", " 1e-3", "1e30", "1e300", "5e-324"],
+    "--vary": ["pairs=1,2", "ssm.poles=1,3", "fnn.act=relu,gelu", "lr=1e-3", "norm=none,rms", "steps=1, 2", "width=2"],
+    "--test": ["recall", "recall(queries=2)", "copying;recall"],
     "--mode": ["auto", "recurrent", "chunked", "fft"],
     "--backend": ["numpy", "cupy"],
     "--dtype": ["float32", "float64"],
@@ -158,17 +169,18 @@ def quick(monkeypatch, tmp_path):
     def evaluate(net, params, task, rng, n=1000, mode="auto"):
         return scores(net, params, task, rng, 2, mode)
 
-    def comparison(rows, curves, task, config, folder):
+    def comparison(rows, curves, folder):
         (folder / "figure.png").write_bytes(b"")
         return [folder / "figure.png"]
 
     one_step, scores = train.fit, train.evaluate
     small = {"models": ("attn + fnn1",), "seeds": 1, "lrs": (1e-3,), "width": 2, "budget": 600}
-    monkeypatch.setattr(compare, "fit", fit)
-    monkeypatch.setattr(compare, "evaluate", evaluate)
+    monkeypatch.setattr(job, "fit", fit)
+    monkeypatch.setattr(job, "evaluate", evaluate)
     monkeypatch.setattr(train, "evaluate", evaluate)
-    monkeypatch.setattr(compare, "PROFILES", {name: p | small for name, p in compare.PROFILES.items()})
+    monkeypatch.setattr(config, "PROFILES", {name: p | small for name, p in config.PROFILES.items()})
     monkeypatch.setattr(compare, "versions", dict)
+    monkeypatch.setattr(job, "versions", dict)
     monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, *_: compare.in_process(f, work, bar))
     monkeypatch.setattr(plots, "comparison", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)

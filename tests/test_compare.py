@@ -5,8 +5,10 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import threading
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,18 +17,20 @@ from threadpoolctl import threadpool_limits
 
 import minissm
 from minissm import Model, evaluate, load, train, tree
-from minissm.lab import compare, results, workers
-from minissm.lab.compare import Config, Job, run
-from minissm.tasks import TASKS
+from minissm.lab import compare, job as one_run, results, workers
+from minissm.lab.compare import run
+from minissm.lab.config import Config, config_of, read_vary
+from minissm.lab.job import Job
+from minissm.tasks import TASKS, Batch, TokenTask, _names
 
-from .runs import contents, lines
+from .runs import contents, few_sequences, lines, records
 
 TINY = {"models": ("ssm", "ssm + fnn1"), "seeds": 2, "steps": 3, "budget": 600}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "TEST_SEQUENCES", 70)
+    few_sequences(monkeypatch)
     return tmp_path / "out"
 
 
@@ -52,6 +56,19 @@ def folder(tmp_path, monkeypatch):
         ({"lrs": (0.1, 0.1)}, "expected different numbers above 0"),
         ({"dtype": "int8"}, "dtype='int8'; expected one of float32, float64"),
         ({"mode": "slow"}, "unknown mode 'slow'"),
+        ({"clip": 0}, "clip=0; expected a number above 0"),
+        ({"norm": "batch"}, "norm='batch'; expected one of none, rms, layer"),
+        ({"models": ("Model('ssm', vocab=3)",)}, "Model: unknown option 'vocab'; expected one of norm, residual, time"),
+        ({"models": ("Model(ssm)",)}, "an option in 'Model(ssm)' is not a plain value"),
+        ({"models": ("Model()",)}, "can't read 'Model()'; expected Model("),
+        ({"models": ("ssm", "Model('ssm')")}, "the model 'ssm' is given twice"),
+        ({"vary": {"colour": (1, 2)}}, "unknown name 'colour'; expected one of lr, steps, batch, clip, budget, "),
+        ({"vary": {"pairs": (1, 2)}}, "min_len, max_len, symbols, or an option of a block, like ssm.poles"),
+        ({"vary": {"s6.d_state": (1, 2)}}, "unknown name 's6.d_state'"),
+        ({"vary": {"ssm.poles": (2, 2.0)}}, "vary: ssm.poles=2,2.0; expected different numbers, words or tuples"),
+        ({"vary": {"max_len": ()}}, "vary: max_len=no value; "),
+        ({"vary": {"lr": (1, "x")}}, "lr=1, x; expected different numbers above 0"),
+        ({"vary": {"steps": range(1, 9000)}, "seeds": 9}, "that is more than 100,000 runs, give fewer"),
         ({"backend": "abacus"}, "backend='abacus'; expected numpy or cupy"),
     ],
     ids=str,
@@ -74,17 +91,95 @@ def test_settings_are_coerced_so_that_they_can_be_written(folder):
     assert json.loads((folder / "run.json").read_text())["budget"] == 600
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"vary": {"ssm.pols": (1,)}}, "ssm: unknown option 'pols'; expected one of expand, poles, variant, dt"),
+        ({"vary": {"max_len": (9, 2)}}, "copying: min_len=4, max_len=2; expected min_len <= max_len"),
+        ({"vary": {"steps": (1, 0)}}, "steps=0; expected an integer, 1 or more"),
+        ({"vary": {"norm": ("rms", 3)}}, "norm=3; expected one of none, rms, layer"),
+        ({"models": ("Model('ssm', norm='x')",)}, "norm='x'; expected one of none, rms, layer"),
+        (
+            {"tests": ("copying(symbols=9)",)},
+            "the test copying(symbols=9) has vocab 12, but copying has vocab 11; give",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_refused_before_the_first_run(given, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Config("copying", **given).work()
+
+
+def test_a_sweep_is_all_combinations_and_a_model_meets_only_its_own_settings():
+    models = ("ssm + fnn1", "Model('attn', norm=\"rms\")", "fnn1")
+    vary = {"norm": ("none", "layer"), "ssm.poles": (1, 3), "fnn.depth": (0, 2), "lr": (0.1,)}
+    config = Config("copying", models, 1, 1, width=4, vary=vary)
+    assert (config.lrs, list(config.vary)) == ((0.1,), ["norm", "ssm.poles", "fnn.depth"])
+    work = config.work()
+    assert [(job.model, tuple(job.vary.values())) for job in work] == [
+        *(("ssm + fnn1", (norm, poles, depth)) for norm in ("none", "layer") for poles in (1, 3) for depth in (0, 2)),
+        ('Model("attn", norm="rms")', ()),
+        *(("fnn1", (norm, depth)) for norm in ("none", "layer") for depth in (0, 2)),
+    ]
+    nets = [Model.read(job.net) for job in work]
+    assert [net.spec for net in nets[:2]] == ["ssm(poles=1) + fnn0", "ssm(poles=1) + fnn2"]
+    assert [net.norm for net in nets] == ["none"] * 4 + ["layer"] * 4 + ["rms"] + ["none"] * 2 + ["layer"] * 2
+    assert len({job.name for job in work}) == len(work)
+
+
+def test_settings_of_the_task_and_of_the_training_are_varied_together():
+    vary = {"min_len": (13, 3), "max_len": (13,), "batch": (5,), "clip": (0.5,), "budget": (900,)}
+    first, second = Config("copying", ("attn",), 1, 1, width=4, vary=vary, tests=("copying(max_len=20)",)).work()
+    assert (first.task, second.task) == ("copying(min_len=13, max_len=13)", "copying(min_len=3, max_len=13)")
+    assert (first.batch, first.clip, first.tests) == (5, 0.5, ["copying(max_len=20)"])
+    net = Model.read(first.net)
+    assert abs(net.size / 900 - 1) < 0.2, "the width is left out"
+    assert net.blocks[0].max_len == 41, "positions for the longer test"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("pairs=2, (1, 8)", ("pairs", (2, (1, 8)))),
+        ("norm=none,rms", ("norm", ("none", "rms"))),
+        (" residual = True,False ", ("residual", (True, False))),
+        ("lr=-1e-3", ("lr", (-1e-3,))),
+        *((text, None) for text in ("", "pairs", "pairs=", "pairs=1,,2", "pairs=(1", "pairs=1) + (2", "pairs=f(2)")),
+    ],
+)
+def test_a_sweep_is_read_from_the_command_line(text, found):
+    if found:
+        assert read_vary(text) == found
+    else:
+        with pytest.raises(
+            ValueError, match=r"^run: vary: can't read .*; expected NAME=VALUE,VALUE,... like pairs=2,4,8$"
+        ):
+            read_vary(text)
+
+
+def test_the_recipe_of_a_task_is_over_the_profile_and_under_the_options(monkeypatch):
+    monkeypatch.setattr(TASKS["copying"], "recipe", {"steps": 7, "width": 6, "norm": "rms"})
+    config = config_of("copying", "full", seeds=2)
+    assert (config.seeds, config.steps, config.width, config.norm, len(config.lrs)) == (2, 7, 6, "rms", 3)
+    assert config_of("copying", budget=900).width is None
+    assert config_of("copying", steps=9).steps == 9
+    with pytest.raises(ValueError, match="unknown profile 'slow'"):
+        config_of("copying", "slow")
+
+
 def test_weights_of_different_runs_have_different_names_that_fit_into_a_folder():
     long = " + ".join(["ssm(poles=3, dt=(0.01, 0.1))"] * 30)
     models = ["ssm", "ssm + fnn1", "ssm(poles=1)", "ssm(poles=11)", long, long + " + ssm", long + " + fnn1"]
     names = [
-        Job("copying", m, "", s, lr, 1, "auto", "numpy").name
+        Job("copying", m, vary, s, lr, 1, "", 1, 1.0, [], "auto", "numpy").name
         for m in models
+        for vary in ({}, {"pairs": 1}, {"pairs": -1}, {"pairs": [1, 8]}, {"ssm.poles": 1})
         for s in (0, 1)
         for lr in (0.1, 0.1 + 1e-12)
     ]
     assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[a-z0-9.+-]{1,200}", name) for name in names)
+    assert all(re.fullmatch(r"[a-z0-9.=-]{1,200}", name) for name in names)
     assert names[0] == "ssm-seed0-lr0.1"
 
 
@@ -112,7 +207,7 @@ def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
         assert (row["task"], row["plugin"]) == (task, None)
         with threadpool_limits(1):
             test = np.random.default_rng([row["seed"], 2])
-            scores = evaluate(net, params, TASKS[task](), test, compare.TEST_SEQUENCES, mode="fft")
+            scores = evaluate(net, params, TASKS[task](), test, 70, mode="fft")
         assert scores == {name: row[name] for name in ("token_accuracy", "sequence_accuracy", "loss")}
         mine = [c for c in curves if (c["model"], c["seed"]) == (row["model"], row["seed"])]
         assert [c["step"] for c in mine] == [1, 2, 3]
@@ -137,6 +232,56 @@ def test_one_run_needs_no_second_process(folder, monkeypatch):
     assert len(rows) == 1
 
 
+@dataclass(frozen=True)
+class Drawn(TokenTask):
+    """The target is the token plus `shift`, which the seed draws. A few sequences are held out."""
+
+    seed: int = 0
+    rounds: int = 1
+    length, vocab, baseline, tested_on = 3, 5, 0.2, 40
+
+    @property
+    def held_out(self):
+        return replace(self, rounds=2)
+
+    @property
+    def fresh(self):
+        return replace(self, rounds=3)
+
+    def batch(self, rng, n, step=0):
+        seen.append((self.rounds, n))
+        x = rng.integers(0, 5, (n, 3))
+        return Batch(x, (x + self.seed) % 5, np.ones(x.shape))
+
+    def source(self, batch):
+        return np.broadcast_to(np.arange(3), batch.inputs.shape)
+
+
+seen = []
+
+
+def test_a_finite_task_is_drawn_by_the_seed_validated_on_what_it_holds_out_and_tested_on_fresh_sequences(
+    folder, monkeypatch
+):
+    monkeypatch.setitem(TASKS, "drawn", Drawn)
+    monkeypatch.setitem(_names, Drawn, "drawn")
+
+    def fit(net, params, task, steps, rng, *, validate, keep, **options):
+        assert (task.seed, validate, keep) == (8, replace(task, rounds=2), "best")
+        return train.fit(net, params, task, steps, rng, **options)
+
+    monkeypatch.setattr(one_run, "fit", fit)
+    config = Config("drawn(seed=7)", ("fnn1",), 2, 150, (0.05,), width=9, tests=("drawn", "drawn(seed=2)"))
+    seen.clear()
+    row = one_run.run_job(config.work()[1]).row
+    assert row["task"] == "drawn(seed=7)"
+    assert row["token_accuracy"] == row["validation"] == 1.0
+    assert (row["influence"], row["influence_top"]) == (1.0, 1.0)
+    assert row["tests"] == {"drawn": 0.0, "drawn(seed=2)": 1.0}, "seeds 1 and 3, and 8 is 3 modulo 5"
+    assert row["steps_to_95"] % 10 == 0
+    assert {rounds for rounds, _ in seen} == {1, 2, 3}
+
+
 # ---- runs that break off
 
 
@@ -153,7 +298,7 @@ def test_a_run_that_breaks_off_says_so_and_the_others_go_on(folder):
 
 def test_a_number_that_is_not_finite_is_null(folder, monkeypatch):
     scores = {"token_accuracy": 0.25, "sequence_accuracy": 0.0, "loss": float("nan")}
-    monkeypatch.setattr(compare, "evaluate", lambda *_: scores)
+    monkeypatch.setattr(one_run, "evaluate", lambda *_: scores)
     run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
     assert [row["loss"] for row in lines(folder / "results.jsonl")] == [None]
     with pytest.raises(ValueError, match="JSON"):
@@ -172,8 +317,7 @@ def test_ctrl_c_in_a_training_keeps_the_finished_rows(folder, monkeypatch):
     monkeypatch.setattr(compare, "run_job", on_ctrl_c)
     with pytest.raises(KeyboardInterrupt, match=r"^2 of 4 runs are finished, .*minissm run copying --resume "):
         run(Config("copying", **TINY), folder)
-    rows = lines(folder / "results.jsonl")
-    assert [row["seed"] for row in rows] == [0, 0]
+    assert [record["row"]["seed"] for record in records(folder)] == [0, 0]
     assert len(jobs) == 3
     assert len(list((folder / "weights").iterdir())) == 2
 
@@ -193,7 +337,8 @@ def test_ctrl_c_is_heard_though_the_training_had_another_reason_to_end(folder, m
     monkeypatch.setattr(train, "loss_and_gradient", broken)
     with pytest.raises(KeyboardInterrupt, match=r"^1 of 2 runs are finished, .*minissm run copying --resume "):
         run(Config("copying", models=("fnn0",), seeds=2, steps=30, width=4), folder)
-    (row,) = lines(folder / "results.jsonl")
+    assert not (folder / "results.jsonl").exists(), "the rows are joined at the end"
+    ((_, row, _),) = (record.values() for record in records(folder))
     assert row["stopped"].startswith("the loss was nan at step")
 
 
@@ -213,9 +358,9 @@ def test_ctrl_c_waits_until_the_pool_holds_no_lock():
 def test_a_process_counts_its_steps_and_stops_at_the_next_when_asked(monkeypatch):
     counted, stop = [], threading.Event()
     monkeypatch.setattr(workers, "_worker", {"steps": SimpleNamespace(put=counted.append), "stop": stop})
-    monkeypatch.setattr(compare, "TEST_SEQUENCES", 10)
+    few_sequences(monkeypatch)
     net = Model("fnn0", vocab=11, width=2)
-    job = Job("copying", "fnn0", repr(net), 0, 0.1, 120, "auto", "numpy")
+    job = Job("copying", "fnn0", {}, 0, 0.1, 120, repr(net), 64, 1.0, [], "auto", "numpy")
     workers._work(compare.run_job, job)
     assert counted == [50, 50, 20]
     stop.set()
@@ -243,15 +388,15 @@ def test_a_process_that_is_killed_ends_the_comparison_in_one_sentence(folder, mo
     write = results.write
 
     def write_and_kill(*args):
-        write(*args)
         for child in multiprocessing.active_children():
             child.kill()
+        return write(*args)
 
     monkeypatch.setattr(results, "write", write_and_kill)
     config = Config("copying", ("fnn0",), seeds=40, steps=99, width=2)
     with pytest.raises(RuntimeError, match=r"^run: a process was ended from outside.*fewer --jobs$"):
         run(config, folder, jobs=2)
-    assert 1 <= len(lines(folder / "results.jsonl")) < 40
+    assert 1 <= len(records(folder)) < 40
     assert multiprocessing.active_children() == []
 
 
@@ -289,12 +434,12 @@ def test_a_folder_that_cannot_be_written_is_not_left_behind(tmp_path, monkeypatc
 
 def test_results_of_another_run_are_never_written_over(folder):
     run(Config("copying", ("ssm",), 1, 1, budget=600), folder)
-    for name in ("run.json", "results.jsonl"):
+    for name in ("run.json", "results.jsonl", "runs"):
         before = contents(folder)
         with pytest.raises(ValueError, match=rf"^out: .* holds the results of another run \({name}\)"):
             run(Config("copying", **TINY), folder)
         assert contents(folder) == before
-        (folder / name).unlink()
+        (folder / name).unlink() if name != "runs" else shutil.rmtree(folder / name)
     assert len(before) == 3
 
 

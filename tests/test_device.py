@@ -30,12 +30,13 @@ from minissm import (
     tree,
 )
 from minissm.cli import main
-from minissm.lab import compare
+from minissm.lab import config, job
 from minissm.selective import softplus
 from minissm.spec import BLOCKS
 
 from .fake_device import DEVICE, agree_there, here, is_there, same, strict, there
 from .oracles import draw
+from .runs import few_sequences
 
 # each block, with each option that changes what is computed
 SPECS = (
@@ -311,9 +312,10 @@ def test_models_and_states_from_there_are_saved_and_come_back_on_numpy(host, tmp
 
 def test_the_command_trains_there_and_keeps_what_numpy_reads(host, monkeypatch, tmp_path):
     """As `--backend cupy` does, with the fake device for the card."""
-    monkeypatch.setattr(compare, "cupy", lambda: None)
-    monkeypatch.setattr(compare, "to", lambda value, backend: (there if backend == "cupy" else here)(value))
-    monkeypatch.setattr(compare, "TEST_SEQUENCES", 20)
+    monkeypatch.setattr(config, "cupy", lambda: None)
+    for module in (config, job):
+        monkeypatch.setattr(module, "to", lambda value, backend: (there if backend == "cupy" else here)(value))
+    few_sequences(monkeypatch)
     asked = [
         "run",
         "copying",

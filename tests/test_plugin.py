@@ -13,17 +13,18 @@ import pytest
 from minissm import load, spec, tasks
 from minissm.cli import main
 from minissm.lab import compare, plots, plugin
-from minissm.lab.compare import Config, resume, run
+from minissm.lab.compare import resume, run
+from minissm.lab.config import Config
 
-from .runs import contents, lines, outcome, refused
+from .runs import contents, few_sequences, lines, outcome, refused
 
 TEXT = '''
 from dataclasses import dataclass
 import numpy as np
 import minissm as ms
-from minissm.lab import compare
+from minissm.lab import job
 
-compare.TEST_SEQUENCES = 70  # a process of its own reads this file as well
+ms.tasks.Task.tested_on = job.VALIDATED_ON = 70  # a process of its own reads this file as well
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ MODELS = "attn + ssm + attn; echo(expand=2) + gate(scale=0.5)"  # the slow one f
 
 @pytest.fixture(autouse=True)
 def nothing_is_registered_for_good(monkeypatch):
-    monkeypatch.setattr(compare, "TEST_SEQUENCES", 70)
+    few_sequences(monkeypatch)
     with (
         patch.dict(spec.BLOCKS),
         patch.dict(spec._names),
@@ -126,10 +127,10 @@ def test_a_task_whose_error_is_to_be_low_has_a_table_and_a_figure(here, capsys):
     head, names, model, baseline, _, files = capsys.readouterr().out.splitlines()[-6:]
     slow, fast = lines(here / "out" / "results.jsonl")
     assert slow["loss"] == slow["mean_squared_error"] > fast["mean_squared_error"] > 0
-    assert head.startswith("delay(lag=2): 30 steps, budget 300 parameters")
-    assert re.split(r"\s{2,}", names)[3:] == ["lr", "mean squared error", "share of variance", "seconds"]
+    assert head.startswith("delay(lag=2): 30 steps; median over seeds")
+    assert re.split(r"\s{2,}", names)[4:] == ["lr", "mean squared error", "share of variance", "seconds"]
     shown = re.split(r"\s{2,}", model)
-    assert (shown[0], shown[3:6]) == (
+    assert (shown[0], shown[4:7]) == (
         "echo + gate",
         ["0.01", f"{fast['mean_squared_error']:.3f}", f"{fast['share_of_variance']:.3f}"],
     )

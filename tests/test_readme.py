@@ -10,12 +10,12 @@ import pytest
 
 import minissm
 from minissm import train
-from minissm.lab import compare
+from minissm.lab import config as settings
 from minissm.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
 README, EXPERIMENTS = ((ROOT / name).read_text() for name in ("README.md", "docs/experiments.md"))
-QUICK = compare.PROFILES["quick"]
+QUICK = settings.PROFILES["quick"]
 LAYERS = tuple(re.search(r'minissm run copying --models "(trig.*)"', EXPERIMENTS)[1].split(";"))
 FILES = {  # rows -> the options of the command that made them
     "copying": {},
@@ -31,8 +31,8 @@ def results(name: str) -> list[dict]:
     return [json.loads(line) for line in (ROOT / "docs" / "results" / f"{name}.jsonl").read_text().splitlines()]
 
 
-def config(name: str) -> compare.Config:
-    return compare.Config(next(task for task in TASKS if task in name), **QUICK | FILES[name])
+def config(name: str) -> settings.Config:
+    return settings.Config(next(task for task in TASKS if task in name), **QUICK | FILES[name])
 
 
 def cell(rows: list[dict]) -> str:
@@ -48,7 +48,7 @@ def by_model(name: str) -> dict[str, list[dict]]:
 def lines_of_tables() -> dict[str, str]:
     """The lines that each page must have, as the rows give them. -> line, the page."""
     lines, (copying, recall) = {}, (by_model("copying"), by_model("recall"))
-    for model in compare.MODELS:
+    for model in settings.MODELS:
         lines[f"| `{model}` | {cell(copying[model])} | {cell(recall[model])} |"] = README
     baselines = " | ".join(f"{make().baseline:.3f}" for make in TASKS.values())
     lines[f"| baseline | {baselines} |"] = README

@@ -14,13 +14,17 @@ def add(commands: Any) -> None:
     from ..model import DTYPES
     from ..scan import MODES
     from ..tasks import TASKS
-    from .compare import BUDGET, MODELS, PROFILES
+    from .config import BUDGET, MODELS, OF_CONFIG, PROFILES
 
     run = commands.add_parser("run", help="train models on a task and compare them", allow_abbrev=False)
     run.set_defaults(command=_run)
     run.add_argument("task", metavar="TASK", help=f'{", ".join(TASKS)}; with options: "recall(pairs=8, values=8)"')
     run.add_argument("--profile", help=f"seeds, steps and learning rates: {', '.join(PROFILES)} (default quick)")
-    run.add_argument("--models", help=f'specs, separated by semicolons (default "{"; ".join(MODELS)}")')
+    run.add_argument(
+        "--models",
+        help=f"""specs, separated by semicolons (default the task's, or "{"; ".join(MODELS)}"); with a norm of its own:
+        'Model("ssm + fnn1", norm="rms")'""",
+    )
     run.add_argument("--seeds", type=integer, help="number of seeds, counted from 0 (default: the profile's)")
     run.add_argument("--steps", type=integer, help="training steps of each run (default: the profile's)")
     run.add_argument("--budget", type=integer, help=f"parameters of each model (default {BUDGET})")
@@ -28,8 +32,17 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--lr",
         type=_rates,
-        help="learning rates, separated by commas: the best at the last evaluation is shown (default: the profile's)",
+        help="learning rates, separated by commas: the best on validation sequences is shown (default: the profile's)",
     )
+    run.add_argument(
+        "--vary",
+        metavar="NAME=V1,V2,...",
+        action="append",
+        type=_sweep,
+        help=f"""a setting with several values: an option of the task (pairs=2,4,8), an option of every block of a name
+        (ssm.poles=1,4,16), or one of lr, {", ".join(OF_CONFIG)}; given again, all combinations are run""",
+    )
+    run.add_argument("--test", metavar="TASKS", help="more tasks to test each model on, separated by semicolons")
     run.add_argument("--mode", help=f"mode of the filters: {', '.join(MODES)} (default auto: by the shapes)")
     run.add_argument("--backend", help="numpy or cupy (default numpy)")
     run.add_argument("--dtype", help=f"one of {', '.join(DTYPES)} (default {DTYPES[0]})")
@@ -61,49 +74,61 @@ def _rates(text: str) -> tuple[float, ...]:
         ) from None
 
 
-def _run(a: argparse.Namespace) -> int:
-    from ..tasks import parse
-    from . import compare, machine, plots, report
+def _sweep(text: str) -> tuple[str, tuple]:
+    from .config import read_vary
 
-    if a.profile not in (None, *compare.PROFILES):
-        raise ValueError(f"run: unknown profile {a.profile!r}; expected one of {', '.join(compare.PROFILES)}")
+    try:
+        return read_vary(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("run: vary: ")) from None
+
+
+def _run(a: argparse.Namespace) -> int:
+    from . import compare, machine, plots, report
+    from .config import config_of
+
     if a.width and a.budget:
         raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
-    models = tuple(a.models.split(";")) if a.models is not None else None
-    options: dict[str, Any] = {"models": models, "lrs": a.lr}
+    vary = dict(a.vary or ())
+    if len(vary) < len(a.vary or ()) or (a.lr and "lr" in vary):
+        raise ValueError("run: a setting is varied twice; give each once, with all its values")
+    options: dict[str, Any] = {name: tuple(text.split(";")) for name, text in _lists(a) if text is not None}
     same = ("seeds", "steps", "budget", "width", "mode", "backend", "dtype", "plugin")
-    options |= {name: getattr(a, name) for name in same}
-    options = {name: value for name, value in options.items() if value is not None}
-    if a.resume is None:
-        config = compare.Config(a.task, **compare.PROFILES[a.profile or "quick"] | options)
-    else:
-        config = _as_stored(a, compare.PROFILES.get(a.profile, {}) | options)
+    options |= {name: getattr(a, name) for name in same if getattr(a, name) is not None}
+    options |= {"lrs": a.lr} if a.lr else {"lrs": vary.pop("lr")} if "lr" in vary else {}
+    options |= {"vary": vary} if vary else {}
+    config = config_of(a.task, a.profile, **options) if a.resume is None else _as_stored(a, options)
     if (a.jobs or 0) > 16 * machine.cores():
         raise ValueError(f"run: --jobs {a.jobs}; this machine has {machine.cores()} cores, give 16 for each at most")
     jobs = a.jobs or (1 if config.backend == "cupy" or sys.gettrace() else machine.cores())
     folder, rows, curves = compare.run(config, a.out, jobs) if a.resume is None else compare.resume(a.resume, jobs)
-    task = parse(config.task)
-    print(f"\n{report.table(rows, curves, task, config)}\n", flush=True)
-    figure = plots.drawn(lambda: plots.comparison(rows, curves, task, config, folder)[0])
+    print(f"\n{report.table(rows)}\n", flush=True)
+    figure = plots.drawn(lambda: plots.comparison(rows, curves, folder)[0])
     print(f"rows: {folder / 'results.jsonl'}   {figure}")
     return 1 if any(r["stopped"] for r in rows) else 0
+
+
+def _lists(a: argparse.Namespace) -> tuple:
+    return ("models", a.models), ("tests", a.test)
 
 
 def _as_stored(a: argparse.Namespace, options: dict[str, Any]) -> Any:
     """The config in the folder of --resume. Raises ValueError if an option of this call differs from it."""
     from .compare import stored
+    from .config import PROFILES, settings_of
 
     if a.out is not None:
         raise ValueError("run: both --resume and --out given; a resumed run stays in its folder, leave --out away")
     config, _ = stored(Path(a.resume))
-    asked = replace(config, **{"task": a.task, "plugin_sha256": None} | options)
-    for name in ("task", *options):
+    settings = settings_of(a.task, a.profile)
+    profile = {name: settings[name] for name in PROFILES.get(a.profile, {}) if name not in options}
+    asked = replace(config, **{"task": a.task, "plugin_sha256": None} | profile | options)
+    for name in ("task", *profile, *options):
         wanted, begun_with = getattr(asked, name), getattr(config, name)
         if wanted != begun_with:
-            option = {"task": "TASK", "lrs": "--lr"}.get(name, f"--{name}")
-            if name != "task" and getattr(a, option[2:]) is None:
-                option = f"--profile {a.profile}: {option}"
-            begun = "without" if begun_with is None else f"with {_spelled(begun_with)}"
+            option = {"task": "TASK", "lrs": "--lr", "tests": "--test"}.get(name, f"--{name}")
+            option = f"--profile {a.profile}: {option}" if name in profile else option
+            begun = f"with {_spelled(begun_with)}" if begun_with or begun_with == 0 else "without"
             raise ValueError(
                 f"run: {option} is {_spelled(wanted)}, but {a.resume} was begun {begun}; "
                 "leave it as it was, or start a new run with --out"
@@ -113,9 +138,11 @@ def _as_stored(a: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 def _spelled(value: Any) -> str:
     """The value as it is written on the command line."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_spelled(values)}" for name, values in value.items())
     if not isinstance(value, tuple):
         return str(value)
-    return ("; " if isinstance(value[0], str) else ",").join(map(str, value))
+    return ("; " if value and isinstance(value[0], str) else ",").join(map(str, value))
 
 
 def _info(_: argparse.Namespace) -> int:

@@ -14,14 +14,14 @@ from typing import Any
 
 from ..files import write_whole
 from ..progress import tell
-from .compare import Config
+from ..tasks import parse
 from .report import chosen
-from .results import FRACTIONS
 
 # Okabe & Ito's colours, which colour-blind readers can distinguish; dashes and marks are for grey print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+FRACTIONS = {"token_accuracy", "sequence_accuracy"}  # scores from 0 to 1
 BLOCKS = {  # the meanings of the blocks, for a reader who sees the figure alone
     "ssm": "state space layers (ssm)",
     "trig": "windowed filters (trig)",
@@ -34,20 +34,20 @@ BLOCKS = {  # the meanings of the blocks, for a reader who sees the figure alone
 }
 
 
-def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, folder: Path) -> list[Path]:
+def comparison(rows: list[dict], curves: list[dict], folder: Path) -> list[Path]:
     """folder/figure.png and .svg: the learning curve and the final score of each model."""
-    mine, score = chosen(rows, curves, task), f"{task.main[0].replace('_', ' ')} on fresh sequences"
-    models = [m for m in config.models if m in mine]
+    groups, task = chosen(rows), parse(rows[0]["task"])
+    models, score = [titled(mine[0]) for mine in groups], f"{task.main[0].replace('_', ' ')} on fresh sequences"
     labels = short(models)
     lines = sum(label.count("\n") + 1 for label in labels)
-    size = f"width {config.width}" if config.width else f"about {config.budget:,} parameters"
+    sizes = sorted(row["parameters"] for row in rows)
+    size = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
     with new_figure(10, 3.9 + 0.16 * lines) as figure:
         meanings = ", ".join(meaning for name, meaning in BLOCKS.items() if any(name in model for model in models))
-        figure.suptitle(textwrap.fill(f"{task.spec}, {size} each: {meanings}", 112))
+        figure.suptitle(textwrap.fill(f"{task.spec}, {size} parameters: {meanings}", 112))
         learning, reached = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        shown = [(m, mine[m][0]["lr"], label) for m, label in zip(models, labels, strict=True)]
-        _learning(learning, shown, curves, task.main[0])
-        _reached(reached, [mine[m] for m in models], labels, task.main[0])
+        _learning(learning, groups, labels, curves, task.main[0])
+        _reached(reached, groups, labels, task.main[0])
         learning.set_ylabel(score)
         reached.set_xlabel(score)
         if task.main[0] in FRACTIONS:
@@ -61,12 +61,18 @@ def comparison(rows: list[dict], curves: list[dict], task: Any, config: Config, 
         return [save(figure, folder / f"figure.{kind}") for kind in ("png", "svg")]
 
 
-def _learning(axes: Any, shown: list[tuple[str, float, str]], curves: list[dict], score: str) -> None:
+def titled(row: dict) -> str:
+    """The model and its varied settings."""
+    return ", ".join([row["model"], *(f"{name}={value}" for name, value in row["vary"].items())])
+
+
+def _learning(axes: Any, groups: list[list[dict]], labels: list[str], curves: list[dict], score: str) -> None:
     """The score over steps: the median over seeds, with a band from the lowest to the highest."""
-    for i, (model, lr, label) in enumerate(shown):
+    for i, (mine, label) in enumerate(zip(groups, labels, strict=True)):
         by_step: dict[int, list[float]] = {}
+        same = {name: mine[0][name] for name in ("task", "model", "vary", "lr")}
         for r in curves:
-            if r["model"] == model and r["lr"] == lr and r[score] is not None:
+            if r | same == r and r[score] is not None:
                 by_step.setdefault(r["step"], []).append(r[score])
         steps = sorted(by_step)
         style = _style(i)

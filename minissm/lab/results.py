@@ -1,15 +1,19 @@
-"""The folder of a comparison: created, written row by row, and read back when a run is resumed.
+"""The folder of a comparison: created, written run by run, and read back when it is resumed.
 
-run.json        the settings, and the versions with which the run began
-results.jsonl   a row for each finished run
-curves.jsonl    the evaluations of the finished runs
+run.json        the settings, and the versions with which the comparison began
+runs/           a file for each finished run, written whole: {"job": ..., "row": ..., "curve": [...]}
 weights/        the models of the finished runs
 unfinished/     the checkpoints of the other runs
+results.jsonl   the rows, joined at the end
+curves.jsonl    the evaluations, joined at the end
+
+No run writes a file of another run. Two processes that work in one folder lose nothing and do some work twice.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,72 +22,84 @@ from ..files import shown, write_whole
 from ..model import Model
 from ..tasks import parse
 from ..train import eval_steps
-from .lock import alone_in
+from .job import Job, Outcome
 
-KEY = ("task", "model", "seed", "lr")  # the fields that identify a run
 NUMBER = int | float | None
-EVALUATION = {"step": int, "training_loss": NUMBER}  # fields of a line of curves.jsonl, besides KEY and the scores
-ROW = {"stopped": str, "seconds": int | float, "versions": dict}  # fields of a row, besides Job.known and scores
-FRACTIONS = {"token_accuracy", "sequence_accuracy"}  # scores from 0 to 1
+ROW = {  # fields of a row besides Job.known and the scores
+    "validation": NUMBER,
+    "steps_to_95": int | None,
+    "influence": NUMBER,
+    "influence_top": NUMBER,
+    "tests": dict,
+    "stopped": str,
+    "seconds": int | float,
+    "cpu_seconds": int | float,
+    "versions": dict,
+}
 
 
-@contextmanager
-def new_folder(folder: Path, asked: dict, announce: Callable[[], Any]) -> Iterator[None]:
-    """Create the folder, lock it, and write the settings to run.json. ValueError if that fails.
+def new_folder(folder: Path, asked: dict, announce: Callable[[], Any]) -> None:
+    """Create the folder and write the settings to run.json. ValueError if that fails.
 
     announce: prints the first line of the run. Nothing stays of a run that fails to begin.
     """
-    run, weights, undo = folder / "run.json", folder / "weights", list[Callable[[], Any]]()
-    with ExitStack() as stack:
-        stack.callback(_call, undo)
+    run, runs, weights = (folder / name for name in ("run.json", "runs", "weights"))
+    with ExitStack() as undo:
         try:
             if folder.exists() and not folder.is_dir():
                 raise ValueError(f"out: {folder} is a file; expected a folder, or a name that is still free")
-            undo += [path.rmdir for path in (weights, *weights.parents) if not path.exists()]  # the innermost first
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(alone_in(folder))
-            for path in (run, folder / "results.jsonl"):
+            for path in (run, folder / "results.jsonl", runs):
                 if path.exists():
                     raise ValueError(
                         f"out: {folder} holds the results of another run ({path.name}); choose another folder, or go "
                         "on with it by --resume"
                     )
-            weights.mkdir(exist_ok=True)
-            for name in ("results.jsonl", "curves.jsonl"):
-                write_whole(folder / name, None)  # tries the place alone
+            for path in (*reversed(folder.parents), folder, weights, runs):
+                if not path.exists():
+                    undo.callback(_try, path.rmdir)
+                    path.mkdir(exist_ok=path is not runs)  # of two at the same time, one makes runs/
             text = json.dumps(asked, indent=1) + "\n"
-            undo.insert(0, run.unlink)
+            undo.callback(_try, run.unlink)
             write_whole(run, lambda file: file.write(text.encode()))
         except OSError as error:
             raise ValueError(
                 f"out: can't write to {shown(error.filename or folder)} ({error.strerror}); choose another folder"
             ) from None
         announce()
-        undo.clear()
-        yield
+        undo.pop_all()
 
 
-def _call(undo: list[Callable[[], Any]]) -> None:
-    for step in undo:
-        with suppress(OSError):
-            step()
+def _try(step: Callable[[], Any]) -> None:
+    with suppress(OSError):
+        step()
 
 
-def write(folder: Path, outcome: Any, rows: list[dict], curves: list[dict]) -> None:
-    """Write weights, curve and row in this order, so that a row always has its weights. Then remove the checkpoint."""
-    save(folder / outcome.row["weights"], Model.read(outcome.row["net"]), outcome.params)
-    write_lines(folder / "curves.jsonl", curves)
+def write(folder: Path, outcome: Outcome) -> dict:
+    """Write the weights, then the record, so that a record always has its weights. Then remove the checkpoint.
+
+    -> the record.
+    """
+    job, row, curve, params = outcome
+    record = {"job": job._asdict(), "row": row, "curve": curve}
+    text = json.dumps(record, allow_nan=False) + "\n"
+    save(folder / job.weights, Model.read(job.net), params)
+    write_whole(folder / "runs" / f"{job.name}.json", lambda file: file.write(text.encode()))
+    (folder / "unfinished" / f"{job.name}.npz").unlink(missing_ok=True)
+    return record
+
+
+def join(folder: Path, records: list[dict]) -> tuple[list[dict], list[dict]]:
+    """Write results.jsonl and curves.jsonl -> their lines: the rows, and the evaluations with the key of their run."""
+    rows = [record["row"] for record in records]
+    curves = [Job(**record["job"]).key | evaluation for record in records for evaluation in record["curve"]]
     write_lines(folder / "results.jsonl", rows)
-    checkpoint(folder, outcome.row).unlink(missing_ok=True)
-
-
-def checkpoint(folder: Path, row: dict) -> Path:
-    return folder / "unfinished" / Path(row["weights"]).name
+    write_lines(folder / "curves.jsonl", curves)
+    return rows, curves
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:
     """One JSON object a line, the whole file at once."""
-    text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in lines)
+    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
@@ -106,70 +122,59 @@ def asked_in(folder: Path) -> dict:
     return asked
 
 
-def finished(folder: Path, runs: list[dict]) -> tuple[list[dict], list[dict], list[str]]:
-    """-> the rows of the finished runs, their evaluations, and a message for each torn line.
-
-    runs: Job.known of each run, in order. A torn last line is dropped, and its run is repeated. Any other damage is a
-    ValueError in one sentence.
-    """
-    results, curves = folder / "results.jsonl", folder / "curves.jsonl"
-    order = {_key(run): i for i, run in enumerate(runs)}
-    scores = dict.fromkeys(parse(runs[0]["task"]).score_names, NUMBER)
-    rows, torn_row = _lines(results, {_key(run): run for run in runs}, scores | ROW)
-    keys = {_key(run): {k: run[k] for k in KEY} for run in runs}
-    evals, torn_eval = _lines(curves, keys, scores | EVALUATION)
-    if torn_eval:  # it belongs to the last run in the file, with or without a row: repeat that run
-        last = max((_key(line) for line in rows + evals), key=order.__getitem__, default="")
-        rows = [row for row in rows if _key(row) != last]
-    kept = {_key(row) for row in rows}
-    if len(kept) < len(rows):
-        raise damaged(results, "a run has two rows")
-    seen: dict[str, list[int]] = {}
-    for line in evals:
-        seen.setdefault(_key(line), []).append(line["step"])
-    for row in rows:
-        steps, due = seen.get(_key(row), []), eval_steps(row["steps"])
-        if steps != (due[: len(steps)] if row["stopped"] else due):
-            raise damaged(curves, f"not all the evaluations of {Path(row['weights']).stem}, or too many")
+def finished(folder: Path, work: list[Job]) -> dict[str, dict]:
+    """The records of the finished runs, by the name of the job. ValueError in one sentence for a damaged one."""
+    records = {}
+    for job in work:
+        path, weights = folder / "runs" / f"{job.name}.json", folder / job.weights
         try:
-            load(folder / row["weights"])
+            record = json.loads(path.read_bytes(), parse_constant=int)  # int("NaN") raises: it is no JSON
+        except FileNotFoundError:
+            continue
+        except (ValueError, RecursionError, OSError) as error:
+            raise damaged(path, getattr(error, "strerror", None) or "it is no JSON") from None
+        if why := _misfit(record, job):
+            raise damaged(path, why)
+        try:
+            load(weights)
         except (OSError, ValueError) as error:
-            raise damaged(folder / row["weights"], str(error)) from None
-    kept_evals = [line for line in evals if _key(line) in kept]
-    if torn_row or torn_eval or len(kept_evals) < len(evals):
-        write_lines(results, rows)  # rows first: a row always has its evaluations
-        write_lines(curves, kept_evals)
-    torn = [path for path, cut in ((results, torn_row), (curves, torn_eval)) if cut]
-    notes = [f"the last line of {path} was torn and is dropped; its run is done again" for path in torn]
-    return rows, kept_evals, notes
+            raise damaged(weights, str(error)) from None
+        records[job.name] = record
+    return records
 
 
-def _lines(path: Path, fixed: dict[str, dict], kinds: dict[str, Any]) -> tuple[list[dict], bool]:
-    """The lines, and True if a torn last line was dropped. fixed: by key, the fields of a line that are known."""
-    parts = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    torn = parts.pop() != b""
-    lines: list[dict] = []
-    for i, part in enumerate(parts, start=1):
-        try:
-            line = json.loads(part, parse_constant=int)  # int("NaN") and int("Infinity") raise: they are not JSON
-        except (ValueError, RecursionError):
-            if i == len(parts) and not torn:
-                return lines, True
-            raise damaged(path, f"line {i} is no JSON") from None
-        known = fixed.get(_key(line)) if isinstance(line, dict) else None
-        if known is None or line | known != line or line.keys() != known.keys() | kinds.keys():
-            raise damaged(path, f"line {i} is of no run of run.json")
-        fractions = [line[name] for name in line.keys() & FRACTIONS]
-        wrong = any(isinstance(s, bool) or s is None or not 0 <= s <= 1 for s in fractions if isinstance(s, NUMBER))
-        if wrong or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
-            raise damaged(path, f"line {i} has a field of another kind")
-        lines.append(line)
-    return lines, torn
+def _misfit(record: Any, job: Job) -> str:
+    """Why the record is not one of the job, or ""."""
+    if not isinstance(record, dict) or record.keys() != {"job", "row", "curve"} or record["job"] != job._asdict():
+        return "it is of no run of run.json"
+    scores = dict.fromkeys(parse(job.task).score_names, NUMBER)
+    evaluation = {"step": int, "training_loss": NUMBER} | scores
+    row, curve, due = record["row"], record["curve"], eval_steps(job.steps, job.evals)
+    if not _fits(row, job.known, scores | ROW) or not isinstance(curve, list):
+        return "its row has a field of another kind"
+    if not all(_fits(line, {}, evaluation) for line in curve):
+        return "an evaluation has a field of another kind"
+    steps = [line["step"] for line in curve]
+    return "" if steps == (due[: len(steps)] if row["stopped"] else due) else "not all its evaluations, or too many"
+
+
+def _fits(line: Any, known: dict, kinds: dict[str, Any]) -> bool:
+    """True if the fields are those that are known, with these values, and those of these kinds."""
+    return (
+        isinstance(line, dict)
+        and line.keys() == known.keys() | kinds.keys()
+        and line | known == line
+        and all(isinstance(line[name], kind) and not isinstance(line[name], bool) for name, kind in kinds.items())
+    )
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the partial files of killed processes below the folder: those that have not grown for a minute."""
+    for path in folder.rglob(".*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > 60:
+                path.unlink()
 
 
 def damaged(path: Path, what: str) -> ValueError:
     return ValueError(f"resume: {path} is damaged ({what}); restore it, or start a new run in another folder")
-
-
-def _key(line: dict) -> str:
-    return str([line.get(name) for name in KEY])
