@@ -10,7 +10,7 @@ import pytest
 from minissm import load
 from minissm.cli import main
 from minissm.lab import job
-from minissm.tasks import Task
+from minissm.tasks import TASKS, Task
 
 
 def lines(path: Path) -> list[dict]:
@@ -24,7 +24,8 @@ def lines(path: Path) -> list[dict]:
 
 def few_sequences(patch: pytest.MonkeyPatch, n: int = 70) -> None:
     """Tests of runs on few sequences."""
-    patch.setattr(Task, "tested_on", n)
+    for cls in (Task, *TASKS.values()):
+        patch.setattr(cls, "tested_on", n)
     patch.setattr(job, "VALIDATED_ON", n)
 
 

@@ -32,7 +32,8 @@ def is_free(block):
 def test_the_default_models_come_within_two_percent(task, spec, budget):
     net = at_budget(spec, task, budget)
     assert abs(net.size / budget - 1) < (0.02 if spec != "ssm" else 0.05)
-    assert (net.vocab, net.dtype) == (task.vocab, "float32")
+    assert net.dtype == "float32"
+    assert task.sizes.items() <= vars(net).items()
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -99,8 +100,8 @@ def test_a_given_width_switches_the_budget_off(task):
 
 @pytest.mark.parametrize("spec", ["ssm", "attn(heads=50)", "ssm(poles=1000000)", "fnn9(width=100)"])
 def test_a_budget_below_the_smallest_model_is_refused(task, spec):
-    with pytest.raises(ValueError, match=r"budget=70; .* give more"):
-        at_budget(spec, task, 70)
+    with pytest.raises(ValueError, match=r"budget=20; .* give more"):
+        at_budget(spec, task, 20)
 
 
 def test_a_huge_budget_is_met_at_once(task):

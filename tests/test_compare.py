@@ -207,8 +207,8 @@ def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
         assert (row["task"], row["plugin"]) == (task, None)
         with threadpool_limits(1):
             test = np.random.default_rng([row["seed"], 2])
-            scores = evaluate(net, params, TASKS[task](), test, 70, mode="fft")
-        assert scores == {name: row[name] for name in ("token_accuracy", "sequence_accuracy", "loss")}
+            scores = evaluate(net, params, one_run.task_of(task, row["seed"]).fresh, test, TASKS[task].tested_on, "fft")
+        assert scores == {name: row[name] for name in TASKS[task].score_names}
         mine = [c for c in curves if (c["model"], c["seed"]) == (row["model"], row["seed"])]
         assert [c["step"] for c in mine] == [1, 2, 3]
         assert row["versions"]["minissm"] == minissm.__version__

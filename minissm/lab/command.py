@@ -37,10 +37,11 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--vary",
         metavar="NAME=V1,V2,...",
-        action="append",
+        nargs="+",
+        action="extend",
         type=_sweep,
         help=f"""a setting with several values: an option of the task (pairs=2,4,8), an option of every block of a name
-        (ssm.poles=1,4,16), or one of lr, {", ".join(OF_CONFIG)}; given again, all combinations are run""",
+        (ssm.poles=1,4,16), or one of lr, {", ".join(OF_CONFIG)}; of several, all combinations are run""",
     )
     run.add_argument("--test", metavar="TASKS", help="more tasks to test each model on, separated by semicolons")
     run.add_argument("--mode", help=f"mode of the filters: {', '.join(MODES)} (default auto: by the shapes)")
