@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import calls
 from .sequences import Copying as Copying, Recall as Recall, most_frequent as most_frequent
-from .smooth import Regression as Regression
+from .smooth import Regression as Regression, series_risks as series_risks
 from .task import (
     Batch as Batch,
     RealTask as RealTask,
