@@ -10,11 +10,20 @@ from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 from minissm import backend
+from minissm.lab.machine import cores
 
 for helper in ("cuda_shim", "fake_cupy", "fake_device", "oracles", "runs"):
     pytest.register_assert_rewrite(f"tests.{helper}")  # their asserts explain themselves, and hold under python -O
 settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any pace")  # by default an example that takes 200 ms fails, as on a slow or busy machine
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs in a process for each core, by pytest-xdist: pytest -n 0 for one. Debuggers get one."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not hasattr(config, "workerinput")
+    if whole and config.getoption("numprocesses", 0) is None and not config.option.usepdb:
+        config.option.numprocesses, config.option.dist = min(cores(), 4), "worksteal"
 
 
 @pytest.fixture(autouse=True, scope="session")
