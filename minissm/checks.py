@@ -103,7 +103,7 @@ def choice(owner: Any, who: str, name: str, known: Iterable[str]) -> None:
 def flag(owner: Any, who: str, name: str) -> None:
     """The field is True or False."""
     value = getattr(owner, name)
-    if value not in (True, False):
+    if getattr(value, "shape", ()) or value not in (True, False):
         _refuse(who, name, value, "True or False")
     object.__setattr__(owner, name, bool(value))
 

@@ -129,6 +129,10 @@ PLAIN: dict[str, tuple[Callable, tuple]] = {
     "tasks.parse": (tasks.parse, ("recall",)),
     "Recall.batch": (tasks.Recall().batch, (GENERATOR, 3)),
     "Copying.batch": (tasks.Copying().batch, (GENERATOR, 3)),
+    "SelectiveCopying.batch": (tasks.SelectiveCopying().batch, (GENERATOR, 3)),
+    "InductionHeads.batch": (tasks.InductionHeads().batch, (GENERATOR, 3)),
+    "Mqar.batch": (tasks.Mqar().batch, (GENERATOR, 3)),
+    "Lookup.batch": (tasks.Lookup().batch, (GENERATOR, 3)),
     "Model.init": (NET.init, (GENERATOR,)),
     "Model.start": (NET.start, (PARAMS, 2, 9)),
     "Model.step": (NET.step, (PARAMS, STATE, TOKENS[:, 0])),
@@ -152,7 +156,12 @@ PLAIN: dict[str, tuple[Callable, tuple]] = {
     "Attn": (lambda *a: ms.Attn(*a), (2, "learned", 9)),
     "Fnn": (lambda *a: ms.Fnn(*a), (1, None, "relu", 2.5)),
     "Recall": (lambda *a: tasks.Recall(*a), (4, 7, 6, 3)),
-    "Copying": (lambda *a: tasks.Copying(*a), (4, 7, 6)),
+    "Recall, a range": (lambda *a: tasks.Recall(*a), ((2, 4), 7, 6)),
+    "Copying": (lambda *a: tasks.Copying(*a), (4, 7, 6, True)),
+    "SelectiveCopying": (lambda *a: tasks.SelectiveCopying(*a), (3, 7, 6)),
+    "InductionHeads": (lambda *a: tasks.InductionHeads(*a), (9, 6)),
+    "Mqar": (lambda *a: tasks.Mqar(*a), (3, 14, 11, 0.5, True)),
+    "Lookup": (lambda *a: tasks.Lookup(*a), (3, 5, 7, 6, 2)),
 }
 
 

@@ -1,68 +1,20 @@
-"""The tasks ask for what they claim to: shortcuts fail, the explicit rule scores 1.0, counting reaches the baseline."""
+"""The protocol of a task: batches, specs, names of tokens, presets, scores."""
 
-from collections import Counter
 from dataclasses import dataclass, field
-from itertools import product
 
 import numpy as np
 import pytest
 
 from minissm import tasks
-from minissm.tasks.sequences import COPY, PAD, most_frequent
 
-SIZES = {"copying": {"min_len": 3, "max_len": 9, "symbols": 5}, "recall": {"pairs": (2, 3), "keys": 5, "values": 4}}
-
-
-def score(task, rule, n=4000):
-    """Token accuracy of rule(tokens) -> answers (B, L)."""
-    batch = task.batch(np.random.default_rng(1), n)
-    answers = rule(batch.inputs)
-    return float((answers == batch.targets)[batch.weights > 0].mean())
-
-
-def copy_rule(tokens):
-    """The symbol n + 1 positions back, where n is the position of <COPY> minus 1: the delay depends on the input."""
-    answers = np.zeros_like(tokens)
-    for b, row in enumerate(tokens):
-        size = int(np.argmax(row == COPY)) - 1
-        for t in range(size + 1, min(2 * size + 1, len(row))):
-            answers[b, t] = row[t - size]
-    return answers
-
-
-def recall_rule(pairs):
-    """The value beside the earlier occurrence of the same key."""
-
-    def rule(tokens):
-        answers = np.zeros_like(tokens)
-        for b, row in enumerate(tokens):
-            beside = dict(zip(row[: 2 * pairs : 2], row[1 : 2 * pairs : 2], strict=True))
-            answers[b, 2 * pairs :] = [beside[key] for key in row[2 * pairs :]]
-        return answers
-
-    return rule
-
-
-def most_frequent_value(pairs):
-    def rule(tokens):
-        best = [Counter(row[1 : 2 * pairs : 2]).most_common(1)[0][0] for row in tokens]
-        return np.broadcast_to(np.array(best)[:, None], tokens.shape)
-
-    return rule
-
-
-def delay(d):
-    return lambda tokens: np.concatenate([np.zeros((len(tokens), d), int), tokens[:, : tokens.shape[1] - d]], axis=1)
-
-
-def bigram(task):
-    """The best table from the last token to the answer, counted on fresh sequences."""
-    batch = task.batch(np.random.default_rng(2), 4000)
-    counts = np.zeros((task.vocab, task.vocab))
-    np.add.at(counts, (batch.inputs, batch.targets), batch.weights)
-    return lambda tokens: counts.argmax(axis=1)[tokens]
-
-
+SIZES = {
+    "copying": {"min_len": 3, "max_len": 9, "symbols": 5, "blank": True},
+    "recall": {"pairs": (2, 3), "keys": 5, "values": 4},
+    "selective_copying": {"copied": 3, "places": 7, "symbols": 30},
+    "induction_heads": {"length": 7, "symbols": 3},
+    "mqar": {"pairs": 3, "length": 17, "vocab": 11, "power": 0.5, "random_fill": True},
+    "lookup": {"ngram": 3, "min_len": 5, "max_len": 7, "symbols": 6, "queries": 2},
+}
 TOKENS = [name for name, cls in tasks.TASKS.items() if issubclass(cls, tasks.TokenTask)]
 
 
@@ -74,8 +26,11 @@ def test_a_batch_is_what_the_task_promises(name, sized, rng):
     assert batch.inputs.shape == batch.targets.shape == batch.weights.shape == (50, task.length)
     assert min(batch.inputs.min(), batch.targets.min()) >= 0
     assert max(batch.inputs.max(), batch.targets.max()) < task.vocab
+    assert (batch.inputs.dtype, batch.targets.dtype, batch.weights.dtype) == (int, int, float)
     assert set(np.unique(batch.weights)) == {0, 1}
-    assert batch.weights.any(axis=1).all()
+    asked = batch.weights.any(axis=1).mean()
+    assert asked == 1 or (name == "lookup" and asked > 0.9)  # a string of one symbol asks nothing
+    assert len(task.names) == len(set(task.names)) == len(task.kinds) == task.vocab
 
 
 @pytest.mark.parametrize("name", TOKENS)
@@ -87,86 +42,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_other_ones(name):
     assert (first.inputs != other.inputs).any()
 
 
-def test_a_copying_sequence_reads_as_written(rng):
-    batch = tasks.Copying(3, 6, 4).batch(rng, 200)
-    assert set(batch.weights.sum(axis=1)) == {3, 4, 5, 6}
-    for tokens, targets, weights in zip(*batch, strict=True):
-        n = int(weights.sum())
-        length = 2 * n + 1
-        word = tokens[1 : n + 1]
-        assert (word > PAD).all()
-        assert list(tokens[:length]) == [0, *word, COPY, *word[:-1]]
-        assert list(targets[weights > 0]) == list(word)
-        assert list(np.flatnonzero(weights)) == list(range(n + 1, 2 * n + 1))
-        assert (tokens[length + 1 :] == PAD).all()
-
-
-def test_every_token_comes(rng):
-    """The last letter, key and value too; symbols and values as often as one another."""
-    copying, recall = tasks.Copying(3, 6, 4), tasks.Recall(3, 5, 4)
-    batch = copying.batch(rng, 4000)
-    assert set(np.unique(batch.inputs)) == set(range(copying.vocab))
-    symbols = np.bincount(batch.targets[batch.weights > 0])[3:]
-    np.testing.assert_allclose(symbols / symbols.sum(), 1 / 4, atol=0.02)
-    batch = recall.batch(rng, 4000)
-    assert set(np.unique(batch.inputs)) == set(range(recall.vocab))
-    values = np.bincount(batch.targets[batch.weights > 0])[5:]
-    np.testing.assert_allclose(values / values.sum(), 1 / 4, atol=0.02)
-
-
-def test_a_recall_sequence_reads_as_written(rng):
-    batch = tasks.Recall(3, 5, 4, queries=2).batch(rng, 200)
-    for tokens, targets, weights in zip(*batch, strict=True):
-        keys, values, asked = tokens[0:6:2], tokens[1:6:2], tokens[6:]
-        assert len(set(keys)) == 3
-        assert (keys < 5).all()
-        assert (values >= 5).all()
-        assert len(set(asked)) == 2
-        assert list(targets[weights > 0]) == [values[list(keys).index(k)] for k in asked]
-        assert list(np.flatnonzero(weights)) == [6, 7]
-
-
-def test_recall_draws_the_number_of_pairs_of_each_sequence(rng):
-    """Every key is asked, or the given number of them; what fills a sequence up has no weight."""
-    batch = tasks.Recall((2, 5), values=4).batch(rng, 300)
-    for tokens, targets, weights in zip(*batch, strict=True):
-        m = int(weights.sum())
-        keys, values, asked = tokens[0 : 2 * m : 2], tokens[1 : 2 * m : 2], tokens[2 * m : 3 * m]
-        assert sorted(keys) == sorted(asked) == sorted(set(keys))
-        assert (values >= 7).all()
-        assert list(targets[2 * m : 3 * m]) == [values[list(keys).index(k)] for k in asked]
-        assert list(np.flatnonzero(weights)) == list(range(2 * m, 3 * m))
-        assert (tokens[3 * m :] == 0).all()
-    numbers = Counter(batch.weights.sum(axis=1))
-    assert set(numbers) == {2, 3, 4, 5}
-    assert max(numbers.values()) < 120  # 75 expected, give or take 8
-    assert set(tasks.Recall((2, 5), queries=2).batch(rng, 300).weights.sum(axis=1)) == {2}
-
-
-def test_recall_of_a_range_has_the_sizes_of_its_largest_number():
-    task = tasks.Recall((1, 8), values=8)
-    assert (task.vocab, task.length) == (18, 24)
-    assert task.spec == "recall(pairs=(1, 8), values=8)"
-    assert tasks.Recall([8, 8]) == tasks.Recall(8)
-
-
-@pytest.mark.parametrize("queries", [None, 2])
-def test_the_baseline_of_a_range_is_weighted_by_the_queries(queries):
-    task = tasks.Recall((2, 4), values=3, queries=queries)
-    parts = [(tasks.Recall(m, values=3).baseline, queries or m) for m in (2, 3, 4)]
-    assert task.baseline == pytest.approx(sum(b * q for b, q in parts) / sum(q for _, q in parts))
-
-    def rule(tokens):  # the most frequent value of each sequence, at all its tokens
-        best = [Counter(t for t in row if t >= 6).most_common(1)[0][0] for row in tokens.tolist()]
-        return np.broadcast_to(np.array(best)[:, None], tokens.shape)
-
-    assert score(task, rule, 20_000) == pytest.approx(task.baseline, abs=0.01)
-
-
 @pytest.mark.parametrize("name", TOKENS)
 @pytest.mark.parametrize("sized", [False, True], ids=["defaults", "other sizes"])
 def test_the_source_of_an_answer_is_the_token_that_it_repeats(name, sized, rng):
-    """And no later one than the answer's own."""
+    """A token before the answer or at it."""
     task = tasks.TASKS[name](**(SIZES[name] if sized else {}))
     batch = task.batch(rng, 50)
     source, counts = task.source(batch), batch.weights > 0
@@ -175,71 +54,43 @@ def test_the_source_of_an_answer_is_the_token_that_it_repeats(name, sized, rng):
     assert (np.take_along_axis(batch.inputs, source, axis=1) == batch.targets)[counts].all()
 
 
-def test_recall_asks_for_its_keys_in_every_order_alike(rng):
-    """In the order of the pairs, the place of a query would tell where its value stands."""
-    tokens = tasks.Recall().batch(rng, 4800).inputs
-    asked = (tokens[:, 8:, None] == tokens[:, None, 0:8:2]).argmax(axis=2)
-    counts = Counter(map(tuple, asked.tolist()))
-    assert len(counts) == 24
-    assert max(counts.values()) < 300  # 200 expected, give or take 14
+def test_tokens_have_names_and_kinds():
+    task = tasks.Recall(2, 3, 2)
+    assert task.names == ("a", "b", "c", "0", "1")
+    assert task.kinds == ("key", "key", "key", "value", "value")
+    assert tasks.Copying(symbols=27).names[:5] == ("<BOS>", "<COPY>", "_", "s0", "s1")
+
+    class Own(tasks.TokenTask):
+        vocab = 3
+
+    assert (Own().names, Own().kinds) == (("0", "1", "2"), ("token",) * 3)
 
 
-def test_the_explicit_rule_scores_one():
-    assert score(tasks.Copying(), copy_rule) == 1
-    assert score(tasks.Recall(), recall_rule(4)) == 1
-    assert score(tasks.Recall(3, 5, 4, 2), recall_rule(3)) == 1
+@pytest.mark.parametrize("name", tasks.PRESETS)
+def test_a_preset_is_a_spec_with_a_source(name, rng):
+    preset, task = tasks.PRESETS[name], tasks.parse(name)
+    assert task.spec == preset.spec
+    assert task == tasks.parse(preset.spec)
+    assert "arXiv" in preset.source
+    batch = task.batch(rng, 2)
+    assert (np.take_along_axis(batch.inputs, task.source(batch), axis=1) == batch.targets)[batch.weights > 0].all()
 
 
-def test_no_shortcut_copies_at_varying_length():
-    task = tasks.Copying()
-    assert max(score(task, delay(d)) for d in range(1, task.length)) < 0.25
-    assert score(task, bigram(task)) < 0.2
-    majority = [score(task, lambda tokens, v=v: np.full_like(tokens, v)) for v in range(task.vocab)]
-    assert max(majority) < 0.15
-
-
-def most_frequent_left(rng):
-    """The most frequent of the symbols that are still to come, ties at random: their order is not used."""
-
-    def rule(tokens):
-        answers = np.zeros_like(tokens)
-        for b, row in enumerate(tokens):
-            size = int(np.argmax(row == COPY)) - 1
-            left = np.bincount(row[1 : size + 1], minlength=tokens.max() + 1).astype(float)
-            for t in range(size + 1, min(2 * size + 1, len(row))):
-                if t > size + 1:
-                    left[row[t]] -= 1
-                answers[b, t] = np.argmax(left + rng.random(left.size) / 2)
-        return answers
-
-    return rule
-
-
-@pytest.mark.parametrize("options", [{}, {"min_len": 3, "max_len": 9, "symbols": 5}])
-def test_the_baseline_of_copying_is_counting_without_order(options, rng):
-    task = tasks.Copying(**options)
-    assert score(task, most_frequent_left(rng), 2000) == pytest.approx(task.baseline, abs=0.012)
-    if not options:
-        assert task.baseline == pytest.approx(0.4748, abs=5e-5)
-
-
-def test_at_one_fixed_length_a_pure_delay_copies_perfectly():
-    """Why the length varies: this is the task that a linear layer solves."""
-    assert score(tasks.Copying(8, 8), delay(8)) == 1
-
-
-def test_no_shortcut_recalls():
-    task = tasks.Recall()
-    assert max(score(task, delay(d)) for d in range(1, task.length)) < 0.3
-    assert score(task, bigram(task)) < 0.25
-
-
-def test_the_baseline_of_recall_is_the_most_frequent_value_shown():
-    task = tasks.Recall()
-    assert task.baseline == pytest.approx(0.4560, abs=5e-5)
-    assert score(task, most_frequent_value(4), n=20_000) == pytest.approx(task.baseline, abs=0.01)
-    assert tasks.Recall(pairs=8, values=8).baseline == pytest.approx(0.3247, abs=5e-5)
-    assert 0.01 < tasks.Recall(200, 200, 200).baseline < 0.03
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("jelassi-copying", {"length": 41, "vocab": 29}),  # their 30 tokens have an end besides
+        ("s4-copying", {"length": 120, "vocab": 10}),
+        ("mamba-copying", {"length": 4112, "vocab": 16}),
+        ("mamba-induction", {"length": 256, "vocab": 16}),
+        ("h3-induction", {"length": 31, "vocab": 19}),  # their 20 tokens have a dot besides
+        ("zoology-fig2-64", {"length": 64, "vocab": 8192, "pairs": 4, "power": 0.01, "random_fill": False}),
+        ("zoology-fig2-256", {"length": 256, "vocab": 8192, "pairs": 16}),
+    ],
+)
+def test_a_preset_has_the_numbers_of_its_source(name, sizes):
+    task = tasks.parse(name)
+    assert {option: getattr(task, option) for option in sizes} == sizes
 
 
 # ---- the spec and the identity of a task
@@ -336,12 +187,6 @@ def test_a_batch_of_arrays_that_do_not_belong_together_is_refused(change, rng):
         tasks.check_batch("who", wrong)
 
 
-@pytest.mark.parametrize(("draws", "kinds"), [(1, 1), (1, 6), (4, 6), (5, 2), (3, 4), (6, 3)])
-def test_the_most_frequent_is_counted_exactly(draws, kinds):
-    counts = [max(Counter(outcome).values()) for outcome in product(range(kinds), repeat=draws)]
-    assert most_frequent(draws, kinds) == pytest.approx(np.mean(counts), rel=1e-12)
-
-
 @pytest.mark.parametrize(
     ("make", "options", "error"),
     [
@@ -355,6 +200,17 @@ def test_the_most_frequent_is_counted_exactly(draws, kinds):
         ),
         (tasks.Recall, {"queries": 5}, "recall: queries=5, pairs=4"),
         (tasks.Recall, {"values": True}, "recall: values=True"),
+        (tasks.Copying, {"blank": 2}, "copying: blank=2; expected True or False"),
+        (tasks.SelectiveCopying, {"copied": 17}, "selective_copying: copied=17, places=16; expected copied <= places"),
+        (tasks.InductionHeads, {"length": 2}, "induction_heads: length=2; expected an integer, 3 or more"),
+        (tasks.Mqar, {"length": 15}, "mqar: length=15, pairs=4; expected a length of 4 x pairs or more"),
+        (tasks.Mqar, {"vocab": 9}, "mqar: vocab=9, pairs=4; expected a vocab of 2 x pairs \\+ 2 or more"),
+        (tasks.Mqar, {"power": -1}, "mqar: power=-1; expected a number from 0 to 10"),
+        (
+            tasks.Lookup,
+            {"ngram": 4},
+            "lookup: ngram=4, min_len=4, max_len=8; expected ngram < min_len <= max_len",
+        ),
         (tasks.Recall, {"pairs": (8, 1)}, r"recall: pairs=\(8, 1\); expected low <= high"),
         (
             tasks.Recall,

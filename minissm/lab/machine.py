@@ -12,7 +12,6 @@ PACKAGES = (
     "threadpoolctl",
     "matplotlib",
     "tqdm",
-    "jinja2",
     "cupy-cuda12x",
     "cupy-cuda13x",
     "torch",

@@ -4,7 +4,11 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from .. import calls
-from .sequences import Copying as Copying, Recall as Recall, most_frequent as most_frequent
+from .copying import Copying as Copying, SelectiveCopying as SelectiveCopying
+from .counting import most_frequent as most_frequent
+from .lookup import InductionHeads as InductionHeads, Lookup as Lookup
+from .presets import PRESETS as PRESETS
+from .recall import Mqar as Mqar, Recall as Recall
 from .smooth import Regression as Regression, series_risks as series_risks
 from .task import (
     Batch as Batch,
@@ -15,13 +19,23 @@ from .task import (
     check_batch as check_batch,
 )
 
-TASKS: dict[str, type] = {"copying": Copying, "recall": Recall, "regression": Regression}
+TASKS: dict[str, type] = {
+    "copying": Copying,
+    "recall": Recall,
+    "selective_copying": SelectiveCopying,
+    "induction_heads": InductionHeads,
+    "mqar": Mqar,
+    "lookup": Lookup,
+    "regression": Regression,
+}
 BUILT_IN = frozenset(TASKS)
 _names.update({cls: name for name, cls in TASKS.items()})
 
 
 def parse(spec: str) -> Any:
-    """The task of a spec: "recall(pairs=8, values=8)" -> Recall(pairs=8, values=8)."""
+    """The task of a spec, "recall(pairs=8, values=8)" -> Recall(pairs=8, values=8), or of the name of a preset."""
+    if isinstance(spec, str) and spec in PRESETS:
+        spec = PRESETS[spec].spec
     node = calls.expression(spec, "task", "a call like recall(pairs=8)")
     name, arguments, options = calls.read(node, spec, "task", f"one of {', '.join(TASKS)}, with its options")
     if name not in TASKS:

@@ -14,6 +14,7 @@ and may have
 
     seed                a task with a field of this name is drawn anew for each seed of a comparison
     recipe, tested_on, sequences, held_out, fresh, source      see `Task`
+    legend              names and kinds of its tokens; see `TokenTask`
 """
 
 import hashlib
@@ -36,6 +37,19 @@ class Batch(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
+
+
+Names = tuple[str, ...]
+
+
+def letters(count: int) -> Names:
+    """a, b, ...; for more than 26: s0, s1, ..."""
+    return tuple("abcdefghijklmnopqrstuvwxyz"[:count]) if count <= 26 else tuple(f"s{i}" for i in range(count))
+
+
+def numbers(count: int) -> Names:
+    """0, 1, ..."""
+    return tuple(map(str, range(count)))
 
 
 class Task:
@@ -113,11 +127,28 @@ class Task:
 
 
 class TokenTask(Task):
-    """Tokens or real vectors in, tokens out. Cross-entropy; the fractions of correct tokens and sequences."""
+    """Tokens or real vectors in, tokens out. Cross-entropy; the fractions of correct tokens and sequences.
+
+    legend: kind of token ("key", "value", "symbol", "marker", "blank", ...) -> the names of its tokens, in the order of
+        the tokens.
+    names, kinds: the name and the kind of each token, from the legend.
+    """
 
     loss = staticmethod(losses.cross_entropy)
     main = ("token_accuracy", "higher")
     score_names = ("token_accuracy", "sequence_accuracy", "loss")
+
+    @property
+    def legend(self) -> dict[str, Names]:
+        return {"token": numbers(self.sizes["vocab"])}
+
+    @property
+    def names(self) -> Names:
+        return tuple(name for names in self.legend.values() for name in names)
+
+    @property
+    def kinds(self) -> Names:
+        return tuple(kind for kind, names in self.legend.items() for _ in names)
 
     def tally(self, y: np.ndarray, batch: Batch) -> dict:
         counts = batch.weights > 0
