@@ -87,6 +87,7 @@ def _one_line(text: str) -> str:
 
 def _parser() -> Parser:
     from .lab import bench, command
+    from .lab.claims import command as claims
 
     parser = Parser(
         prog="minissm", description="State space models, FNNs and attention in NumPy, every gradient by hand."
@@ -94,4 +95,5 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     command.add(commands)
     bench.add(commands)
+    claims.add(commands)
     return parser

@@ -12,6 +12,7 @@ PACKAGES = (
     "threadpoolctl",
     "matplotlib",
     "tqdm",
+    "jinja2",
     "cupy-cuda12x",
     "cupy-cuda13x",
     "torch",

@@ -5,7 +5,10 @@ for name in STUDIES:
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ..tasks import TASKS as KNOWN, Regression
+from .config import Config, config_of, read_vary
 
 SSM, ATTN, S6, LSTM = "ssm + fnn1 + ssm + fnn1", "attn + fnn1 + attn + fnn1", "s6 + fnn1 + s6 + fnn1", "lstm"
 TRIG = "trig(window=3) + fnn1 + trig(window=32) + fnn1"
@@ -25,6 +28,8 @@ MIXERS = (
     "attn + attn",
 )
 TASKS = (SSM, ONE, ATTN, S6)
+REGRESSION = tuple(Regression.recipe["models"])  # two to compare, a third that selects, and two that can't
+SMOOTHNESS = tuple(f"regression(a=(0.5, 1), b=(3, 6), mark={mark})" for mark in (-1, 1))  # the rough one first
 
 
 class Study(NamedTuple):
@@ -48,19 +53,9 @@ class Study(NamedTuple):
     @property
     def argv(self) -> list[str]:
         """The arguments of `minissm run`."""
-        given = {
-            "models": "; ".join(self.models),
-            "vary": self.vary,
-            "test": "; ".join(self.tests),
-            "lr": self.lr,
-            "seeds": self.seeds,
-            "steps": self.steps,
-        }
-        argv = [self.task]
-        for name, value in given.items():
-            if value:
-                argv += [f"--{name}", *(value if isinstance(value, tuple) else [str(value)])]
-        return argv
+        given: list[tuple[str, Any]] = [("models", "; ".join(self.models)), *[("vary", text) for text in self.vary]]
+        given += [("test", "; ".join(self.tests)), ("lr", self.lr), ("seeds", self.seeds), ("steps", self.steps)]
+        return [self.task, *[word for name, value in given if value for word in (f"--{name}", str(value))]]
 
 
 STUDIES: dict[str, Study] = {
@@ -93,11 +88,35 @@ STUDIES: dict[str, Study] = {
         tests=("copying(min_len=13, max_len=16)", "copying(min_len=17, max_len=24)"),
     ),
     "linear-copying": Study("copying", ("fir(window=24)", "ssm(poles=32)")),
-    **{task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup")},
+    **{
+        task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup") if task in KNOWN
+    },
     "regression": Study("regression", vary=("n=1024,4096,8192",)),
     "regression-gap": Study("regression(n=4096)", vary=("gap=0.0,0.05,0.1,0.2",)),
-    "regression-two-smoothness": Study("regression", vary=("n=1024,4096,8192",)),
+    "regression-two-smoothness": Study(
+        "regression(a=(0.5, 1), b=(3, 6))", REGRESSION[:2], ("n=1024,4096,8192",), tests=SMOOTHNESS
+    ),
 }
+
+
+def config(name: str, **options: Any) -> Config:
+    """The settings of the study. options: fields of Config that replace the study's."""
+    study = STUDIES[name]
+    given: dict[str, Any] = {
+        "models": study.models,
+        "vary": dict(read_vary(text) for text in study.vary),
+        "tests": study.tests,
+        "lrs": tuple(map(float, study.lr.split(","))) if study.lr else (),
+        "seeds": study.seeds,
+        "steps": study.steps,
+    }
+    return config_of(study.task, **{name: value for name, value in given.items() if value} | options)
+
+
+def runs(name: str) -> int:
+    """The number of its runs."""
+    settings = config(name)
+    return len(list(settings.cells())) * settings.seeds * len(settings.lrs)
 
 
 def command(name: str) -> str:

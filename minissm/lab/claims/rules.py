@@ -1,0 +1,311 @@
+"""The claims: the studies that measure each, its checks, and the verdict that follows from them by one rule.
+
+A verdict is never written down: it is computed from the rows, by THRESHOLDS and `verdict`.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from statistics import linear_regression, median
+from typing import Any, NamedTuple
+
+from ..studies import ATTN, ATTN_NO_POSITIONS, BETWEEN, FIR, LSTM, ONE, REGRESSION, S6, SMOOTHNESS, SSM, TRIG
+from .rows import Level, Rows, task_of
+
+THRESHOLDS = {
+    "solved": 0.95,
+    "close": 0.02,
+    "far": 2.0,
+    "influence": 0.1,
+    "patience": 2.0,
+    "slope": 0.2,
+    "falls": -0.5,
+    "factor": 1.5,
+    "plateau": 4.0,
+    "matters": 0.05,
+    "price": 1.5,
+    "bits": 0.1,
+    "on_source": 0.9,
+}
+T = THRESHOLDS
+SELECTION = ("copying", "recall", "selective_copying", "induction_heads", "mqar", "lookup")
+HARD = ("copying", "recall")
+VERDICTS = ("holds", "holds in part", "not seen here", "not measured here")
+
+
+class Check(NamedTuple):
+    """text: its name in texts.toml.  studies: where its rows come from.  holds: None if rows are missing."""
+
+    text: str
+    studies: tuple[str, ...]
+    holds: bool | None
+    values: dict
+
+
+class Claim(NamedTuple):
+    studies: tuple[str, ...]
+    checks: Callable[[Rows], Iterable[Check]]
+
+
+def verdict(checks: Iterable[Check]) -> str:
+    """holds: every check with rows does; in part: some do; not seen: none does; not measured: no check has rows."""
+    found = [check.holds for check in checks if check.holds is not None]
+    if not found:
+        return "not measured here"
+    return "holds" if all(found) else "holds in part" if any(found) else "not seen here"
+
+
+def check(text: str, studies: str, holds: Callable[..., bool], **values: Any) -> Check:
+    """holds: a function of the values by name, asked only if none is missing."""
+    missing = any(value is None for value in values.values())
+    return Check(text, tuple(studies.split()), None if missing else bool(holds(**values)), values)
+
+
+def comparable(r: Rows, study: str, model: str, other: str, of: str = "") -> Check:
+    """of: the study of the model, if it is another one than that of the model it is compared with."""
+    values = {"a": r.level(of or study, model), "b": r.level(study, other), "model": model, "other": other}
+    studies = f"{study} {of}".strip()
+    return check("comparable", studies, lambda a, b, **_: a.median >= b.median - T["close"], task=study, **values)
+
+
+def solved(r: Rows, study: str, model: str, text: str = "solved", **where: Any) -> Check:
+    values = {"a": r.level(study, model, **where), "task": study, "model": model, **where}
+    return check(text, study, lambda a, **_: a.median >= T["solved"], **values)
+
+
+def layers(task: str) -> str:
+    """The study of the layers that the default comparison of the task lacks."""
+    return f"layers-{task}"
+
+
+def mid(level: Level | None, name: str) -> float | None:
+    return None if level is None else level.mid(name)
+
+
+# ---- the sentences of the abstract
+
+
+COSTS = ("step seconds", "step bytes", "token seconds", "token bytes")
+
+
+def cost(r: Rows) -> Iterator[Check]:
+    for what in COSTS:
+        ratios = cost_ratios(r, what, ATTN_NO_POSITIONS, SSM)
+        length, ratio = max(ratios.items(), default=(None, None))
+        more = [L for L in ratios if all(ratios[M] > 1 for M in ratios if M >= L)]
+        since = f"from {more[0]:,} tokens on" if more else "at no length"
+        values = {"what": what, "length": length, "ratio": ratio, "since": since}
+        yield check("cost", "cost", lambda ratio, **_: ratio >= T["far"], **values)
+
+
+def cost_ratios(r: Rows, what: str, model: str, other: str) -> dict[int, float]:
+    """length -> the model's cost over the other's, at the lengths that both have."""
+    costs = [{row["L"]: row[what] for row in r.where("cost", model=m)} for m in (model, other)]
+    return {L: costs[0][L] / costs[1][L] for L in sorted(costs[0].keys() & costs[1].keys())}
+
+
+def essential(r: Rows) -> Iterator[Check]:
+    for task in SELECTION:
+        yield comparable(r, task, SSM, ATTN)
+    for task in SELECTION:
+        a, b = (mid(r.level(task, model), "influence_top") for model in (SSM, ATTN))
+        yield check("influence", task, lambda a, b, **_: a >= b - T["influence"], a=a, b=b, task=task)
+
+
+def single(r: Rows) -> Iterator[Check]:
+    for study, model in (("copying", "ssm"), ("recall", "ssm"), *(("linear-copying", m) for m in LONGER)):
+        a = r.level(study, model)
+        names = {"task": study, "model": model, "baseline": a and a.baseline}
+        yield check("alone", study, lambda a, **_: a.highest < T["solved"], a=a, **names)
+
+
+LONGER = ("ssm(poles=32)", "fir(window=24)")
+
+
+def efficiently(r: Rows) -> Iterator[Check]:
+    yield solved(r, "copying", ONE)
+    yield solved(r, "recall", SSM)
+    yield solved(r, "recall", ONE)
+    level = r.level("recall-one-layer-long", ONE)
+    names = {"a": level, "model": ONE} | {name: level and level.rows[0][name] for name in ("lr", "steps")}
+    yield check("patient", "recall-one-layer-long", lambda a, **_: a.median >= T["solved"], **names)
+    for pairs in (8, 16):
+        level = best(r, "recall-pairs", (SSM, BETWEEN), pairs=pairs)
+        yield check("pairs", "recall-pairs", lambda a, **_: a.median >= T["solved"], a=level, pairs=pairs)
+    for task in HARD:
+        a, b = (mid(r.level(task, model), "steps_to_95") for model in (SSM, ATTN))
+        yield check("steps", task, lambda a, b, **_: a < math.inf and a <= T["patience"] * b, a=a, b=b, task=task)
+    levels = best(r, "recall-pairs", (SSM, BETWEEN), pairs=8), r.level("recall-pairs", ATTN, pairs=8)
+    a, b = (mid(level, "state_size") for level in levels)
+    yield check("state", "recall-pairs", lambda a, b, **_: a <= b, a=a, b=b, pairs=8)
+
+
+def best(r: Rows, study: str, models: tuple[str, ...], **where: object) -> Level | None:
+    """The best of the models, by the median of the validation score; without one, of the test's."""
+    found = [level for model in models if (level := r.level(study, model, **where))]
+    return max(found, key=lambda a: (a.mid("validation") or -math.inf, a.median), default=None)
+
+
+SELECTING, CONTROLS = REGRESSION[:2], REGRESSION[3:]
+
+
+def regression(r: Rows) -> Iterator[Check]:
+    a, b = (slopes(r, "regression", model) for model in SELECTING)
+    both = sorted(a.keys() & b.keys())
+    gap = max((abs(a[seed] - b[seed]) for seed in both), default=None)
+    steepest = max([*a.values(), *b.values()]) if both else None
+    yield check("slopes", "regression", lambda gap, **_: gap <= T["slope"], gap=gap, a=middle(a), b=middle(b))
+    yield check("falls", "regression", lambda steepest: steepest <= T["falls"], steepest=steepest)
+    n = max(r.values("regression", "n"), default=None)
+    level, attention = (r.level("regression", model, n=n) for model in SELECTING)
+    values = {"a": level, "b": attention, "n": n}
+    yield check("factor", "regression", lambda a, b, **_: a.median <= T["factor"] * b.median, **values)
+    for model in CONTROLS:
+        control = r.level("regression", model, n=n)
+        names = {"model": model, "n": n, "a": control, "b": level}
+        yield check("plateau", "regression", lambda a, b, **_: a.median >= T["plateau"] * b.median, **names)
+
+
+def slopes(r: Rows, study: str, model: str, score: str = "main") -> dict[int, float]:
+    """seed -> the slope of log risk over log n, by least squares, for seeds with two values of n or more."""
+    points: dict[int, dict[float, float]] = {}
+    for n in r.values(study, "n"):
+        for row, risk in r.scored(score, study, model=model, n=n):
+            points.setdefault(row["seed"], {})[math.log(n)] = math.log(risk)
+    return {seed: linear_regression(list(p), list(p.values())).slope for seed, p in points.items() if len(p) > 1}
+
+
+def middle(values: dict) -> float | None:
+    return median(values.values()) if values else None
+
+
+def smoothness(r: Rows) -> Iterator[Check]:
+    for model in SELECTING:
+        rough, smooth = (slopes(r, "regression-two-smoothness", model, score) for score in SMOOTHNESS)
+        both = sorted(rough.keys() & smooth.keys())
+        apart = [smooth[seed] < rough[seed] for seed in both] or None
+        values = {"a": middle(rough), "b": middle(smooth), "apart": apart, "model": model}
+        yield check("apart", "regression-two-smoothness", lambda apart, **_: all(apart), **values)
+
+
+# ---- the questions of its reviewers
+
+
+def equal_budgets(r: Rows) -> Iterator[Check]:
+    for task in HARD:
+        yield comparable(r, task, SSM, ATTN)
+        a, b = r.level(task, "ssm"), r.level(task, ATTN)
+        yield check("behind", task, lambda a, b, **_: a.median < b.median - T["close"], a=a, b=b, task=task)
+
+
+def split(r: Rows) -> Iterator[Check]:
+    for model in (SSM, ATTN):
+        for pairs in r.values("recall-budget", "pairs") or [None]:
+            options = {"model": model, "pairs": pairs}
+            expands = r.values("recall-budget", "fnn.expand")
+            levels = {e: r.level("recall-budget", **options, **{"fnn.expand": e}) for e in expands}
+            reached = {e: level.median for e, level in levels.items() if level}
+            top, low = (f(reached, key=lambda e: reached[e], default=None) for f in (max, min))
+            ends = {"top": top, "low": low, "a": reached.get(top), "b": reached.get(low)}
+            yield check("split", "recall-budget", lambda a, b, **_: a - b >= T["matters"], **ends, **options)
+
+
+def any_filter(r: Rows) -> Iterator[Check]:
+    for task in HARD:
+        for model in ("fir + fnn1", "trig + fnn1"):
+            yield comparable(r, f"{task}-mixers", model, ONE)
+        for model in (FIR, TRIG):
+            yield comparable(r, task, model, SSM, of=layers(task))
+
+
+def attention_with_fnn(r: Rows) -> Iterator[Check]:
+    for task in HARD:
+        yield comparable(r, task, SSM, ATTN)
+        yield comparable(r, task, SSM, "attn + attn")
+        yield comparable(r, f"{task}-mixers", ONE, "attn + fnn1")
+
+
+def lstm_and_mamba(r: Rows) -> Iterator[Check]:
+    for task in HARD:
+        for model in (S6, LSTM):
+            yield solved(r, layers(task), model)
+
+
+def filters(r: Rows) -> Iterator[Check]:
+    for task in HARD:
+        yield solved(r, task, SSM)
+        for model in (TRIG, FIR):
+            yield solved(r, layers(task), model)
+
+
+def two_more(r: Rows) -> Iterator[Check]:
+    for task in ("selective_copying", "induction_heads"):
+        yield solved(r, task, SSM)
+
+
+def optimised(r: Rows) -> Iterator[Check]:
+    a = r.level("recall", SSM)
+    yield check("each seed", "recall", lambda a: a.lowest >= T["solved"], a=a)
+    levels = {lr: r.level("recall-rates", SSM, lr=lr) for lr in r.values("recall-rates", "lr")}
+    good = [lr for lr, level in levels.items() if level and level.median >= T["solved"]]
+    names = {"good": len(good), "of": len(levels), "low": min(levels, default=None), "high": max(levels, default=None)}
+    yield check("rates", "recall-rates", lambda good, of, **_: 2 * good >= of, **names)
+    for scales in ("equal", "reversed"):
+        yield solved(r, "recall-timescales", SSM, "timescales", timescales=scales)
+    yield solved(r, "recall-pairs", SSM, "more pairs", pairs=8)
+
+
+def memory(r: Rows) -> Iterator[Check]:
+    copying, recall = task_of("copying"), task_of("recall")
+    needs = {"copying": copying.max_len * math.log2(copying.symbols), "recall": recall.pairs * math.log2(recall.values)}
+    for task, needed in needs.items():
+        state = mid(r.level(task, SSM), "state_size")
+        values = {"task": task, "needed": needed, "state": None if state is None else 32 * state}
+        yield check("bits", task, lambda needed, state, **_: needed >= T["bits"] * state, **values)
+    levels = {
+        poles: r.level("recall-poles", SSM, **{"ssm.poles": poles}) for poles in r.values("recall-poles", "ssm.poles")
+    }
+    few, many = (levels[f(levels)] if levels else None for f in (min, max))
+    yield check("poles", "recall-poles", lambda a, b: b.median >= a.median + T["matters"], a=few, b=many)
+
+
+def dependence(r: Rows) -> Iterator[Check]:
+    n = max(r.values("regression", "n"), default=None)
+    for model in SELECTING:
+        a = mid(r.level("regression", model, n=n), "influence_top")
+        yield check("on source", "regression", lambda a, **_: a >= T["on_source"], a=a, model=model)
+    for model in CONTROLS:
+        a = mid(r.level("regression", model, n=n), "influence_top")
+        yield check("off source", "regression", lambda a, **_: a < T["on_source"], a=a, model=model)
+
+
+def price(r: Rows) -> Iterator[Check]:
+    for task in HARD:
+        a, b = (mid(r.level(task, model), "cpu_seconds") for model in (SSM, "ssm"))
+        yield check("price", task, lambda a, b, **_: a <= T["price"] * b, a=a, b=b, task=task)
+    ratios = cost_ratios(r, "step seconds", SSM, "ssm + ssm")
+    length, ratio = max(ratios.items(), default=(None, None))
+    yield check("price of width", "cost", lambda ratio, **_: ratio <= T["price"], ratio=ratio, length=length)
+
+
+CLAIMS: dict[str, Claim] = {
+    "cost": Claim(("cost",), cost),
+    "theory": Claim((), lambda r: ()),
+    "essential": Claim(SELECTION, essential),
+    "single": Claim((*HARD, "linear-copying"), single),
+    "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-poles"), efficiently),
+    "regression": Claim(("regression",), regression),
+    "smoothness": Claim(("regression-two-smoothness",), smoothness),
+}
+QUESTIONS: dict[str, Claim] = {
+    "a": Claim(HARD, equal_budgets),
+    "b": Claim(("recall-budget",), split),
+    "c": Claim((*HARD, "copying-mixers", "recall-mixers", "layers-copying", "layers-recall"), any_filter),
+    "d": Claim((*HARD, "copying-mixers", "recall-mixers", "recall-fnns"), attention_with_fnn),
+    "e": Claim((*HARD, "layers-copying", "layers-recall"), lstm_and_mamba),
+    "f": Claim((*HARD, "layers-copying", "layers-recall"), filters),
+    "g": Claim(("selective_copying", "induction_heads"), two_more),
+    "h": Claim(("recall", "recall-rates", "recall-timescales", "recall-pairs"), optimised),
+    "i": Claim((*HARD, "recall-poles", "copying-length"), memory),
+    "j": Claim(("regression",), dependence),
+    "k": Claim((*HARD, "cost"), price),
+}

@@ -1,0 +1,247 @@
+"""The page of claims: verdicts follow from rows by rules, figures are their CSV files, nothing comes from elsewhere."""
+
+import csv
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from minissm.cli import main
+from minissm.lab import studies
+from minissm.lab.claims import command, cost, figures, page, rules
+from minissm.lab.claims.rows import Rows, merged, read
+from minissm.lab.studies import ONE, REGRESSION, SSM, config
+from minissm.lab.timing import Rounds
+from minissm.tasks import parse
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+VERSIONS = {"minissm": "0.6.0", "processor": "an abacus"}
+WEAK = ("ssm", ONE)  # models that fail in `fake`
+
+
+def fake(study, **scores):
+    """Rows of the study. scores: model -> its main score, in the place of .98, or .5 for WEAK ones; by n for risks."""
+    c = config(study)
+    for model, vary, cell in c.cells():
+        task = parse(cell.task)
+        for lr in c.lrs:
+            for seed in range(c.seeds):
+                score = scores.get(model, 0.5 if model in WEAK else 0.98)
+                score = score[vary["n"]] if isinstance(score, dict) else score
+                score += 0.001 * seed
+                row = {"task": cell.task, "model": model, "vary": vary, "seed": seed, "lr": lr, "steps": cell.steps}
+                row |= {"state_size": 300, "validation": score, task.main[0]: score, "influence_top": 0.75}
+                row |= {"steps_to_95": 350 + 50 * seed if score > 0.95 else None, "cpu_seconds": 7.5, "seconds": 8.5}
+                yield row | {"tests": dict.fromkeys(c.tests, 0.25), "versions": VERSIONS, "here": False}
+
+
+@pytest.fixture(scope="module")
+def every():
+    """Rows of all studies."""
+    costs = cost.measure((5, 9), Rounds(1, 1, 0), show=False)
+    return {name: list(fake(name)) for name in studies.STUDIES} | {"cost": [row | {"here": True} for row in costs]}
+
+
+def verdict(name, **studies):
+    return rules.verdict((rules.CLAIMS | rules.QUESTIONS)[name].checks(Rows({k: list(v) for k, v in studies.items()})))
+
+
+def built(folder, only, **studies):
+    rows = Rows({name.replace("_", "-"): list(rows) for name, rows in studies.items()})
+    return page.build(rows, folder, only).read_text()
+
+
+# ---- verdicts
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((True, True), "holds"),
+        ((True, None), "holds"),
+        ((True, False, None), "holds in part"),
+        ((False, False), "not seen here"),
+        ((None,), "not measured here"),
+        ((), "not measured here"),
+    ],
+)
+def test_a_verdict_follows_from_the_checks(found, expected):
+    assert rules.verdict(rules.Check("solved", (), holds, {}) for holds in found) == expected
+
+
+def test_a_verdict_turns_with_the_rows():
+    copying, recall = list(fake("copying")), list(fake("recall"))
+    assert verdict("single", copying=copying, recall=recall) == "holds"
+    solved = list(fake("recall", ssm=0.949))  # one seed of three reaches .95
+    assert verdict("single", copying=copying, recall=solved) == "holds in part"
+    assert verdict("single", recall=solved) == "not seen here"
+    assert verdict("single") == "not measured here"
+
+
+def test_comparable_means_close_in_the_median():
+    assert verdict("g", selective_copying=fake("copying")) == "holds"
+    for score, expected in ((0.961, "holds"), (0.959, "holds in part")):
+        assert verdict("d", recall=fake("recall", **{SSM: score, "attn + attn": 0.5})) == expected
+
+
+def test_slopes_are_compared_seed_by_seed_and_risks_at_the_largest_n():
+    def risks(first, last):
+        return {1024: first, 4096: (first * last) ** 0.5, 8192: last}
+
+    ssm, attention, *_, pooled, linear = REGRESSION
+    same = {ssm: risks(0.2, 0.02), attention: risks(0.1, 0.01), pooled: risks(0.3, 0.3), linear: risks(0.9, 0.9)}
+    holds = [c.holds for c in rules.regression(Rows({"regression": list(fake("regression", **same))}))]
+    assert holds == [True, True, False, True, True]  # a factor of 2 apart
+    same |= {attention: risks(0.1, 0.05), pooled: risks(0.3, 0.03)}  # other slopes, and a control that selects
+    holds = [c.holds for c in rules.regression(Rows({"regression": list(fake("regression", **same))}))]
+    assert holds == [False, False, True, False, True]
+    rows = list(fake("regression"))
+    for row in rows:  # median slopes are equal
+        steeper = {ssm: row["seed"], attention: 2 - row["seed"]}.get(row["model"], 1)
+        row["mean_squared_error"] = row["vary"]["n"] ** (-0.7 - 0.3 * steeper)
+    slopes, *_ = rules.regression(Rows({"regression": rows}))
+    assert slopes.values["a"] == pytest.approx(slopes.values["b"])
+    assert not slopes.holds
+
+
+def test_the_best_rate_is_chosen_by_validation_and_not_by_the_test():
+    rows = [row | {"validation": row["lr"], "token_accuracy": 1 - row["lr"]} for row in fake("recall-rates")]
+    assert Rows({"recall-rates": rows}).level("recall-rates", SSM).rows[0]["lr"] == 3.2e-2
+
+
+def test_a_fresh_row_replaces_the_stored_one_of_the_same_run():
+    stored = list(fake("recall"))
+    fresh = stored[4] | {"token_accuracy": 0.125, "vary": {}}
+    rows = merged([{k: v for k, v in row.items() if k != "vary"} for row in stored], [fresh])
+    assert [row["here"] for row in rows] == [row is stored[4] for row in stored]
+    assert rows[4]["token_accuracy"] == 0.125
+
+
+# ---- the page
+
+
+def test_a_page_needs_nothing_from_elsewhere_and_shows_its_csv_files(tmp_path):
+    rows = list(fake("recall"))
+    text = built(tmp_path, ["single", "a"], copying=fake("copying"), recall=rows, linear_copying=fake("linear-copying"))
+    assert not re.search(
+        r"<script|<link|<img|@import|url\((?!#)|src=|nan|None|\{|\}(?!\n)", text.partition("</style>")[2]
+    )
+    links, ids = set(re.findall(r'href="([^"]*)"', text)), re.findall(r' id="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links if link[0] == "#"} <= set(ids)
+    assert {link for link in links if link[0] != "#" and not (tmp_path / link).exists()} == {
+        "https://arxiv.org/abs/2405.19036"
+    }
+    assert "A partial set" not in text
+    assert text.count("<svg") == len(list((tmp_path / "csv").iterdir())) == 4
+    points = list(csv.DictReader((tmp_path / "csv" / "budgets-recall.csv").read_text().splitlines()))
+    shown = sorted((p["series"], int(p["seed"]), float(p["token_accuracy"])) for p in points)
+    assert shown == sorted((row["model"], row["seed"], row["token_accuracy"]) for row in rows)
+
+
+def test_a_partial_set_says_so_on_top(tmp_path):
+    rows = list(fake("recall"))
+    top = built(tmp_path, ["a"], recall=rows[:-1], copying=fake("copying")).partition("<h2")[0]
+    assert "A partial set" in top
+    assert "(14 of 15 rows)" in top
+    assert "(no rows)" in built(tmp_path, ["a"], recall=rows).partition("<h2")[0]
+
+
+def test_rows_of_older_versions_make_a_page(tmp_path):
+    """They have no `vary`, `validation`, `steps_to_95` or influence."""
+    names = ("copying", "recall", "linear-copying", "recall-one-layer-long")
+    old = {name: [row | {"here": False} for row in read(RESULTS / f"{name}.jsonl")] for name in names}
+    for rows in old.values():
+        for row in rows:
+            for field in ("vary", "validation", "steps_to_95", "influence_top", "cpu_seconds", "tests"):
+                row.pop(field, None)
+    text = page.build(Rows(old), tmp_path, ["solved", "single"]).read_text()
+    assert "without rows of recall" in text
+
+
+def test_every_text_of_a_check_has_its_values(every):
+    rows = Rows(every)
+    for claim in (rules.CLAIMS | rules.QUESTIONS).values():
+        for check in claim.checks(rows):
+            if not set(check.studies) <= every.keys():
+                continue
+            assert check.holds is not None, check
+            assert page.sentence(check)
+    for name, draw in figures.FIGURES.items():
+        for figure in draw(rows):
+            assert figure.points, (name, figure.name)
+            assert figure.name in page.texts()["figures"], figure.name
+
+
+def test_a_claim_names_the_studies_that_it_reads(every):
+    class Watched(Rows):
+        def where(self, study, **given):
+            read.add(study)
+            return super().where(study, **given)
+
+    rows = Watched(every)
+    for name, claim in (rules.CLAIMS | rules.QUESTIONS).items():
+        read = set()
+        _ = list(claim.checks(rows)), list(figures.FIGURES[name](rows))
+        assert read <= set(claim.studies), name
+
+
+# ---- the command
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--only", "a,zz"], "minissm claims: --only 'zz'; expected some of cost, theory, "),
+        (["--profile", "all"], "minissm claims: --profile 'all'; expected one of quick, full, stored\n"),
+        (["--rows", "none"], "minissm claims: no folder none; give --rows, the folder docs/results of a clone\n"),
+        (["--out", __file__], f"minissm claims: --out {__file__} is a file; expected a folder\n"),
+        (["--rows", ".", "--profile", "stored"], "minissm claims: can't read recall.jsonl ("),
+    ],
+)
+def test_bad_input_is_one_sentence(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("recall.jsonl").write_text("{")
+    assert main(["claims", *argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert captured.err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["recall.jsonl"]
+
+
+def test_a_profile_trains_its_studies_once_and_goes_on(tmp_path, monkeypatch, capsys):
+    small = studies.Study("copying", ("ssm", "attn"), seeds=1, steps=10)
+    monkeypatch.setattr(
+        studies, "STUDIES", studies.STUDIES | {"copying": small, "recall": small._replace(task="recall")}
+    )
+    monkeypatch.setattr(command, "QUICK", {"copying": {"width": 4}, "recall": {"width": 4}})
+    monkeypatch.setattr(page, "build", lambda rows, out, only: sum(map(len, rows.studies.values())))
+    argv = ["claims", "--only", "a", "--out", str(tmp_path), "--rows", str(tmp_path), "--jobs", "1"]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert out.count("runs of 10 steps") == 2
+    assert out.endswith("page: 4\n")
+    assert main(argv) == 0
+    assert capsys.readouterr().out == "page: 4\n"
+    (tmp_path / "rows" / "quick" / "recall.jsonl").unlink()
+    monkeypatch.setattr(command, "QUICK", {"recall": {"width": 6}})
+    assert main(argv) == 2
+    assert "was begun with other settings; choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_browser_shows_the_page_without_scrolling_sideways(width, every, tmp_path):
+    path = page.build(Rows(every), tmp_path)
+    script = "<script>document.title = innerWidth + ' ' + document.documentElement.scrollWidth</script></body>"
+    path.write_text(path.read_text().replace("</body>", script))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
+    folder = f"--user-data-dir={tmp_path / 'profile'}"
+    argv = ["chromium", *options, folder, f"--window-size={width},900", path.as_uri()]
+    dom = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+    seen, needed = map(int, re.search(r"<title>(\d+) (\d+)</title>", dom).groups())
+    assert seen <= width
+    assert needed <= seen
