@@ -7,7 +7,7 @@ for name in STUDIES:
 import re
 from typing import Any, NamedTuple
 
-from ..tasks import TASKS as KNOWN, Regression
+from ..tasks import Regression
 from .config import Config, config_of, read_vary
 
 SSM, ATTN, S6, LSTM = "ssm + fnn1 + ssm + fnn1", "attn + fnn1 + attn + fnn1", "s6 + fnn1 + s6 + fnn1", "lstm"
