@@ -88,9 +88,7 @@ STUDIES: dict[str, Study] = {
         tests=("copying(min_len=13, max_len=16)", "copying(min_len=17, max_len=24)"),
     ),
     "linear-copying": Study("copying", ("fir(window=24)", "ssm(poles=32)")),
-    **{
-        task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup") if task in KNOWN
-    },
+    **{task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup")},
     "regression": Study("regression", vary=("n=1024,4096,8192",)),
     "regression-gap": Study("regression(n=4096)", vary=("gap=0.0,0.05,0.1,0.2",)),
     "regression-two-smoothness": Study(
