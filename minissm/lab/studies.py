@@ -17,15 +17,11 @@ ONE = "ssm + fnn1"
 ATTN_NO_POSITIONS = 'attn(positions="none") + fnn1 + attn(positions="none") + fnn1'
 BETWEEN = "ssm(poles=1) + fnn1(expand=8) + ssm(poles=1, dt=(0.001, 0.01)) + fnn1(expand=2)"
 LAYERS = (TRIG, FIR, S6, LSTM)
-MIXERS = (
-    ONE,
-    "trig + fnn1",
-    "fir + fnn1",
-    "s6 + fnn1",
-    "lstm + fnn1",
-    "attn + fnn1",
-    "ssm + ssm + fnn1",
-    "attn + attn",
+MIXERS = ("attn + fnn1", "fir + fnn1", "s6 + fnn1", "ssm + ssm + fnn1")
+FNNS = (  # depth and place of the FNNs; "recall" has depth 1 after each mixer
+    *(f"{m} + fnn{depth} + {m} + fnn{depth}" for m, depth in (("ssm", 0), ("ssm", 2), ("ssm", 3), ("attn", 2))),
+    *("fnn1 + ssm + ssm", "ssm + fnn1 + ssm", "ssm + ssm + fnn1", "fnn1 + ssm + ssm + fnn1"),
+    *("fnn1 + attn + attn", "attn + fnn1 + attn"),
 )
 TASKS = (SSM, ONE, ATTN, S6)
 REGRESSION = tuple(Regression.recipe["models"])  # two to compare, a third that selects, and two that can't
@@ -68,20 +64,11 @@ STUDIES: dict[str, Study] = {
     "recall-one-layer-long": Study("recall", (ONE,), lr="4e-3", steps=6000),
     "recall-mixers": Study("recall", MIXERS),
     "copying-mixers": Study("copying", MIXERS),
-    "recall-fnns": Study(
-        "recall",
-        tuple(f"{m} + fnn{depth} + {m} + fnn{depth}" for m in ("ssm", "attn") for depth in range(4))
-        + tuple(
-            re.sub(r"\bm\b", mixer, spec)
-            for mixer in ("ssm", "attn")
-            for spec in ("fnn1 + m + m", "m + fnn1 + m", "m + m + fnn1", "fnn1 + m + m + fnn1")
-        ),
-    ),
-    "recall-budget": Study("recall", (SSM, ATTN), ("pairs=4,8", "fnn.expand=1,2,4,8,16")),
-    "recall-pairs": Study(
-        "recall(values=8)", (SSM, BETWEEN, ATTN, S6), ("pairs=2,4,8,16",), lr="8e-3", seeds=5, steps=3000
-    ),
-    "recall-poles": Study("recall(pairs=8, values=8)", (SSM,), ("ssm.poles=1,4,16",), steps=3000),
+    "recall-fnns": Study("recall", FNNS),
+    "recall-budget": Study("recall(pairs=8, values=8)", (SSM, ATTN), ("fnn.expand=1,4,16",)),
+    "recall-pairs": Study("recall(values=8)", (SSM, BETWEEN, ATTN), ("pairs=2,4,8",), steps=3000),
+    "recall-pairs-16": Study("recall(pairs=16, values=16)", (BETWEEN, ATTN), steps=3000),
+    "recall-poles": Study("recall(pairs=8, values=8)", (SSM,), ("ssm.poles=1,4,16",)),
     "copying-length": Study(
         "copying",
         (SSM, ATTN, ATTN_NO_POSITIONS, S6, LSTM),
@@ -90,7 +77,7 @@ STUDIES: dict[str, Study] = {
     "linear-copying": Study("copying", ("fir(window=24)", "ssm(poles=32)")),
     **{task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup")},
     "regression": Study("regression", vary=("n=1024,4096,8192",)),
-    "regression-gap": Study("regression(n=4096)", vary=("gap=0.0,0.05,0.1,0.2",)),
+    "regression-gap": Study("regression(n=4096)", REGRESSION[:2], ("gap=0.0,0.05,0.1,0.2",)),
     "regression-two-smoothness": Study(
         "regression(a=(0.5, 1), b=(3, 6))", REGRESSION[:2], ("n=1024,4096,8192",), tests=SMOOTHNESS
     ),

@@ -10,7 +10,21 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ..plots import COLOURS, DASHES, MARKS, new_figure
-from ..studies import ATTN, ATTN_NO_POSITIONS, BETWEEN, FIR, LSTM, MIXERS, ONE, REGRESSION, S6, SMOOTHNESS, SSM, TRIG
+from ..studies import (
+    ATTN,
+    ATTN_NO_POSITIONS,
+    BETWEEN,
+    FIR,
+    FNNS,
+    LSTM,
+    MIXERS,
+    ONE,
+    REGRESSION,
+    S6,
+    SMOOTHNESS,
+    SSM,
+    TRIG,
+)
 from . import rules
 from .rows import Rows, canonical, main, task_of
 
@@ -150,18 +164,18 @@ def equal_budgets(r: Rows) -> Iterator[Figure]:
 
 
 def split(r: Rows) -> Iterator[Figure]:
-    for pairs in r.values("recall-budget", "pairs"):
-        where = {"pairs": pairs}
-        yield lines(f"split-{pairs}-pairs", r, "recall-budget", "fnn.expand", (SSM, ATTN), log="x", where=where)
+    yield lines("split", r, "recall-budget", "fnn.expand", (SSM, ATTN), log="x")
 
 
 def any_filter(r: Rows) -> Iterator[Figure]:
     for task in rules.HARD:
-        yield of_models(r, f"mixers-{task}", [(f"{task}-mixers", model) for model in MIXERS])
+        mixers = [(f"{task}-mixers", model) for model in MIXERS]
+        yield of_models(r, f"mixers-{task}", [(task, ONE), *mixers, (task, "attn + attn")])
 
 
 def attention_with_fnn(r: Rows) -> Iterator[Figure]:
-    yield of_models(r, "fnns", [("recall-fnns", model) for model in r.values("recall-fnns", "model")])
+    fnns = [("recall-fnns", model) for model in FNNS]
+    yield of_models(r, "fnns", [("recall", SSM), ("recall", ATTN), *fnns, ("recall", "attn + attn")])
 
 
 def layers(r: Rows) -> Iterator[Figure]:

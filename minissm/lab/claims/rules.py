@@ -60,11 +60,12 @@ def check(text: str, studies: str, holds: Callable[..., bool], **values: Any) ->
     return Check(text, tuple(studies.split()), None if missing else bool(holds(**values)), values)
 
 
-def comparable(r: Rows, study: str, model: str, other: str, of: str = "") -> Check:
-    """of: the study of the model, if it is another one than that of the model it is compared with."""
-    values = {"a": r.level(of or study, model), "b": r.level(study, other), "model": model, "other": other}
-    studies = f"{study} {of}".strip()
-    return check("comparable", studies, lambda a, b, **_: a.median >= b.median - T["close"], task=study, **values)
+def comparable(r: Rows, task: str, model: str, other: str, of: str = "", against: str = "") -> Check:
+    """of, against: the studies of the two models, if they are not the one of the task's name."""
+    studies = of or task, against or task
+    values = {"a": r.level(studies[0], model), "b": r.level(studies[1], other), "model": model, "other": other}
+    names = " ".join(dict.fromkeys(studies))
+    return check("comparable", names, lambda a, b, **_: a.median >= b.median - T["close"], task=task, **values)
 
 
 def solved(r: Rows, study: str, model: str, text: str = "solved", **where: Any) -> Check:
@@ -128,9 +129,9 @@ def efficiently(r: Rows) -> Iterator[Check]:
     level = r.level("recall-one-layer-long", ONE)
     names = {"a": level, "model": ONE} | {name: level and level.rows[0][name] for name in ("lr", "steps")}
     yield check("patient", "recall-one-layer-long", lambda a, **_: a.median >= T["solved"], **names)
-    for pairs in (8, 16):
-        level = best(r, "recall-pairs", (SSM, BETWEEN), pairs=pairs)
-        yield check("pairs", "recall-pairs", lambda a, **_: a.median >= T["solved"], a=level, pairs=pairs)
+    for pairs, study in ((8, "recall-pairs"), (16, "recall-pairs-16")):
+        level = best(r, study, (SSM, BETWEEN), **({"pairs": pairs} if pairs == 8 else {}))
+        yield check("pairs", study, lambda a, **_: a.median >= T["solved"], a=level, pairs=pairs)
     for task in HARD:
         a, b = (mid(r.level(task, model), "steps_to_95") for model in (SSM, ATTN))
         yield check("steps", task, lambda a, b, **_: a < math.inf and a <= T["patience"] * b, a=a, b=b, task=task)
@@ -199,20 +200,17 @@ def equal_budgets(r: Rows) -> Iterator[Check]:
 
 def split(r: Rows) -> Iterator[Check]:
     for model in (SSM, ATTN):
-        for pairs in r.values("recall-budget", "pairs") or [None]:
-            options = {"model": model, "pairs": pairs}
-            expands = r.values("recall-budget", "fnn.expand")
-            levels = {e: r.level("recall-budget", **options, **{"fnn.expand": e}) for e in expands}
-            reached = {e: level.median for e, level in levels.items() if level}
-            top, low = (f(reached, key=lambda e: reached[e], default=None) for f in (max, min))
-            ends = {"top": top, "low": low, "a": reached.get(top), "b": reached.get(low)}
-            yield check("split", "recall-budget", lambda a, b, **_: a - b >= T["matters"], **ends, **options)
+        expands = r.values("recall-budget", "fnn.expand")
+        levels = {e: r.level("recall-budget", model, **{"fnn.expand": e}) for e in expands}
+        reached = {e: level.median for e, level in levels.items() if level}
+        top, low = (f(reached, key=lambda e: reached[e], default=None) for f in (max, min))
+        ends = {"top": top, "low": low, "a": reached.get(top), "b": reached.get(low)}
+        yield check("split", "recall-budget", lambda a, b, **_: a - b >= T["matters"], **ends, model=model)
 
 
 def any_filter(r: Rows) -> Iterator[Check]:
     for task in HARD:
-        for model in ("fir + fnn1", "trig + fnn1"):
-            yield comparable(r, f"{task}-mixers", model, ONE)
+        yield comparable(r, task, "fir + fnn1", ONE, of=f"{task}-mixers")
         for model in (FIR, TRIG):
             yield comparable(r, task, model, SSM, of=layers(task))
 
@@ -221,7 +219,7 @@ def attention_with_fnn(r: Rows) -> Iterator[Check]:
     for task in HARD:
         yield comparable(r, task, SSM, ATTN)
         yield comparable(r, task, SSM, "attn + attn")
-        yield comparable(r, f"{task}-mixers", ONE, "attn + fnn1")
+        yield comparable(r, task, ONE, "attn + fnn1", against=f"{task}-mixers")
 
 
 def lstm_and_mamba(r: Rows) -> Iterator[Check]:
@@ -292,7 +290,7 @@ CLAIMS: dict[str, Claim] = {
     "theory": Claim((), lambda r: ()),
     "essential": Claim(SELECTION, essential),
     "single": Claim((*HARD, "linear-copying"), single),
-    "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-poles"), efficiently),
+    "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-pairs-16", "recall-poles"), efficiently),
     "regression": Claim(("regression",), regression),
     "smoothness": Claim(("regression-two-smoothness",), smoothness),
 }
