@@ -1,11 +1,17 @@
 """The figure of regression, from rows that are given."""
 
+import json
+from pathlib import Path
+from statistics import median
+
 import numpy as np
 import pytest
 
 from minissm.lab.regression import Slope, figure, risks, short, slope, yardstick
 from minissm.tasks import Regression
 from minissm.tasks.smooth import series_risks
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def rows_of(risk, sizes=(64, 128, 256), seeds=3, **more):
@@ -62,3 +68,23 @@ def test_the_figure_has_all_models_seeds_and_slopes(tmp_path):
     some = rows_of(lambda n, seed: 1 / n, sizes=(64,), seeds=1, influence=None, influence_top=None)
     assert figure(some, tmp_path / "one.svg").read_text().count("n = 64"), "one seed and size, no influence"
     assert str(Slope(-1.0)) == "-1.00"
+
+
+def test_the_table_of_the_page_is_that_of_the_committed_rows():
+    """It prints the lines that the page lacks."""
+    path = DOCS / "results" / "regression.jsonl"
+    if not path.exists():
+        pytest.skip("the rows of regression are not there yet")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    found = {"a series that knows the token": (yardstick(rows), "")}
+    for model, by_seed in risks(rows).items():
+        spec, norm = model.rsplit(", ", 1)
+        (size,) = {row["parameters"] for row in rows if short(row["model"]) == model}
+        found[f"`{spec}` ({norm})"] = by_seed, f"{size:,}"
+    lines = []
+    for name, (by_seed, size) in found.items():
+        cells = [[r[n] for r in by_seed.values() if n in r] for n in (1024, 4096, 8192)]
+        shown = [f"{median(values):.4f} ({min(values):.4f} to {max(values):.4f})" for values in cells]
+        lines.append(f"| {' | '.join([name, size, *shown, str(slope(by_seed))])} |".replace("|  |", "| |"))
+    missing = [line for line in lines if line not in (DOCS / "regression.md").read_text()]
+    assert not missing, "\n".join(missing)
