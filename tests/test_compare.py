@@ -63,7 +63,7 @@ def folder(tmp_path, monkeypatch):
         ({"models": ("Model()",)}, "can't read 'Model()'; expected Model("),
         ({"models": ("ssm", "Model('ssm')")}, "the model 'ssm' is given twice"),
         ({"vary": {"colour": (1, 2)}}, "unknown name 'colour'; expected one of lr, steps, batch, clip, budget, "),
-        ({"vary": {"pairs": (1, 2)}}, "min_len, max_len, symbols, or an option of a block, like ssm.poles"),
+        ({"vary": {"pairs": (1, 2)}}, "min_len, max_len, symbols, blank, or an option of a block, like ssm.poles"),
         ({"vary": {"s6.d_state": (1, 2)}}, "unknown name 's6.d_state'"),
         ({"vary": {"ssm.poles": (2, 2.0)}}, "vary: ssm.poles=2,2.0; expected different numbers, words or tuples"),
         ({"vary": {"max_len": ()}}, "vary: max_len=no value; "),

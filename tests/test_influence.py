@@ -1,4 +1,4 @@
-"""The share of the gradient that falls on the token with the answer."""
+"""The share of what an answer depends on that falls on the token with the answer."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -45,10 +45,10 @@ class Vectors(RealTask):
 class Linear:
     """y_tk = sum over s and v of K_tsvk x_sv: the gradient of every answer is known."""
 
-    dtype = "float64"
+    dtype, vocab = "float64", None
 
-    def __init__(self, kernel, vocab=None):
-        self.kernel, self.vocab = kernel, vocab
+    def __init__(self, kernel):
+        self.kernel = kernel
 
     def __call__(self, params, x, mode, where):
         b, t = np.nonzero(where)
@@ -61,21 +61,45 @@ class Linear:
         return np.einsum("tsvk,bsv->btk", self.kernel, x)[where], backward
 
 
+class Copier:
+    """The answer at t is the token at source[t]; all other tokens are ignored but those in `also`, by a half."""
+
+    def __init__(self, source, also=()):
+        self.source, self.also = source, also
+
+    def __call__(self, params, x, mode, where):
+        b, t = np.nonzero(where)
+        p = 2.0 * np.eye(3)[x[b, np.asarray(self.source)[t]]]
+        for s in self.also:
+            p = p + np.eye(3)[x[b, s]]
+        return np.log(p / p.sum(axis=1, keepdims=True) + 1e-300), None
+
+
 PARAMS = {"embed": {"w": np.zeros((1, 1))}}
 
 
-def test_tokens_have_the_share_of_the_target_s_logit(rng):
-    """What all tokens of the vocabulary share can't be changed by an exchange of tokens, and is left out."""
-    kernel = rng.normal(size=(5, 5, 3, 3)) + 9 * rng.normal(size=(5, 5, 1, 3))
-    size = np.abs(kernel - kernel.mean(axis=2, keepdims=True)).sum(axis=2)
-    batch, shares, tops = Tokens().batch(np.random.default_rng(3), 90), [], []
-    for b, n in enumerate(batch.targets):
-        mine = [size[t, s, n[t]] / size[t, :, n[t]].sum() for t, s in ((2, 0), (4, 3)) if batch.weights[b, t]]
-        shares.append(mine)
-        tops.append([size[t, s, n[t]] == size[t, :, n[t]].max() for t, s in ((2, 0), (4, 3)) if batch.weights[b, t]])
-    found = influence(Linear(kernel, 3), PARAMS, Tokens(), np.random.default_rng(3), 90)
-    assert np.mean([min(s) for s in shares]) < found["influence"] < np.mean([max(s) for s in shares])
-    assert np.mean([min(s) for s in tops]) <= found["influence_top"] <= np.mean([max(s) for s in tops])
+def test_the_answer_of_a_copier_depends_on_the_token_that_it_copies():
+    def of(model):
+        return influence(model, PARAMS, Tokens(), np.random.default_rng(3), 90)
+
+    assert of(Copier([0, 0, 0, 0, 3])) == {"influence": pytest.approx(1), "influence_top": 1.0}
+    assert of(Copier([1, 1, 1, 1, 1])) == {"influence": 0.0, "influence_top": 0.0}
+    assert of(Copier([0, 0, 0, 0, 3], also=[1])) == {"influence": pytest.approx(2 / 3), "influence_top": 1.0}
+
+
+def test_only_tokens_of_the_kind_of_a_source_are_replaced():
+    """Here 0 and 1 are sources and 2 says where to look: the answer depends on it, and it has no share."""
+
+    @dataclass(frozen=True)
+    class Marked(Tokens):
+        def batch(self, rng, n, step=0):
+            batch = super().batch(rng, n)
+            tokens = batch.inputs % 2
+            tokens[:, 1] = 2
+            return batch._replace(inputs=tokens, targets=np.roll(tokens, 1, axis=1))
+
+    net = Copier([0, 0, 0, 0, 3], also=[1])
+    assert influence(net, PARAMS, Marked(), np.random.default_rng(3), 9)["influence"] == pytest.approx(1)
 
 
 def test_real_inputs_have_the_share_of_the_sum_of_the_outputs(rng):

@@ -1,15 +1,15 @@
-"""Which token an answer depends on: the share of |d answer / d input| that falls on the token with the answer."""
+"""Which token an answer depends on: how much it changes with each token, and the share of the one that it needs."""
 
 from typing import Any
 
 import numpy as np
 
-from ..backend import like, one_hot, to
+from ..backend import like, to
 from ..model import Model
 from ..tasks import Batch
 from ..train import inputs_of
 
-NUMBERS = 2_000_000  # in the one-hot inputs of a piece
+PIECE = 250  # sequences at a time
 
 
 def influence(
@@ -17,19 +17,14 @@ def influence(
 ) -> dict[str, float | None]:
     """Over n sequences, with one answer of each, drawn by rng -> {"influence", "influence_top"}.
 
-    influence: the mean of a_s / sum_t a_t, where s is the position `task.source` and a_t = |d answer / d input_t|,
-        summed over the numbers of the input.
+    influence: the mean of a_s / sum_t a_t, where s is the position `task.source` and a_t how much the answer changes
+        with token t (see `changes`).
     influence_top: the fraction of sequences in which a_s is the largest.
     Both are None where the task has no source.
-
-    The answer is the logit of the target for tokens, and the sum of the outputs for real answers. Tokens enter as
-    one-hot vectors, because the scale and the rotation of the embedding have no meaning. One-hot vectors sum to 1, so
-    the part of the gradient that all tokens of the vocabulary share is taken off: no exchange of tokens follows it.
     """
-    piece = max(1, min(250, NUMBERS // (task.length * (net.vocab or 1))))
     shares, tops = [], []
-    for i, start in enumerate(range(0, n, piece)):
-        batch = Batch(*(a[: n - start] for a in task.batch(rng, piece, i)))
+    for i, start in enumerate(range(0, n, PIECE)):
+        batch = Batch(*(a[: n - start] for a in task.batch(rng, PIECE, i)))
         source = task.source(batch)
         if source is None:
             return {"influence": None, "influence_top": None}
@@ -38,22 +33,41 @@ def influence(
         chosen = np.where(counts, rng.random(source.shape), -1).argmax(axis=1)
         rows = np.flatnonzero(counts.any(axis=1))
         where[rows, chosen[rows]] = True
-        size, s = sensitivity(net, params, batch, where, mode)[rows], source[rows, chosen[rows]]
+        s = source[rows, chosen[rows]]
+        size = changes(net, params, batch, where, np.unique(batch.inputs[rows, s]), rng, mode)
         total = size.sum(axis=1)
         shares.append(size[np.arange(rows.size), s] / np.where(total == 0, 1, total))
         tops.append((size.argmax(axis=1) == s) & (total > 0))
     return {"influence": float(np.concatenate(shares).mean()), "influence_top": float(np.concatenate(tops).mean())}
 
 
-def sensitivity(net: Model, params: dict, batch: Batch, where: np.ndarray, mode: str = "auto") -> np.ndarray:
-    """|d answer / d input| for each token (B, L), summed over its numbers. where: the mask (B, L) of the answers."""
+def changes(
+    net: Model, params: dict, batch: Batch, where: np.ndarray, kind: np.ndarray, rng: np.random.Generator, mode: str
+) -> np.ndarray:
+    """How much each answer changes with each token: (R, L) for the R answers in the mask `where` (B, L).
+
+    Real inputs: |d answer / d input_t|, summed over the numbers of the input; the answer is the sum of the outputs.
+    Tokens: sum_v |change of the probability of v| when token t is replaced by another of its kind, drawn by rng. Two
+    tokens differ by more than a little, so a gradient would not do. kind: the tokens that can be the source of an
+    answer, in recall the values. Tokens that say where to look, its keys, are left alone.
+    """
     x = inputs_of(batch, params)
-    tokens = batch.inputs.dtype.kind in "iu"
-    if tokens:
-        x = like(one_hot(np, batch.inputs, net.vocab or 0, np.dtype(net.dtype)), x)
-    y, backward = net(params, x, mode, where)
-    to_tokens = batch.targets.ndim == 2
-    dy = one_hot(np, batch.targets[where], y.shape[1], np.dtype(net.dtype)) if to_tokens else np.ones(y.shape)
-    _, dx = backward(like(dy, y))
-    dx = to(dx, "numpy").astype(np.float64)
-    return np.abs(dx - dx.mean(axis=2, keepdims=True) if tokens else dx).sum(axis=2)
+    if batch.inputs.dtype.kind not in "iu":
+        y, backward = net(params, x, mode, where)
+        _, dx = backward(like(np.ones(y.shape), y))
+        return np.abs(to(dx, "numpy").astype(np.float64)).sum(axis=2)[where.any(axis=1)]
+
+    def probabilities(inputs: np.ndarray) -> np.ndarray:
+        y = to(net(params, like(inputs, x), mode, where)[0], "numpy").astype(np.float64)
+        e = np.exp(y - y.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    before, size = probabilities(batch.inputs), np.zeros((int(where.sum()), batch.inputs.shape[1]))
+    for t, tokens in enumerate(batch.inputs.T):
+        mine = np.isin(tokens, kind)
+        if mine.any() and kind.size > 1:
+            replaced = batch.inputs.copy()
+            other = np.searchsorted(kind, tokens[mine]) + rng.integers(1, kind.size, int(mine.sum()))
+            replaced[mine, t] = kind[other % kind.size]
+            size[:, t] = np.abs(probabilities(replaced) - before).sum(axis=1)
+    return size

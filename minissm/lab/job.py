@@ -21,7 +21,7 @@ from .influence import influence
 from .machine import processor
 
 BETWEEN = 50  # steps between two evaluations of a training; short ones have EVALS of them
-VALIDATED_ON = 1000  # sequences
+VALIDATED_ON, INFLUENCED_ON = 1000, 500  # sequences
 LEARNT = 0.95  # the accuracy whose first step a row keeps
 
 
@@ -124,7 +124,7 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
         row = job.known | evaluate(net, params, task.fresh, test, task.tested_on, job.mode)
         row["validation"] = main_score(task.held_out or task, validation, VALIDATED_ON)
         row["steps_to_95"] = steps_to(LEARNT, log.rows) if isinstance(task, tasks.TokenTask) else None
-        row |= influence(net, params, task.fresh, sources, VALIDATED_ON, job.mode)
+        row |= influence(net, params, task.fresh, sources, INFLUENCED_ON, job.mode)
         others = {spec: task_of(spec, job.seed).fresh for spec in job.tests}
         tested = {s: main_score(t, np.random.default_rng([job.seed, 2]), t.tested_on) for s, t in others.items()}
     row |= {"tests": _finite(tested), "stopped": log.stopped, "seconds": round(log.seconds, 2)}
