@@ -86,7 +86,7 @@ def _one_line(text: str) -> str:
 
 
 def _parser() -> Parser:
-    from .lab import bench, command
+    from .lab import bench, command, tasks_command
     from .lab.claims import command as claims
 
     parser = Parser(
@@ -96,4 +96,5 @@ def _parser() -> Parser:
     command.add(commands)
     bench.add(commands)
     claims.add(commands)
+    tasks_command.add(commands)
     return parser

@@ -11,7 +11,8 @@ class Preset(NamedTuple):
 
 
 JELASSI = "Jelassi et al. 2024, arXiv 2402.01032; sjelassi/transformers_ssm_copy"
-ZOOLOGY = "Arora et al. 2023, arXiv 2312.04927; HazyResearch/zoology, paper_configs/iclr24_zoology_figure2/configs.py"
+FIGURE_2 = "zoology/experiments/paper_configs/iclr24_zoology_figure2/configs.py"
+ZOOLOGY = f"Arora et al. 2023, arXiv 2312.04927; HazyResearch/zoology, {FIGURE_2}; ours asks in random order"
 MAMBA = "Gu and Dao 2023, arXiv 2312.00752"
 
 PRESETS: dict[str, Preset] = {
