@@ -3,6 +3,7 @@
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--jobs", type=integer, help="processes (default: one a core; 1 with cupy or a debugger: no other process)"
     )
+    run.add_argument(
+        "--cluster", metavar="ADDRESS", help="a Dask scheduler, whose workers do the runs: tcp://host:8786"
+    )
 
     info = commands.add_parser("info", help="versions, processor, BLAS and GPU of this machine", allow_abbrev=False)
     info.set_defaults(command=_info)
@@ -99,10 +103,14 @@ def _run(a: argparse.Namespace) -> int:
     options |= {"lrs": a.lr} if a.lr else {"lrs": vary.pop("lr")} if "lr" in vary else {}
     options |= {"vary": vary} if vary else {}
     config = config_of(a.task, a.profile, **options) if a.resume is None else _as_stored(a, options)
+    if a.jobs and a.cluster is not None:
+        raise ValueError("run: both --jobs and --cluster given; a cluster decides by its workers, leave --jobs away")
     if (a.jobs or 0) > 16 * machine.cores():
         raise ValueError(f"run: --jobs {a.jobs}; this machine has {machine.cores()} cores, give 16 for each at most")
     jobs = a.jobs or (1 if config.backend == "cupy" or sys.gettrace() else machine.cores())
-    folder, rows, curves = compare.run(config, a.out, jobs) if a.resume is None else compare.resume(a.resume, jobs)
+    where: dict[str, Any] = {"jobs": jobs, "cluster": a.cluster}
+    run = partial(compare.run, config, a.out) if a.resume is None else partial(compare.resume, a.resume)
+    folder, rows, curves = run(**where)
     print(f"\n{report.table(rows)}\n", flush=True)
     figure = plots.drawn(lambda: plots.comparison(rows, curves, folder)[0])
     print(f"rows: {folder / 'results.jsonl'}   {figure}")

@@ -21,6 +21,7 @@ from .. import tasks
 from ..progress import Progress
 from ..train import EVERY
 from . import plugin, results
+from .cluster import check_address, in_cluster
 from .config import Config
 from .job import Job, Outcome, run_job, versions
 from .workers import Run, Terminated, in_process, in_processes, stop_signals
@@ -30,37 +31,47 @@ Lines = list[dict]
 
 
 def run(
-    config: Config, out: str | os.PathLike | None = None, jobs: int = 1, every: float = EVERY
+    config: Config,
+    out: str | os.PathLike | None = None,
+    jobs: int = 1,
+    every: float = EVERY,
+    cluster: str | None = None,
 ) -> tuple[Path, Lines, Lines]:
     """Train all runs of config and write the results to `out`. -> the folder, its rows, its learning curves.
 
     A row is printed when its run is finished; the files have the rows in the order of the jobs. Ctrl-C and SIGTERM save
     all runs and raise KeyboardInterrupt, whose text has the command to resume. A kill loses at most `every` seconds.
     jobs: processes. With 1 all runs are in this process, and a debugger can step through them.
+    cluster: the address of a Dask scheduler, whose workers do the runs.
     """
     if out is not None and not os.fspath(out):
         raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
     folder = Path(out) if out is not None else _dated(config.task)
     if not os.fspath(folder).isprintable():
         raise ValueError(f"out: {os.fspath(folder)!r} contains characters that can't be printed; choose another name")
+    if cluster is not None:
+        check_address(cluster)
     work = config.work()
-    results.new_folder(
-        folder, asdict(config) | {"versions": versions()}, partial(_announce, config.task, work, folder, 0, jobs)
-    )
-    return folder, *_finish(config.task, work, folder, {}, jobs, every)
+    announce = partial(_announce, config.task, work, folder, 0, jobs, cluster)
+    results.new_folder(folder, asdict(config) | {"versions": versions()}, announce)
+    return folder, *_finish(config.task, work, folder, {}, jobs, every, cluster)
 
 
-def resume(folder: str | os.PathLike, jobs: int = 1, every: float = EVERY) -> tuple[Path, Lines, Lines]:
+def resume(
+    folder: str | os.PathLike, jobs: int = 1, every: float = EVERY, cluster: str | None = None
+) -> tuple[Path, Lines, Lines]:
     """Finish the run in the folder, with the results that `run` would have. ValueError if it can't be read."""
     folder = Path(folder)
+    if cluster is not None:
+        check_address(cluster)
     config, begun = stored(folder)
     work = config.work()
     records = results.finished(folder, work)
     changed = [f"{name} {begun.get(name)}, now {v}" for name, v in versions().items() if begun.get(name) != v]
     if changed:
         PRINT(f"{folder} was begun with {'; '.join(changed)}: the last digits may differ")
-    _announce(config.task, work, folder, len(records), jobs)
-    return folder, *_finish(config.task, work, folder, records, jobs, every)
+    _announce(config.task, work, folder, len(records), jobs, cluster)
+    return folder, *_finish(config.task, work, folder, records, jobs, every, cluster)
 
 
 def stored(folder: Path) -> tuple[Config, dict]:
@@ -77,21 +88,31 @@ def stored(folder: Path) -> tuple[Config, dict]:
         raise results.damaged(folder / "run.json", str(error)) from None
 
 
-def executed(work: list[Job], bar: Progress, train: Run, jobs: int, pressed: list[int]) -> Generator[Outcome]:
+def executed(
+    work: list[Job], bar: Progress, train: Run, jobs: int, pressed: list[int], cluster: str | None
+) -> Generator[Outcome]:
     """The outcomes of the jobs, in any order. Here it is chosen where they run."""
+    if cluster is not None:
+        return in_cluster(train, work, bar, cluster, pressed)
     return in_processes(train, work, bar, jobs, pressed) if jobs > 1 else in_process(train, work, bar)
 
 
-def _announce(task: str, work: list[Job], folder: Path, finished: int, jobs: int) -> None:
+def _announce(task: str, work: list[Job], folder: Path, finished: int, jobs: int, cluster: str | None) -> None:
     """Print the first line of a run."""
     steps = " to ".join(dict.fromkeys(str(f(job.steps for job in work)) for f in (min, max)))
     done = f", {finished} of them finished" if finished else ""
-    how = f"{max(1, min(jobs, len(work) - finished))} at a time; results go to {folder}"
-    PRINT(f"{task}: {len(work)} runs of {steps} steps{done}, {how}")
+    how = f"{max(1, min(jobs, len(work) - finished))} at a time" if cluster is None else f"on the cluster at {cluster}"
+    PRINT(f"{task}: {len(work)} runs of {steps} steps{done}, {how}; results go to {folder}")
 
 
 def _finish(
-    task: str, work: list[Job], folder: Path, records: dict[str, dict], jobs: int, every: float
+    task: str,
+    work: list[Job],
+    folder: Path,
+    records: dict[str, dict],
+    jobs: int,
+    every: float,
+    cluster: str | None,
 ) -> tuple[Lines, Lines]:
     """Do the runs without a record. -> all rows and curves. A KeyboardInterrupt says how to resume."""
     unfinished, left = folder / "unfinished", [job for job in work if job.name not in records]
@@ -99,19 +120,21 @@ def _finish(
         (unfinished / f"{name}.npz").unlink(missing_ok=True)
     if left:
         unfinished.mkdir(exist_ok=True)
-    jobs, train = max(1, min(jobs, len(left))), partial(run_job, unfinished=unfinished, every=every)
+    jobs, train = max(1, min(jobs, len(left))), partial(run_job, unfinished=unfinished.resolve(), every=every)
+    here = jobs == 1 and cluster is None
     total = sum(job.steps for job in work)
-    with stop_signals(at_once=jobs == 1) as pressed, Progress(total, f"{task}, {len(work)} runs") as bar:
+    with stop_signals(at_once=here) as pressed, Progress(total, f"{task}, {len(work)} runs") as bar:
         bar.update(total - sum(job.steps for job in left))
         try:
-            with closing(executed(left, bar, train, jobs, pressed)) as outcomes:
+            with closing(executed(left, bar, train, jobs, pressed, cluster)) as outcomes:
                 for outcome in outcomes:
                     records = records | {outcome.job.name: results.write(folder, outcome)}
                     bar.say(line(outcome.row), PRINT)
-                    if pressed and jobs == 1:  # pressed in a training on a device that had broken off already
+                    if pressed and here:  # pressed in a training on a device that had broken off already
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
-            how = f"go on with: minissm run {shlex.quote(task)} --resume {shlex.quote(str(folder))}"
+            options = ["--resume", str(folder), *(["--cluster", cluster] if cluster is not None else [])]
+            how = f"go on with: minissm run {shlex.join([task, *options])}"
             stop = Terminated if signal.SIGTERM in pressed else KeyboardInterrupt
             raise stop(f"{len(records)} of {len(work)} runs are finished, the others saved; {how}") from None
     results.remove_parts(folder)

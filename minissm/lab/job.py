@@ -1,6 +1,7 @@
 """One run of a comparison: a Job, which decides all its bits, and the Outcome that it comes to."""
 
 import math
+import os
 import platform
 import re
 import time
@@ -99,7 +100,8 @@ class Outcome(NamedTuple):
 def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every: float = EVERY) -> Outcome:
     """Draw the parameters, train, validate, test. Each has a generator of its own, derived from the seed.
 
-    unfinished: the folder of its checkpoint. The run resumes from the checkpoint and does not delete it.
+    unfinished: the folder of its checkpoint. The run resumes from the checkpoint and does not delete it. A worker of a
+        cluster may not see the folder: then it has no checkpoint.
     """
     if job.plugin is not None:
         plugin.load(job.plugin, job.plugin_sha256)
@@ -109,7 +111,7 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
     options |= {"evals": job.evals, "progress": False, "on_step": on_step}
     if task.held_out is not None:
         options |= {"validate": task.held_out, "keep": "best"}
-    if unfinished is not None:
+    if unfinished is not None and os.access(unfinished, os.W_OK):
         options["checkpoint"] = unfinished / f"{job.name}.npz"
 
     def main_score(on: Any, rng: np.random.Generator, n: int) -> float:
