@@ -97,21 +97,21 @@ def _remote(version: str) -> Callable[[bytes], Any]:
 
 
 def _work(run: Run, job: Any) -> Any:
-    """One job on a worker."""
-    from distributed import Reschedule, get_worker
+    """One job on a worker. It saves and ends where it is wanted no more, or where the worker closes."""
+    from distributed import Reschedule, Status, get_worker
 
     worker = get_worker()
     task = worker.state.tasks[worker.get_current_task()]
 
     def on_step(_: int) -> None:
-        if task.state == "cancelled":
+        if task.state == "cancelled" or worker.status not in (Status.running, Status.paused):
             raise KeyboardInterrupt
 
     try:
         with threads(1):
             return run(job, on_step)
     except KeyboardInterrupt:  # would end the worker
-        raise Reschedule from None  # a cancelled task is forgotten instead
+        raise Reschedule from None  # Dask forgets it if its client has gone
 
 
 def check_address(address: str) -> None:
