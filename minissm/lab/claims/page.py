@@ -60,11 +60,13 @@ def section(name: str, claim: Claim, rows: Rows, out: Path) -> dict[str, Any]:
     figures = [figure for figure in FIGURES[name](rows) if figure.points]
     for figure in figures:
         write(out / "csv" / f"{figure.name}.csv", figure.csv)
-    missing = [check.studies for check in checks if check.holds is None]
+    made = [check for check in checks if check.holds is not None]
+    missing = [check.studies for check in checks if check.counts and check.holds is None]
     return words | {
         "name": name,
         "verdict": verdict(checks),
-        "checks": [(check.holds, sentence(check)) for check in checks if check.holds is not None],
+        "checks": [(check.holds, sentence(check)) for check in made if check.counts],
+        "facts": [sentence(check) for check in made if not check.counts],
         "missing": len(missing),
         "needed": list(dict.fromkeys(study for of in missing for study in of)),
         "figures": [(figure.name, title(figure), svg(figure, names())) for figure in figures],

@@ -8,7 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from statistics import linear_regression, median
 from typing import Any, NamedTuple
 
-from ..studies import ATTN, ATTN_NO_POSITIONS, BETWEEN, FIR, LSTM, ONE, REGRESSION, S6, SMOOTHNESS, SSM, TRIG
+from ..studies import (
+    ATTN,
+    ATTN_NO_POSITIONS,
+    BETWEEN,
+    FIR,
+    LSTM,
+    ONE,
+    REGRESSION,
+    S6,
+    SMOOTHNESS,
+    SSM,
+    STUDIES,
+    TRIG,
+)
 from .rows import Level, Rows, task_of
 
 THRESHOLDS = {
@@ -29,16 +42,21 @@ THRESHOLDS = {
 T = THRESHOLDS
 SELECTION = ("copying", "recall", "selective_copying", "induction_heads", "mqar", "lookup")
 HARD = ("copying", "recall")
+SELECTING, CONTROLS = REGRESSION[:2], REGRESSION[3:]
 VERDICTS = ("holds", "holds in part", "not seen here", "not measured here")
 
 
 class Check(NamedTuple):
-    """text: its name in texts.toml.  studies: where its rows come from.  holds: None if rows are missing."""
+    """text: its name in texts.toml.  studies: where its rows come from.  holds: None if rows are missing.
+
+    counts: False for a fact that is shown and no part of the verdict.
+    """
 
     text: str
     studies: tuple[str, ...]
     holds: bool | None
     values: dict
+    counts: bool = True
 
 
 class Claim(NamedTuple):
@@ -48,7 +66,7 @@ class Claim(NamedTuple):
 
 def verdict(checks: Iterable[Check]) -> str:
     """holds: every check with rows does; in part: some do; not seen: none does; not measured: no check has rows."""
-    found = [check.holds for check in checks if check.holds is not None]
+    found = [check.holds for check in checks if check.counts and check.holds is not None]
     if not found:
         return "not measured here"
     return "holds" if all(found) else "holds in part" if any(found) else "not seen here"
@@ -58,6 +76,10 @@ def check(text: str, studies: str, holds: Callable[..., bool], **values: Any) ->
     """holds: a function of the values by name, asked only if none is missing."""
     missing = any(value is None for value in values.values())
     return Check(text, tuple(studies.split()), None if missing else bool(holds(**values)), values)
+
+
+def fact(text: str, studies: str, **values: Any) -> Check:
+    return check(text, studies, lambda **_: True, **values)._replace(counts=False)
 
 
 def comparable(r: Rows, task: str, model: str, other: str, of: str = "", against: str = "") -> Check:
@@ -109,7 +131,9 @@ def essential(r: Rows) -> Iterator[Check]:
         yield comparable(r, task, SSM, ATTN)
     for task in SELECTION:
         a, b = (mid(r.level(task, model), "influence_top") for model in (SSM, ATTN))
-        yield check("influence", task, lambda a, b, **_: a >= b - T["influence"], a=a, b=b, task=task)
+        yield fact("influence", task, a=a, b=b, task=task)
+    a, b = (mid(r.level("regression", model, n=largest(r)), "influence_top") for model in SELECTING)
+    yield check("influence", "regression", lambda a, b, **_: a >= b - T["influence"], a=a, b=b, task="regression")
 
 
 def single(r: Rows) -> Iterator[Check]:
@@ -117,6 +141,11 @@ def single(r: Rows) -> Iterator[Check]:
         a = r.level(study, model)
         names = {"task": study, "model": model, "baseline": a and a.baseline}
         yield check("alone", study, lambda a, **_: a.highest < T["solved"], a=a, **names)
+
+
+def largest(r: Rows) -> int | None:
+    """The largest n of the regression."""
+    return max(r.values("regression", "n"), default=None)
 
 
 LONGER = ("ssm(poles=32)", "fir(window=24)")
@@ -146,9 +175,6 @@ def best(r: Rows, study: str, models: tuple[str, ...], **where: object) -> Level
     return max(found, key=lambda a: (a.mid("validation") or -math.inf, a.median), default=None)
 
 
-SELECTING, CONTROLS = REGRESSION[:2], REGRESSION[3:]
-
-
 def regression(r: Rows) -> Iterator[Check]:
     a, b = (slopes(r, "regression", model) for model in SELECTING)
     both = sorted(a.keys() & b.keys())
@@ -156,7 +182,7 @@ def regression(r: Rows) -> Iterator[Check]:
     steepest = max([*a.values(), *b.values()]) if both else None
     yield check("slopes", "regression", lambda gap, **_: gap <= T["slope"], gap=gap, a=middle(a), b=middle(b))
     yield check("falls", "regression", lambda steepest: steepest <= T["falls"], steepest=steepest)
-    n = max(r.values("regression", "n"), default=None)
+    n = largest(r)
     level, attention = (r.level("regression", model, n=n) for model in SELECTING)
     values = {"a": level, "b": attention, "n": n}
     yield check("factor", "regression", lambda a, b, **_: a.median <= T["factor"] * b.median, **values)
@@ -243,13 +269,19 @@ def two_more(r: Rows) -> Iterator[Check]:
 def optimised(r: Rows) -> Iterator[Check]:
     a = r.level("recall", SSM)
     yield check("each seed", "recall", lambda a: a.lowest >= T["solved"], a=a)
-    levels = {lr: r.level("recall-rates", SSM, lr=lr) for lr in r.values("recall-rates", "lr")}
-    good = [lr for lr, level in levels.items() if level and level.median >= T["solved"]]
-    names = {"good": len(good), "of": len(levels), "low": min(levels, default=None), "high": max(levels, default=None)}
-    yield check("rates", "recall-rates", lambda good, of, **_: 2 * good >= of, **names)
+    yield rates(r, SSM)
+    for model in (TRIG, ATTN, S6):
+        yield rates(r, model)._replace(counts=False)
     for scales in ("equal", "reversed"):
         yield solved(r, "recall-timescales", SSM, "timescales", timescales=scales)
     yield solved(r, "recall-pairs", SSM, "more pairs", pairs=8)
+
+
+def rates(r: Rows, model: str) -> Check:
+    levels = {lr: level for lr in r.values("recall-rates", "lr") if (level := r.level("recall-rates", model, lr=lr))}
+    names = {"of": len(levels) or None, "low": min(levels, default=None), "high": max(levels, default=None)}
+    good = sum(level.median >= T["solved"] for level in levels.values())
+    return check("rates", "recall-rates", lambda good, of, **_: 2 * good >= of, good=good, model=model, **names)
 
 
 def memory(r: Rows) -> Iterator[Check]:
@@ -264,10 +296,16 @@ def memory(r: Rows) -> Iterator[Check]:
     }
     few, many = (levels[f(levels)] if levels else None for f in (min, max))
     yield check("poles", "recall-poles", lambda a, b: b.median >= a.median + T["matters"], a=few, b=many)
+    for model in (SSM, ATTN, ATTN_NO_POSITIONS, S6, LSTM):
+        level = r.level("copying-length", model)
+        longer = {spec: mid(level, spec) for spec in STUDIES["copying-length"].tests}
+        for spec, a in longer.items():
+            lengths = f"{task_of(spec).min_len} to {task_of(spec).max_len}"
+            yield fact("length", "copying-length", a=a, model=model, lengths=lengths)
 
 
 def dependence(r: Rows) -> Iterator[Check]:
-    n = max(r.values("regression", "n"), default=None)
+    n = largest(r)
     for model in SELECTING:
         a = mid(r.level("regression", model, n=n), "influence_top")
         yield check("on source", "regression", lambda a, **_: a >= T["on_source"], a=a, model=model)
@@ -288,7 +326,7 @@ def price(r: Rows) -> Iterator[Check]:
 CLAIMS: dict[str, Claim] = {
     "cost": Claim(("cost",), cost),
     "theory": Claim((), lambda r: ()),
-    "essential": Claim(SELECTION, essential),
+    "essential": Claim((*SELECTION, "regression"), essential),
     "single": Claim((*HARD, "linear-copying"), single),
     "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-pairs-16", "recall-poles"), efficiently),
     "regression": Claim(("regression",), regression),
