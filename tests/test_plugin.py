@@ -149,7 +149,7 @@ BROKEN = {
     "no Python": ("one two\n", "plugin 'mine.py' can't be run (SyntaxError: invalid syntax"),
     "no text": ("\0", "plugin 'mine.py' can't be run (SyntaxError: "),
     "a taken name": ("import minissm as ms; ms.register('recall', ms.tasks.Copying)", "'recall' is a task of minissm"),
-    "another task": (TEXT.replace('"delay"', '"late"'), "unknown task 'delay'; expected one of copying, recall, late"),
+    "another task": (TEXT.replace('"delay"', '"late"'), "unknown task 'delay'; expected one of copying, recall, "),
 }
 
 
