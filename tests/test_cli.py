@@ -16,7 +16,7 @@ import pytest
 from minissm.checkpoint import load_tree
 from minissm.cli import main
 from minissm.files import write_whole
-from minissm.lab import compare, config as settings, machine, plots, results, workers
+from minissm.lab import compare, config as settings, machine, results, sweep, workers
 from minissm.progress import Progress
 from minissm.tasks import TASKS
 
@@ -36,12 +36,12 @@ def few_test_sequences():
 def undrawn(monkeypatch):
     """Two files are written where the figures would be: drawing them takes a second."""
 
-    def comparison(rows, curves, folder):
+    def figures(rows, curves, folder):
         for path in (paths := [folder / "figure.png", folder / "figure.svg"]):
             write_whole(path, lambda file: file.write(b"drawn"))
         return paths
 
-    monkeypatch.setattr(plots, "comparison", comparison)
+    monkeypatch.setattr(sweep, "figures", figures)
 
 
 stoppable = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
@@ -56,9 +56,20 @@ def buffered():
 
 BAD = {
     "no command": ([], "required: COMMAND"),
+    "table of nothing": (["table"], "required: DIR_OR_JSONL"),
+    "table of no file": (["table", "nowhere"], "table: nowhere can't be read (No such file"),
+    "row of no file": (["run", "--row", "nowhere:1"], "nowhere can't be read (No such file"),
+    "row without a number": (["run", "--row", "nowhere"], "can't be read"),
+    "sweep of nothing": (["run", "copying", "--vary", "max_len"], "can't read 'max_len'; expected NAME=VALUE,"),
+    "sweep of an unknown name": (
+        ["run", "copying", "--vary", "pairs=1,2"],
+        "unknown name 'pairs'; expected one of lr,",
+    ),
+    "two sweeps of one": (["run", "copying", "--vary", "lr=1,2", "--lr", "1"], "a setting is varied twice"),
+    "test of another size": (["run", "copying", "--test", "recall"], "the test recall has vocab 12, but copying has"),
     "unknown command": (["walk"], "'walk'"),
     "unknown command of two lines": (["wa\nlk"], "lk'"),
-    "no task": (["run"], "required: TASK"),
+    "no task": (["run"], "run: no TASK given; expected one like recall"),
     "unknown flag": (["run", "copying", "--colour", "red"], "unrecognized arguments: --colour red"),
     "unknown flag of two lines": (["run", "copying", "--col\nour"], "unrecognized arguments: --col our"),
     "abbreviated flag": (["run", "copying", "--see", "1"], "unrecognized arguments: --see 1"),
@@ -299,7 +310,8 @@ def test_a_run_writes_rows_curves_weights_and_figures(done):
     folder, code, _, err = done
     assert (code, said(err)) == (0, "")
     rows = whole_rows(folder)
-    files = ["curves.jsonl", "figure.png", "figure.svg", "results.jsonl", "run.json", "runs", "weights"]
+    files = ["curves.jsonl", "results.jsonl", "run.json", "runs", "weights"]
+    files = sorted([*files, *(f"{name}.{kind}" for name in ("figure", "rates") for kind in ("png", "svg"))])
     assert sorted(os.listdir(folder)) == files
     assert len(rows) == 8 == len(list((folder / "weights").iterdir()))
     assert list(rows[0]) == [
@@ -624,3 +636,66 @@ def test_a_reader_that_goes_ends_the_run_in_one_sentence(tmp_path):
     assert said(err).startswith("minissm: the reader of the output has gone")
     assert len(said(err).splitlines()) == 1
     assert len(whole_rows(tmp_path / "out")) >= 1
+
+
+# ---- its rows again
+
+
+def test_the_table_of_a_folder_and_of_its_rows_is_the_one_that_the_run_printed(done, capsys):
+    folder, _, out, _ = done
+    for path in (folder, folder / "results.jsonl"):
+        assert command("table", str(path)) == 0
+        assert capsys.readouterr().out == out.split("\n\n")[1] + "\n"
+    assert command("table", str(folder), "--by", "lr,model") == 0
+    _, _, *rest = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in rest[:4]] == ["0.001", "0.001", "0.01", "0.01"]
+
+
+def test_a_table_takes_each_run_once_and_rows_of_one_task_alone(done, tmp_path, capsys):
+    folder = done[0]
+    assert command("table", str(folder), str(folder / "results.jsonl")) == 0
+    assert capsys.readouterr().out == done[2].split("\n\n")[1] + "\n"
+    other = tmp_path / "other.jsonl"
+    row = lines(folder / "results.jsonl")[0]
+    for change, words in (
+        ({"task": "copying"}, "rows of different tasks, recall and copying in "),
+        ({"task": "walking"}, "unknown task 'walking'"),
+        ({"vary": 3}, "line 1 of {other} is no row of a comparison; give its results.jsonl"),
+        ([], "line 1 of {other} is no row of a comparison"),
+        ("", "table: no row in "),
+    ):
+        changed = row | change if isinstance(change, dict) else change
+        other.write_text(json.dumps(changed) + "\n" if changed != "" else "")
+        paths = [other] if change == "" else [folder, other]
+        assert words.format(other=other) in refused(capsys, "table", *map(str, paths))
+
+
+def test_a_table_of_a_stopped_run_joins_what_is_finished(done, tmp_path, capsys):
+    folder = shutil.copytree(done[0], tmp_path / "out")
+    for path in [*sorted((folder / "runs").iterdir())[1:], folder / "results.jsonl", folder / "curves.jsonl"]:
+        path.unlink()
+    assert command("table", str(folder)) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert len(lines(folder / "results.jsonl")) == 1 == len(lines(folder / "curves.jsonl")) / 4
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_row_is_repeated_to_the_same_bits(alone, done, tmp_path, capsys, monkeypatch):
+    """From its folder, whose record has the mode; from a file of rows, the mode is given."""
+    few_sequences(monkeypatch)
+    folder = done[0] if not alone else tmp_path
+    if alone:
+        shutil.copy(done[0] / "results.jsonl", tmp_path)
+    file = folder / "results.jsonl"
+    assert command("run", "--row", f"{file}:3", *(["--mode", "fft"] if alone else [])) == 0
+    first, again, same = capsys.readouterr().out.splitlines()
+    assert first[7:].split("  ")[:-1] == again[7:].split("  ")[:-1]
+    assert same.startswith("the same bits in token_accuracy, sequence_accuracy, loss, validation, steps_to_95, influ")
+    assert f"--row {file}:9; expected FILE:N with N from 1 to 8" in refused(capsys, "run", "--row", f"{file}:9")
+    if alone:
+        rows = lines(file)
+        rows[2] |= {"loss": 3.0, "versions": rows[2]["versions"] | {"numpy": "1.0"}}
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert command("run", "--row", f"{file}:3", "--mode", "fft") == 1
+        assert "other bits in loss: 3.0, now " in (said_ := capsys.readouterr().out)
+        assert "the row was made with numpy 1.0, now " in said_

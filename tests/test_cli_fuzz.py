@@ -16,7 +16,7 @@ import pytest
 
 from minissm import train
 from minissm.cli import main
-from minissm.lab import bench, compare, config, job, machine, plots
+from minissm.lab import bench, compare, config, job, machine, sweep
 from minissm.progress import Progress
 
 LISTS, SEEDS, FAST = 200, 10, 5  # in a test, tests, those that are not slow
@@ -49,6 +49,7 @@ VALUES = {
     "--out": ["out", "new/deep", "empty", "../beside", "out put", "\u00fcml\u00e4ut", "\u65e5\u672c", "./out/", "a=b"],
     "--jobs": ["1", "2", "64"],
     "--resume": ["old", "empty", "out", "notes.txt", "nowhere"],
+    "--row": ["old:1", "out/results.jsonl:1", "out:2", "old/results.jsonl:1", "nowhere:1"],
 }
 BENCH = {
     "--batch": ["1", "2", "+3"],
@@ -56,6 +57,7 @@ BENCH = {
     "--width": ["2", "6"],
     "--out": ["b.png", "empty/b.png", "empty", "nowhere/b.png", "b.svg", "notes.txt"],
 }
+TABLE = {"--by": ["model", "model,lr", "seed", "pairs", "lr,steps,model"]}
 HUGE = ["1" + "0" * 16, "9" * 40, "9" * 5000, "1e999", "-" + "9" * 40]  # beyond any array, so that nothing is tried
 PIECES = """
 0 -1 -0 1.5 nan -nan inf -inf 1e3 0x10 two None True 1,2,3 , - -- --- -x --colour --see --models= = --out= -h --help
@@ -113,6 +115,9 @@ def request(draw: random.Random) -> list[str]:
     if draw.random() < 0.1:
         asked = draw.choices([*BENCH], k=draw.randrange(4))
         return ["bench", *(text for option in asked for text in (option, value(draw, option, BENCH)))]
+    if draw.random() < 0.1:
+        paths = draw.choices(["out", "old", "empty", "out/results.jsonl", "notes.txt", "nowhere"], k=draw.randrange(3))
+        return ["table", *paths, *draw.choice([[], ["--by", value(draw, "--by", TABLE)]])]
     arguments = [draw.choice(["info", "walk", "ru", "RUN"]) if draw.random() < 0.03 else "run"]
     arguments += [draw.choice(BAD) if draw.random() < 0.05 else draw.choice(TASKS)]
     for option in draw.choices([*VALUES], k=draw.randrange(6)):
@@ -182,7 +187,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(compare, "versions", dict)
     monkeypatch.setattr(job, "versions", dict)
     monkeypatch.setattr(compare, "in_processes", lambda f, work, bar, *_: compare.in_process(f, work, bar))
-    monkeypatch.setattr(plots, "comparison", comparison)
+    monkeypatch.setattr(sweep, "figures", comparison)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(bench, "measure", lambda *sizes: [])

@@ -172,7 +172,7 @@ def test_labels_are_short_and_differ():
 
 
 def test_many_models_are_told_apart_in_colour_and_in_grey():
-    styles = [plots._style(i) for i in range(49)]
+    styles = [plots.style(i) for i in range(49)]
     assert len({(s["color"], s["linestyle"]) for s in styles}) == 49
     assert len({(s["linestyle"], s["marker"]) for s in styles[:7]}) == 7
     assert [s["color"] for s in styles[:7]] == list(plots.COLOURS)

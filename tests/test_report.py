@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from minissm import tasks
-from minissm.lab.report import chosen, spread, steps_to_learn, table
+from minissm.lab.report import spread, steps_to_learn, table
+from minissm.lab.rows import chosen
 from minissm.tasks import Copying, RealTask
 
 TASK = Copying()

@@ -1,4 +1,4 @@
-"""The commands `minissm run` and `minissm info`: their options and their output."""
+"""The commands `minissm run`, `minissm table` and `minissm info`: their options and their output."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from ..checks import check_integer
 
 
 def add(commands: Any) -> None:
-    """Add both commands to the parser."""
+    """Add the commands to the parser."""
     from ..model import DTYPES
     from ..scan import MODES
     from ..tasks import TASKS
@@ -19,7 +19,9 @@ def add(commands: Any) -> None:
 
     run = commands.add_parser("run", help="train models on a task and compare them", allow_abbrev=False)
     run.set_defaults(command=_run)
-    run.add_argument("task", metavar="TASK", help=f'{", ".join(TASKS)}; with options: "recall(pairs=8, values=8)"')
+    run.add_argument(
+        "task", metavar="TASK", nargs="?", help=f'{", ".join(TASKS)}; with options: "recall(pairs=8, values=8)"'
+    )
     run.add_argument("--profile", help=f"seeds, steps and learning rates: {', '.join(PROFILES)} (default quick)")
     run.add_argument(
         "--models",
@@ -58,6 +60,18 @@ def add(commands: Any) -> None:
         "--cluster", metavar="ADDRESS", help="a Dask scheduler, whose workers do the runs: tcp://host:8786"
     )
 
+    run.add_argument("--row", metavar="FILE:N", help="repeat row N of a results.jsonl, and compare the scores")
+
+    table = commands.add_parser("table", help="the table of finished comparisons", allow_abbrev=False)
+    table.set_defaults(command=_table)
+    table.add_argument("paths", metavar="DIR_OR_JSONL", nargs="+", help="folders of comparisons, or files of rows")
+    table.add_argument(
+        "--by",
+        metavar="NAME,...",
+        help="a line for each combination of these, sorted: model, lr, steps, task, net, or a varied setting",
+    )
+    table.add_argument("--plugin", metavar="FILE.py", help="Python file that registers the tasks of the rows")
+
     info = commands.add_parser("info", help="versions, processor, BLAS and GPU of this machine", allow_abbrev=False)
     info.set_defaults(command=_info)
 
@@ -89,17 +103,24 @@ def _sweep(text: str) -> tuple[str, tuple]:
 
 
 def _run(a: argparse.Namespace) -> int:
-    from . import compare, machine, plots, report
+    from . import compare, machine, plots, report, sweep
     from .config import config_of
 
+    if a.row is not None:
+        from .repeat import repeat
+
+        same = {name: getattr(a, name) for name in ("mode", "backend", "plugin") if getattr(a, name) is not None}
+        return 0 if repeat(a.row, **same) else 1
+    if a.task is None:
+        raise ValueError("run: no TASK given; expected one like recall, or --row; see minissm run --help")
     if a.width and a.budget:
         raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
     vary = dict(a.vary or ())
     if len(vary) < len(a.vary or ()) or (a.lr and "lr" in vary):
         raise ValueError("run: a setting is varied twice; give each once, with all its values")
     options: dict[str, Any] = {name: tuple(text.split(";")) for name, text in _lists(a) if text is not None}
-    same = ("seeds", "steps", "budget", "width", "mode", "backend", "dtype", "plugin")
-    options |= {name: getattr(a, name) for name in same if getattr(a, name) is not None}
+    one = ("seeds", "steps", "budget", "width", "mode", "backend", "dtype", "plugin")
+    options |= {name: getattr(a, name) for name in one if getattr(a, name) is not None}
     options |= {"lrs": a.lr} if a.lr else {"lrs": vary.pop("lr")} if "lr" in vary else {}
     options |= {"vary": vary} if vary else {}
     config = config_of(a.task, a.profile, **options) if a.resume is None else _as_stored(a, options)
@@ -112,7 +133,7 @@ def _run(a: argparse.Namespace) -> int:
     run = partial(compare.run, config, a.out) if a.resume is None else partial(compare.resume, a.resume)
     folder, rows, curves = run(**where)
     print(f"\n{report.table(rows)}\n", flush=True)
-    figure = plots.drawn(lambda: plots.comparison(rows, curves, folder)[0])
+    figure = plots.drawn(lambda: sweep.figures(rows, curves, folder)[0])
     print(f"rows: {folder / 'results.jsonl'}   {figure}")
     return 1 if any(r["stopped"] for r in rows) else 0
 
@@ -152,6 +173,15 @@ def _spelled(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     return ("; " if value and isinstance(value[0], str) else ",").join(map(str, value))
+
+
+def _table(a: argparse.Namespace) -> int:
+    from . import plugin, report, rows
+
+    if a.plugin is not None:
+        plugin.load(a.plugin)
+    print(report.table(rows.read([Path(path) for path in a.paths]), a.by.split(",") if a.by is not None else None))
+    return 0
 
 
 def _info(_: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from ..files import write_whole
 from ..progress import tell
 from ..tasks import parse
-from .report import chosen
+from .rows import chosen
 
 # Okabe & Ito's colours, which colour-blind readers can distinguish; dashes and marks are for grey print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -75,10 +75,10 @@ def _learning(axes: Any, groups: list[list[dict]], labels: list[str], curves: li
             if r | same == r and r[score] is not None:
                 by_step.setdefault(r["step"], []).append(r[score])
         steps = sorted(by_step)
-        style = _style(i)
-        axes.plot(steps, [median(by_step[s]) for s in steps], label=label, **style)
+        look = style(i)
+        axes.plot(steps, [median(by_step[s]) for s in steps], label=label, **look)
         band = [min(by_step[s]) for s in steps], [max(by_step[s]) for s in steps]
-        axes.fill_between(steps, *band, color=style["color"], alpha=0.12, linewidth=0)
+        axes.fill_between(steps, *band, color=look["color"], alpha=0.12, linewidth=0)
     axes.set(xlabel="training step", title="How they learn")
     axes.legend(fontsize=8.5, loc="best", framealpha=0.9)
 
@@ -90,10 +90,10 @@ def _reached(axes: Any, groups: list[list[dict]], labels: list[str], score: str)
     for i, values in enumerate(reached):
         if not values:  # no score is finite
             continue
-        style, middle = _style(i), median(values)
-        axes.plot(values, [i] * len(values), style["marker"], color=style["color"], alpha=0.55, markersize=6)
-        axes.plot([min(values), max(values)], [i, i], color=style["color"], linewidth=2)
-        axes.plot([middle], [i], style["marker"], color=style["color"], markersize=9, markeredgecolor="white")
+        look, middle = style(i), median(values)
+        axes.plot(values, [i] * len(values), look["marker"], color=look["color"], alpha=0.55, markersize=6)
+        axes.plot([min(values), max(values)], [i, i], color=look["color"], linewidth=2)
+        axes.plot([middle], [i], look["marker"], color=look["color"], markersize=9, markeredgecolor="white")
         room = middle < 0.8 * most
         position = {"xytext": (10, 0), "ha": "left"} if room else {"xytext": (-10, 0), "ha": "right"}
         end = max(values) if room else min(values)
@@ -126,7 +126,7 @@ def short(models: list[str]) -> list[str]:
     return labels if len(set(labels)) == len(labels) else [f"{i}: {label}" for i, label in enumerate(labels, start=1)]
 
 
-def _style(i: int) -> dict:
+def style(i: int) -> dict:
     """The style of line i; 49 lines have different ones."""
     j = (i + i // 7) % 7
     return {"color": COLOURS[i % 7], "linestyle": DASHES[j], "marker": MARKS[j], "markersize": 4}

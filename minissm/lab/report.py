@@ -1,6 +1,5 @@
 """The results of comparisons as a table: a line for each model and combination of varied settings."""
 
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -8,57 +7,7 @@ from statistics import median
 from typing import Any
 
 from ..tasks import TokenTask, parse
-
-FIELDS = ("task", "model", "steps", "lr", "net")  # what may tell rows apart besides the settings in their `vary`
-
-
-def setting(row: dict, name: str) -> Any:
-    """The value of a varied setting or of a field; None for a model without the setting. Lists become tuples."""
-    value = row[name] if name in FIELDS else row.get("vary", {}).get(name)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def varied(rows: list[dict]) -> list[str]:
-    """The names of the varied settings, and of the fields that tell cells apart where no setting does."""
-    names = list(dict.fromkeys(name for row in rows for name in row.get("vary", {})))
-    for name in ("steps", "task", "net"):
-        seen: dict[tuple, Any] = {}
-        if name not in names and any(
-            seen.setdefault(tuple(setting(row, n) for n in ("model", *names)), row[name]) != row[name] for row in rows
-        ):
-            names.append(name)
-    return names
-
-
-def cell(row: dict) -> str:
-    """All that its runs at other seeds and rates share."""
-    return json.dumps([row["task"], row["model"], row.get("vary", {}), row["steps"], row["net"]], sort_keys=True)
-
-
-def cells(rows: list[dict]) -> list[list[dict]]:
-    """The rows of each cell, in their order."""
-    groups: dict[str, list[dict]] = {}
-    for row in rows:
-        groups.setdefault(cell(row), []).append(row)
-    return list(groups.values())
-
-
-def chosen(rows: list[dict]) -> list[list[dict]]:
-    """The rows of each cell at its best learning rate: the one with the best median `validation` over the seeds."""
-    best = []
-    for mine in cells(rows):
-        rates = list(dict.fromkeys(row["lr"] for row in mine))
-        if len(rates) > 1 and any("validation" not in row for row in mine):
-            raise ValueError("table: rows without `validation`, as before 0.6, at several rates; add --by model,lr")
-        lr = max(rates, key=lambda lr: median(_worth(r) for r in mine if r["lr"] == lr)) if len(rates) > 1 else rates[0]
-        best.append([row for row in mine if row["lr"] == lr])
-    return best
-
-
-def _worth(row: dict) -> float:
-    """Its validation score, so that more is better. One that is not finite is the worst."""
-    value = row["validation"]
-    return -math.inf if value is None else value if parse(row["task"]).main[1] == "higher" else -value
+from .rows import FIELDS, cells, chosen, name_of, order, setting, varied
 
 
 def table(rows: list[dict], by: list[str] | None = None) -> str:
@@ -80,7 +29,7 @@ def table(rows: list[dict], by: list[str] | None = None) -> str:
     columns = {head: show for head, show in _columns(rows, tasks).items() if head not in names}
     body = [
         (*map(_shown, key), *(show(groups[key]) for show in columns.values()))
-        for key in (groups if by is None else sorted(groups, key=lambda key: [*map(_order, key)]))
+        for key in (groups if by is None else sorted(groups, key=lambda key: [*map(order, key)]))
     ]
     if len(tasks) == 1:
         (task,) = tasks.values()
@@ -93,7 +42,7 @@ def _columns(rows: list[dict], tasks: dict[str, Any]) -> dict[str, Callable[[lis
     """The head of each column, and how the rows of a line are shown in it."""
     task = tasks[rows[0]["task"]]
     columns: dict[str, Any] = {
-        "seeds": lambda mine: str(len({row["seed"] for row in mine})),
+        "seeds": _seeds,
         "parameters": lambda mine: _range([row["parameters"] for row in mine]),
         "state": lambda mine: _range([row["state_size"] for row in mine]),
         "lr": lambda mine: _range([row["lr"] for row in mine], "{:g}"),
@@ -109,6 +58,11 @@ def _columns(rows: list[dict], tasks: dict[str, Any]) -> dict[str, Callable[[lis
     return columns
 
 
+def _seeds(rows: list[dict]) -> str:
+    seeds = len({row["seed"] for row in rows})
+    return str(seeds) if seeds == len(rows) else f"{seeds} ({len(rows)} runs)"
+
+
 def _tested(rows: list[dict], spec: str) -> str:
     return spread([row.get("tests", {}) for row in rows], spec)
 
@@ -119,11 +73,6 @@ def _head(rows: list[dict]) -> str:
     return (
         f"{spec}: {_range([r['steps'] for r in rows])} steps; median over seeds (lowest to highest), on fresh sequences"
     )
-
-
-def name_of(task: str) -> str:
-    """The name of a task's spec, without the options."""
-    return task.split("(")[0]
 
 
 def _notes(rows: list[dict]) -> list[str]:
@@ -165,11 +114,6 @@ def _range(values: list, form: str = "{:,}") -> str:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _order(value: Any) -> tuple:
-    """Numbers by size, then all else by its spelling."""
-    return (0, value, "") if isinstance(value, int | float) else (1, 0, str(value))
 
 
 def _words(score: str) -> str:
