@@ -113,7 +113,9 @@ def _line(
     axes.plot(x, middle, label=label, **style)
     if style["marker"] != "None":
         marks = [(place, min(y, never)) for place, ys in shown if len(ys) > 1 for y in ys]
-        axes.scatter([x for x, _ in marks], [y for _, y in marks], 12, style["color"], marker=style["marker"], alpha=0.4)
+        axes.scatter(
+            [x for x, _ in marks], [y for _, y in marks], 12, style["color"], marker=style["marker"], alpha=0.4
+        )
 
 
 def _number(value: Any) -> bool:
