@@ -1,11 +1,7 @@
 """Regression: gamma-smooth functions with exact norms, a finite sample, and the series that knows the token."""
 
 import math
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,38 +167,3 @@ def test_a_model_that_cannot_select_stays_at_a_high_risk_and_one_that_selects_do
     pooled, _, _ = trained(task, "fnn1 + mean", 100)
     assert log.rows[-1]["mean_squared_error"] < log.rows[0]["mean_squared_error"]
     assert selects < 0.2 < 0.4 < pooled
-
-
-KILLED = """
-import sys
-from minissm import tree
-from tests.test_smooth import Regression, trained
-every, path = float(sys.argv[1]), sys.argv[2] or None
-_, params, log = trained(Regression(n=200, seed=4), "fnn1 + ssm", 300, batch=17, evals=30, checkpoint=path, every=every)
-print([a.tobytes().hex() for a in tree.leaves(params)], log.rows, log.kept)
-"""
-
-
-@pytest.mark.slow
-def test_killed_at_twenty_random_moments_a_training_ends_in_the_same_bits(tmp_path):
-    def begin(path):
-        code = [sys.executable, "-c", KILLED, "0.01", path]
-        return subprocess.Popen(code, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
-
-    start = time.monotonic()
-    expected, _ = begin("").communicate()
-    seconds, kills, outcomes, rng = time.monotonic() - start, 0, [], np.random.default_rng()
-    while kills < 20:
-        path = tmp_path / f"{len(outcomes)}.npz"
-        while True:
-            process = begin(str(path))
-            try:
-                found, _ = process.communicate(timeout=seconds * rng.uniform(0.2, 1.2) if kills < 20 else None)
-                break
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                kills += 1
-        outcomes.append(found)
-    assert expected.startswith("['")
-    assert set(outcomes) == {expected}
