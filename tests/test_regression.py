@@ -7,6 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
+from minissm.lab import sweep
 from minissm.lab.regression import Slope, figure, risks, short, slope, yardstick
 from minissm.tasks import Regression
 from minissm.tasks.smooth import series_risks
@@ -16,8 +17,16 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def rows_of(risk, sizes=(64, 128, 256), seeds=3, **more):
     return [
-        {"task": Regression(n=n).spec, "model": model, "seed": seed, "mean_squared_error": risk(n, seed)}
-        | {"influence": 0.5 + 0.1 * seed, "influence_top": 0.9}
+        {
+            "task": Regression(n=n).spec,
+            "model": model,
+            "vary": {"n": n},
+            "seed": seed,
+            "lr": 0.012,
+            "steps": 9,
+            "net": "",
+        }
+        | {"mean_squared_error": risk(n, seed), "influence": 0.5 + 0.1 * seed, "influence_top": 0.9}
         | more
         for n in sizes
         for seed in range(seeds)
@@ -61,12 +70,13 @@ def test_a_model_has_a_short_label(model, label):
 
 
 def test_the_figure_has_all_models_seeds_and_slopes(tmp_path):
-    path = figure(rows_of(lambda n, seed: (1 + seed) / n), tmp_path / "regression.svg")
-    text = path.read_text()
+    png, svg = sweep.figures(rows_of(lambda n, seed: (1 + seed) / n), [], tmp_path)
+    text = svg.read_text()
+    assert png.exists()
     assert text.count("-1.00 (-1.00 to -1.00)") == 5
     assert "The important token, n = 256" in text
     some = rows_of(lambda n, seed: 1 / n, sizes=(64,), seeds=1, influence=None, influence_top=None)
-    assert figure(some, tmp_path / "one.svg").read_text().count("n = 64"), "one seed and size, no influence"
+    assert "n = 64" in figure(some, tmp_path / "one")[1].read_text(), "one seed and size, no influence"
     assert str(Slope(-1.0)) == "-1.00"
 
 

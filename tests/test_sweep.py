@@ -78,10 +78,10 @@ def test_the_window_of_each_model_has_the_shipped_rate_marked(tmp_path, drawn):
 
 def test_an_error_is_drawn_on_a_logarithmic_scale(tmp_path, drawn):
     rows = [
-        row("ssm", {"n": n}) | {"task": f"regression(n={n})", "mean_squared_error": e}
-        for n, e in ((1024, 0.1), (4096, None))
+        row("ssm", {"gap": gap}) | {"task": f"regression(gap={gap})", "mean_squared_error": e}
+        for gap, e in ((0.2, 0.1), (0.4, None))
     ]
     sweep.figures(rows, [], tmp_path)
     (axes,) = drawn["figure.png"].axes
     assert axes.get_yscale() == "log"
-    assert curve(axes, 0) == [[1024], [0.1]]
+    assert curve(axes, 0) == [[0.2], [0.1]]

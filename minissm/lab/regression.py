@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any, NamedTuple
@@ -12,7 +11,9 @@ import numpy as np
 
 from ..tasks import parse
 from ..tasks.smooth import series_risks
-from .plots import COLOURS, DASHES, MARKS, new_figure, save
+from . import plots
+from .job import task_of
+from .rows import chosen
 
 Risks = dict[int, dict[int, float]]  # seed -> n -> risk
 
@@ -42,8 +43,8 @@ def yardstick(rows: Iterable[dict]) -> Risks:
     """The risks on the same samples of the series that knows the token. With two functions, their mean."""
     found: Risks = {}
     for text, seed in sorted({(row["task"], row["seed"]) for row in rows}):
-        task = parse(text)
-        found.setdefault(seed, {})[task.n] = mean(series_risks(replace(task, seed=task.seed + seed)))
+        task = task_of(text, seed)
+        found.setdefault(seed, {})[task.n] = mean(series_risks(task))
     return found
 
 
@@ -65,14 +66,15 @@ def short(model: str) -> str:
     return f"{blocks}, {'no' if norm.group(1) == 'none' else norm.group(1)} norm" if norm else blocks
 
 
-def figure(rows: list[dict], path: Path) -> Path:
-    """Left, the risk against n: every seed, the median, the slope. Right, the token that the answers depend on."""
+def figure(rows: list[dict], path: Path) -> list[Path]:
+    """path.png and .svg: the risk against n, every seed, median and slope; and the token that the answers depend on."""
+    rows = [row for mine in chosen(rows) for row in mine]
     shown, series = risks(rows), yardstick(rows)
-    with new_figure(11, 6) as drawing:
+    with plots.new_figure(11, 6) as drawing:
         left, right = drawing.subplots(1, 2, width_ratios=(1.35, 1))
         _curve(left, series, "series that knows the token", {"color": "0.35", "linestyle": ":", "marker": "."})
         for i, (label, by_seed) in enumerate(shown.items()):
-            _curve(left, by_seed, label, _style(i))
+            _curve(left, by_seed, label, plots.style(i))
         left.axhline(1, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
         left.annotate("the mean", (1, 1), xycoords=("axes fraction", "data"), xytext=(-2, 3), ha="right", **OFFSET)
         sizes = sorted({n for by_seed in series.values() for n in by_seed})
@@ -87,7 +89,7 @@ def figure(rows: list[dict], path: Path) -> Path:
         for axes in (left, right):
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-        return save(drawing, path)
+        return [plots.save(drawing, path.parent / f"{path.name}.{kind}") for kind in ("png", "svg")]
 
 
 OFFSET = {"textcoords": "offset points", "fontsize": 8, "color": "0.25"}
@@ -105,11 +107,10 @@ def _curve(axes: Any, by_seed: Risks, label: str, style: dict) -> None:
 def _influence(axes: Any, rows: list[dict], labels: list[str]) -> None:
     """For each model, the share of |df/dX| on the important token, and how often it is the largest one."""
     for i, label in enumerate(labels):
-        mine = [row for row in rows if short(row["model"]) == label and row["influence"] is not None]
-        for name, fill in (("influence", COLOURS[i % len(COLOURS)]), ("influence_top", "white")):
-            values = [row[name] for row in mine]
-            line = {"color": COLOURS[i % len(COLOURS)], "markerfacecolor": fill, "markersize": 7, "linestyle": "none"}
-            axes.plot(values, [i] * len(values), marker=MARKS[i % len(MARKS)], **line)
+        mine, look = [r for r in rows if short(r["model"]) == label and r["influence"] is not None], plots.style(i)
+        for name, fill in (("influence", look["color"]), ("influence_top", "white")):
+            line = {"color": look["color"], "marker": look["marker"], "markersize": 7, "markerfacecolor": fill}
+            axes.plot([row[name] for row in mine], [i] * len(mine), linestyle="none", **line)
     chance = 1 / parse(rows[0]["task"]).length
     axes.axvline(chance, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
     axes.annotate("chance", (chance, 1), xycoords=("data", "axes fraction"), xytext=(3, -10), **OFFSET)
@@ -118,8 +119,3 @@ def _influence(axes: Any, rows: list[dict], labels: list[str]) -> None:
     n = parse(rows[0]["task"]).n
     axes.set_title(f"The important token, n = {n:,}")
     axes.set_xlabel("filled: its share of |df/dX|\nopen: how often it has the largest")
-
-
-def _style(i: int) -> dict:
-    k = i % len(COLOURS)
-    return {"color": COLOURS[k], "linestyle": DASHES[k], "marker": MARKS[k], "markersize": 5}

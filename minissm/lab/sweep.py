@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..tasks import TokenTask, parse
+from ..tasks import Regression, TokenTask, parse
 from ..train import LR
-from . import plots
+from . import plots, regression
 from .rows import cells, chosen, name_of, order, setting
 
 
@@ -21,7 +21,10 @@ def figures(rows: list[dict], curves: list[dict], folder: Path) -> list[Path]:
         for name in row["vary"]:
             values.setdefault(name, set()).add(setting(row, name))
     names = sorted(values, key=lambda name: -len(values[name]))
-    found = [] if names else plots.comparison(rows, curves, folder)
+    if names == ["n"] and isinstance(parse(rows[0]["task"]), Regression):
+        names, found = [], regression.figure(rows, folder / "figure")
+    else:
+        found = [] if names else plots.comparison(rows, curves, folder)
     for i, name in enumerate(names):
         found += over(name, rows, folder / (f"figure-{name}" if i else "figure"))
     return found + (over("lr", rows, folder / "rates") if len({row["lr"] for row in rows}) > 1 else [])
