@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     """Add the command to the parser."""
     from ..command import integer
 
-    claims = commands.add_parser("claims", help="the paper's claims on one page, with what was measured")
+    claims = commands.add_parser("claims", help="the paper's claims on one page, measured", allow_abbrev=False)
     claims.set_defaults(command=command)
     profiles = "; ".join(f"{name}: {what}" for name, what in PROFILES.items())
     claims.add_argument("--profile", default="quick", help=f"{profiles} (default quick)")
@@ -56,6 +56,8 @@ def command(arguments: argparse.Namespace) -> int:
         raise ValueError(f"claims: --out {shown(out)} is a file; expected a folder")
     if not stored.is_dir() and (arguments.rows or arguments.profile == "stored"):
         raise ValueError(f"claims: no folder {shown(stored)}; give --rows, the folder docs/results of a clone")
+    if not stored.is_dir():
+        tell("claims: no stored rows here, so sweeps are left out; --rows takes the folder docs/results of a clone")
     needed = list(dict.fromkeys(study for name in only for study in (CLAIMS | QUESTIONS)[name].studies))
     here = out / "rows" / arguments.profile
     code = train(arguments.profile, needed, here, arguments.jobs or machine.cores())
