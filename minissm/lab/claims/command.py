@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def command(arguments: argparse.Namespace) -> int:
             raise ValueError(f"claims: --only {name!r}; expected some of {', '.join(names)}, separated by commas")
     if arguments.profile not in PROFILES:
         raise ValueError(f"claims: --profile {arguments.profile!r}; expected one of {', '.join(PROFILES)}")
+    if find_spec("jinja2") is None:
+        raise RuntimeError("claims: the page needs jinja2, which is not installed; pip install jinja2")
     out, stored = Path(arguments.out), Path(arguments.rows or Path(__file__).parents[3] / "docs" / "results")
     if out.exists() and not out.is_dir():
         raise ValueError(f"claims: --out {shown(out)} is a file; expected a folder")

@@ -64,6 +64,7 @@ def section(name: str, claim: Claim, rows: Rows, out: Path) -> dict[str, Any]:
     missing = [check.studies for check in checks if check.counts and check.holds is None]
     return words | {
         "name": name,
+        "number": [*CLAIMS, *QUESTIONS].index(name) + 1,
         "verdict": verdict(checks),
         "checks": [(check.holds, sentence(check)) for check in made if check.counts],
         "facts": [sentence(check) for check in made if not check.counts],

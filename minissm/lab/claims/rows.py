@@ -55,7 +55,8 @@ class Level(NamedTuple):
 
     def __format__(self, _: str) -> str:
         values = [number(v) for v in sorted(v for _, v in self.scored())]
-        return f"{number(self.median)} ({values[0]} to {values[-1]})" if len(values) > 1 else values[0]
+        spread = f"{values[0]} to {values[-1]}" if len(values) > 1 else "1 seed"
+        return f"{number(self.median)} ({spread})"
 
 
 class Rows:
