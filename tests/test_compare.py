@@ -67,6 +67,7 @@ def folder(tmp_path, monkeypatch):
         ({"vary": {"s6.d_state": (1, 2)}}, "unknown name 's6.d_state'"),
         ({"vary": {"ssm.poles": (2, 2.0)}}, "vary: ssm.poles=2,2.0; expected different numbers, words or tuples"),
         ({"vary": {"max_len": ()}}, "vary: max_len=no value; "),
+        ({"vary": {"width": (4, 5), "budget": (900,)}}, "vary: both width and budget given"),
         ({"vary": {"lr": (1, "x")}}, "lr=1, x; expected different numbers above 0"),
         ({"vary": {"steps": range(1, 9000)}, "seeds": 9}, "that is more than 100,000 runs, give fewer"),
         ({"backend": "abacus"}, "backend='abacus'; expected numpy or cupy"),
@@ -156,6 +157,14 @@ def test_a_sweep_is_read_from_the_command_line(text, found):
             ValueError, match=r"^run: vary: can't read .*; expected NAME=VALUE,VALUE,... like pairs=2,4,8$"
         ):
             read_vary(text)
+
+
+def test_a_model_with_a_width_of_its_own_has_no_budget():
+    models, vary = ("Model('fnn1', width=3)", "fnn1"), {"budget": (400, 900)}
+    work = Config("copying", models, 1, 1, width=5, vary=vary).work()
+    assert [tuple(job.vary.values()) for job in work] == [(), (400,), (900,)]
+    assert Model.read(work[0].net).width == 3
+    assert len({Model.read(job.net).size for job in work}) == 3
 
 
 def test_the_recipe_of_a_task_is_over_the_profile_and_under_the_options(monkeypatch):

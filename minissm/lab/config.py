@@ -113,6 +113,10 @@ class Config:
             cupy()
         elif self.backend != "numpy":
             raise ValueError(f"run: backend={self.backend!r}; expected numpy or cupy")
+        if {"width", "budget"} <= self.vary.keys():
+            raise ValueError(
+                "run: vary: both width and budget given; a width switches the budget off, vary one of them"
+            )
         for name, values in self.vary.items():
             self._check_varied(name, values)
         if self.seeds * len(self.lrs) * len(self.models) * prod(map(len, self.vary.values())) > RUNS:
@@ -273,7 +277,10 @@ def _blocks(model: str) -> set[str]:
 
 def _meets(model: str, name: str) -> bool:
     """True if the varied setting changes the model or its training."""
-    return name.split(".")[0] in _blocks(model) if "." in name else name not in read_model(model)[1]
+    own = read_model(model)[1]
+    if "." in name:
+        return name.split(".")[0] in _blocks(model)
+    return name not in own and not (name == "budget" and "width" in own)
 
 
 def _with_options(model: str, options: dict[str, Any]) -> str:

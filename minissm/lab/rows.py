@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -99,7 +100,10 @@ def of(path: Path) -> list[dict]:
     if (path / "runs").is_dir():
         work = stored(path)[0].work()
         records = results.finished(path, work)
-        return results.join(path, [records[job.name] for job in work if job.name in records])[0]
+        found = [records[job.name] for job in work if job.name in records]
+        with suppress(OSError):  # a folder of somebody else's can be read all the same
+            results.join(path, found)
+        return [record["row"] for record in found]
     path = path / "results.jsonl" if path.is_dir() else path  # a folder of before 0.6
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
