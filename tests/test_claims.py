@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from minissm.cli import main
 from minissm.lab import studies
@@ -184,6 +185,19 @@ def test_a_claim_names_the_studies_that_it_reads(every):
         read = set()
         _ = list(claim.checks(rows)), list(figures.FIGURES[name](rows))
         assert read <= set(claim.studies), name
+
+
+def test_the_page_in_docs_is_that_of_the_stored_rows():
+    """If it is not: minissm claims --profile stored --out docs/claims"""
+    folder = RESULTS.parent / "claims"
+    text = (folder / "claims.html").read_text()
+    names = {study for claim in (rules.CLAIMS | rules.QUESTIONS).values() for study in claim.studies}
+    rows = Rows({name: merged(read(RESULTS / f"{name}.jsonl"), []) for name in names})
+    for name, claim in (rules.CLAIMS | rules.QUESTIONS).items():
+        for check in claim.checks(rows):
+            assert check.holds is None or str(escape(page.sentence(check))) in text, name
+        for figure in figures.FIGURES[name](rows):
+            assert not figure.points or (folder / "csv" / f"{figure.name}.csv").read_text() == figure.csv
 
 
 # ---- the command
