@@ -134,9 +134,12 @@ def test_batches_walk_through_permutations_whatever_the_generator(rng):
         ({"n": 31}, "n=31; expected an integer, 32 or more"),
         ({"gap": 1}, "gap=1; expected a number from 0 to below 1"),
         ({"noise": -1}, "noise=-1; expected a number, 0 or more"),
-        ({"a": 1}, r"a=1; expected a tuple of numbers above 0, like \(1, 2\)"),
+        ({"a": 1}, r"a=1; expected a tuple of numbers from 0.001 to 1e6, like \(1, 2\)"),
         ({"a": ()}, r"a=\(\); expected a tuple"),
         ({"a": (0, 1)}, r"a=\(0, 1\); expected a tuple"),
+        ({"a": (True, 1)}, r"a=\(True, 1\); expected a tuple"),
+        ({"a": (10**400, 1)}, r"a=\(1000.*, 1\); expected a tuple"),
+        ({"b": (1, 2), "mark": True}, "mark=True; expected None"),
         ({"b": (1,)}, r"a=\(1, 2\), b=\(1,\); expected two tuples of one length"),
         ({"levels": 0}, "levels=0; expected a number, 1 or more"),
         ({"levels": 30}, r"a=\(1, 2\), levels=30: a series of more than 20,000 terms; give fewer levels"),
@@ -151,6 +154,22 @@ def test_batches_walk_through_permutations_whatever_the_generator(rng):
 def test_a_wrong_option_is_refused_in_one_sentence(options, words):
     with pytest.raises(ValueError, match=f"^regression: {words}"):
         tasks.parse(f"regression({', '.join(f'{k}={v!r}' for k, v in options.items())})")
+
+
+def test_equal_smoothnesses_have_one_spec_and_infinite_ones_are_refused():
+    """NumPy's numbers are no literals: a spec with them could not be read back."""
+    for a, b in [((np.float64(1.5), 3.0), (1, np.int64(2))), ([1.5, 3], [1.0, 2])]:
+        task = Regression(a=a, b=b, mark=np.float64(-1))
+        assert task.spec == "regression(a=(1.5, 3), b=(1, 2), mark=-1)"
+        assert tasks.parse(task.spec) == task
+    for a in ("(1e999, 1)", "(1e308, 1)", "(1e-320, 1)"):
+        with pytest.raises(ValueError, match="expected a tuple of numbers from 0.001 to 1e6"):
+            tasks.parse(f"regression(a={a})")
+
+
+def test_the_series_learns_from_the_sample_whichever_part_is_given():
+    task = Regression(n=100, seed=3)
+    assert series_risks(task) == series_risks(task.held_out) == series_risks(task.fresh)
 
 
 def trained(task, spec, steps, *, width=12, norm="none", lr=2e-2, **options):

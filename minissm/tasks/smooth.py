@@ -10,6 +10,7 @@ risks of series are exact: |g|^2 = sum_r c_r^2.
 
 import itertools
 import math
+import numbers
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -75,8 +76,8 @@ class Regression(RealTask):
 
     n: sequences of the sample (default 1024); the last fifth is held out. Below 1024, models overfit in the warm-up.
     length: tokens of a sequence (default 8).
-    gap: the largest mu is at least this much above the others (default 0.1). 0 is allowed: then no finite network
-        selects all of them.
+    gap: the largest mu is at least this much above the others (default 0.1; mu is in [0, 1], before the scaling). 0 is
+        allowed: then no finite network selects all of them.
     noise: standard deviation of the noise on an answer (default 0.3; |g| = 1).
     a: smoothness of g in each coordinate of u (default (1, 2)); a large number makes a coordinate irrelevant.
     kind: "mixed" (default) or "anisotropic", see `blocks`.
@@ -130,16 +131,18 @@ class Regression(RealTask):
         choice(self, "regression", "part", ("sample", "held_out", "fresh"))
         for name in ("a", "b") if self.b is not None else ("a",):
             self._check_smoothness(name)
-        if self.mark not in (None, -1, 1) or (self.mark is not None and self.b is None):
-            raise ValueError(f"regression: mark={self.mark!r}; expected None, or -1 or 1 if b is given")
+        if self.mark is not None:
+            if self.b is None or not _is_real(self.mark) or self.mark not in (-1, 1):
+                raise ValueError(f"regression: mark={self.mark!r}; expected None, or -1 or 1 if b is given")
+            object.__setattr__(self, "mark", int(self.mark))
 
     def _check_smoothness(self, name: str) -> None:
         a = getattr(self, name)
-        if not isinstance(a, tuple | list) or not a or not all(isinstance(v, int | float) and v > 0 for v in a):
-            raise ValueError(f"regression: {name}={a!r}; expected a tuple of numbers above 0, like (1, 2)")
+        if not isinstance(a, tuple | list) or not a or not all(_is_real(v) and 1e-3 <= v <= 1e6 for v in a):
+            raise ValueError(f"regression: {name}={a!r}; expected a tuple of numbers from 0.001 to 1e6, like (1, 2)")
         if len(a) != len(self.a):
             raise ValueError(f"regression: a={self.a}, {name}={a}; expected two tuples of one length")
-        a = tuple(a)
+        a = tuple(int(v) if v == int(v) else float(v) for v in a)  # equal ones have one spec
         object.__setattr__(self, name, a)
         many = math.prod(int(self.levels * min(a) / v) + 1 for v in a) > TERMS  # blocks
         if many or sum(2 ** sum(k - 1 for k in s if k) for _, s in blocks(a, self.kind, self.levels)) > TERMS:
@@ -220,13 +223,17 @@ class Regression(RealTask):
         return found
 
 
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def series_risks(task: Regression) -> list[float]:
     """The risk of least squares on the first blocks of the basis, for each function, if the important token is known.
 
     The yardstick for models, which have to find the token. The held-out sequences choose the number of blocks, 0 or
     more. The risk is exact, |c_hat - c|^2: it needs no test.
     """
-    parts = [(*t.important(t.sample[0]), t.sample[1]) for t in (task, replace(task, part="held_out"))]
+    parts = [(*t.important(t.sample[0]), t.sample[1]) for t in (replace(task, part=part) for part in ("sample", "held_out"))]
     risks = []
     for k, g in enumerate(task.functions):
         (A, y), (A_held, y_held) = ((g.features(u[which == k]), y[which == k]) for which, u, y in parts)
