@@ -163,7 +163,7 @@ def test_equal_smoothnesses_have_one_spec_and_infinite_ones_are_refused():
         assert task.spec == "regression(a=(1.5, 3), b=(1, 2), mark=-1)"
         assert tasks.parse(task.spec) == task
     for a in ("(1e999, 1)", "(1e308, 1)", "(1e-320, 1)"):
-        with pytest.raises(ValueError, match="expected a tuple of numbers from 0.001 to 1e6"):
+        with pytest.raises(ValueError, match=r"expected a tuple of numbers from 0\.001 to 1e6"):
             tasks.parse(f"regression(a={a})")
 
 

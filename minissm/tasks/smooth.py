@@ -233,7 +233,8 @@ def series_risks(task: Regression) -> list[float]:
     The yardstick for models, which have to find the token. The held-out sequences choose the number of blocks, 0 or
     more. The risk is exact, |c_hat - c|^2: it needs no test.
     """
-    parts = [(*t.important(t.sample[0]), t.sample[1]) for t in (replace(task, part=part) for part in ("sample", "held_out"))]
+    both = (replace(task, part=part) for part in ("sample", "held_out"))
+    parts = [(*t.important(t.sample[0]), t.sample[1]) for t in both]
     risks = []
     for k, g in enumerate(task.functions):
         (A, y), (A_held, y_held) = ((g.features(u[which == k]), y[which == k]) for which, u, y in parts)
