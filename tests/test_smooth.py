@@ -141,7 +141,7 @@ def test_batches_walk_through_permutations_whatever_the_generator(rng):
         ({"a": (10**400, 1)}, r"a=\(1000.*, 1\); expected a tuple"),
         ({"b": (1, 2), "mark": True}, "mark=True; expected None"),
         ({"b": (1,)}, r"a=\(1, 2\), b=\(1,\); expected two tuples of one length"),
-        ({"levels": 0}, "levels=0; expected a number, 1 or more"),
+        ({"levels": 0}, "levels=0; expected an integer, 1 or more"),
         ({"levels": 30}, r"a=\(1, 2\), levels=30: a series of more than 20,000 terms; give fewer levels"),
         ({"a": (1,) * 30}, r"a=\(1, 1, .*\), levels=6: a series of more than 20,000 terms"),
         ({"kind": "isotropic"}, "kind='isotropic'; expected one of mixed, anisotropic"),

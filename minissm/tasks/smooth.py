@@ -25,7 +25,7 @@ TERMS = 20_000  # of a series, at most
 SLOW = "ssm(dt=(0.001, 0.01))"  # it sums over the sequence
 
 
-def blocks(a: tuple, kind: str, levels: float) -> list[tuple[float, tuple]]:
+def blocks(a: tuple, kind: str, levels: int) -> list[tuple[float, tuple]]:
     """The dyadic blocks with gamma(s) <= levels min a, smoothest first, as (gamma, s), without s = 0 (the constant).
 
     Block s holds the frequencies r with 2^(s_i - 1) <= r_i < 2^s_i (r_i = 0: s_i = 0). kind: gamma(s) = sum_i a_i s_i
@@ -45,7 +45,7 @@ class Series(NamedTuple):
     ends: tuple[int, ...]
 
     @classmethod
-    def draw(cls, a: tuple, kind: str, levels: float, rng: np.random.Generator) -> "Series":
+    def draw(cls, a: tuple, kind: str, levels: int, rng: np.random.Generator) -> "Series":
         """Gaussian coefficients; the norm of block s is proportional to 2^-gamma(s); |g| = 1."""
         r, c, ends = [], [], []
         for gamma, s in blocks(a, kind, levels):
@@ -98,7 +98,7 @@ class Regression(RealTask):
     noise: float = 0.3
     a: tuple[float, ...] = (1, 2)
     kind: str = "mixed"
-    levels: float = 6
+    levels: int = 6
     b: tuple[float, ...] | None = None
     mark: int | None = None
     part: str = "sample"
@@ -122,11 +122,10 @@ class Regression(RealTask):
 
     def __post_init__(self) -> None:
         integer(self, "regression", "n", minimum=32)
-        for name, minimum in (("length", 1), ("seed", 0)):
+        for name, minimum in (("length", 1), ("levels", 1), ("seed", 0)):
             integer(self, "regression", name, minimum)
         number(self, "regression", "gap", "a number from 0 to below 1", lambda v: 0 <= v < 1)
         number(self, "regression", "noise", "a number, 0 or more", lambda v: 0 <= v < math.inf)
-        number(self, "regression", "levels", "a number, 1 or more", lambda v: 1 <= v < math.inf)
         choice(self, "regression", "kind", ("mixed", "anisotropic"))
         choice(self, "regression", "part", ("sample", "held_out", "fresh"))
         for name in ("a", "b") if self.b is not None else ("a",):
@@ -146,7 +145,7 @@ class Regression(RealTask):
         object.__setattr__(self, name, a)
         many = math.prod(int(self.levels * min(a) / v) + 1 for v in a) > TERMS  # blocks
         if many or sum(2 ** sum(k - 1 for k in s if k) for _, s in blocks(a, self.kind, self.levels)) > TERMS:
-            given = f"{name}={a}, levels={self.levels:g}"
+            given = f"{name}={a}, levels={self.levels}"
             raise ValueError(f"regression: {given}: a series of more than {TERMS:,} terms; give fewer levels")
 
     @property
