@@ -198,6 +198,40 @@ def test_the_baseline_of_lookup_is_the_mean_over_all_strings():
     assert task.baseline == pytest.approx(np.mean(shares), abs=0.005)
 
 
+def test_a_lookup_in_which_nothing_can_be_asked_has_no_baseline():
+    for spec in ("lookup(symbols=1)", "lookup(ngram=1, min_len=99, max_len=99, symbols=2)"):
+        with pytest.raises(ValueError, match=r"^lookup: no n-gram of .* occurs once; give more symbols"):
+            assert tasks.parse(spec).baseline
+
+
+def test_the_end_of_an_ngram_alone_comes_above_the_baseline_of_lookup():
+    """As the docstring says: only a score near 1 shows that all of the n-gram is used."""
+    task = tasks.Lookup()
+
+    def rule(row):
+        string, answers = row[1 : row.index(LOOK)], []
+        for token in row:
+            after = [b for a, b in pairwise(string[task.ngram - 1 :]) if a == token]
+            answers.append(Counter(after).most_common(1)[0][0] if after else None)
+        return answers
+
+    assert task.baseline + 0.15 < score(task, rule) < 0.9
+
+
+def test_a_fixed_filter_comes_above_the_baseline_of_selective_copying():
+    """As the docstring says: where a symbol stands tells roughly which of them it is."""
+    task = tasks.SelectiveCopying()
+    inputs, targets, _ = task.batch(np.random.default_rng(4), 2000)
+    symbols = np.arange(ASK + 1, task.vocab)
+    one_hot = np.pad(inputs[..., None] == symbols, ((0, 0), (task.length, 0), (0, 0))).astype(float)
+    asks = np.arange(task.places, task.length)
+    seen = np.stack([one_hot[:, asks + task.length - lag] for lag in range(1, task.length)], axis=-1)
+    right = (targets[:, task.places :, None] == symbols).astype(float)
+    weights = np.linalg.lstsq(seen.reshape(-1, task.length - 1), right.ravel(), rcond=None)[0]
+    found = symbols[(seen @ weights).argmax(axis=2)] == targets[:, task.places :]
+    assert task.baseline + 0.02 < found.mean() < 0.5
+
+
 @pytest.mark.parametrize(("draws", "kinds"), [(1, 1), (1, 6), (4, 6), (5, 2), (3, 4), (6, 3)])
 def test_the_most_frequent_is_counted_exactly(draws, kinds):
     counts = [max(Counter(outcome).values()) for outcome in product(range(kinds), repeat=draws)]

@@ -1,5 +1,6 @@
 """The protocol of a task: batches, specs, names of tokens, presets, scores."""
 
+import tracemalloc
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,6 +95,24 @@ def test_a_preset_has_the_numbers_of_its_source(name, sizes):
 
 
 # ---- the spec and the identity of a task
+
+
+def test_the_name_of_a_preset_is_read_as_a_spec_is():
+    assert tasks.parse(" h3-induction ") == tasks.parse("h3-induction")
+    with pytest.raises(ValueError, match=r"task: can't read 'h3-inductio'; expected one of copying, .*, or a preset"):
+        tasks.parse("h3-inductio")
+
+
+def test_a_lookup_in_a_long_string_needs_no_square_of_its_length(rng):
+    """Numbers of 10,000 x 10,000 pairs of n-grams would take 100 MB a sequence."""
+    tracemalloc.start()
+    task = tasks.Lookup(ngram=5, min_len=9000, max_len=10_000)
+    batch = task.batch(rng, 2)
+    source = task.source(batch)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (np.take_along_axis(batch.inputs, source, axis=1) == batch.targets)[batch.weights > 0].all()
+    assert peak < 30e6
 
 
 def test_a_task_is_spelled_and_read_back():
@@ -211,6 +230,13 @@ def test_a_batch_of_arrays_that_do_not_belong_together_is_refused(change, rng):
             {"ngram": 4},
             "lookup: ngram=4, min_len=4, max_len=8; expected ngram < min_len <= max_len",
         ),
+        (tasks.Recall, {"values": 10**9}, "recall: a vocab of 1,000,000,006; expected 2,000,000 at most"),
+        (tasks.Copying, {"symbols": 10**9}, "copying: a vocab of 1,000,000,003"),
+        (tasks.Copying, {"max_len": 10**9}, "copying: a length of 2,000,000,001; expected 2,000,000 at most"),
+        (tasks.SelectiveCopying, {"places": 10**9}, "selective_copying: a length of 1,000,000,005"),
+        (tasks.InductionHeads, {"length": 10**9}, "induction_heads: a length of 1,000,000,000"),
+        (tasks.Mqar, {"vocab": 10**9}, "mqar: a vocab of 1,000,000,000"),
+        (tasks.Lookup, {"queries": 10**9}, "lookup: a length of 3,000,000,009"),
         (tasks.Recall, {"pairs": (8, 1)}, r"recall: pairs=\(8, 1\); expected low <= high"),
         (
             tasks.Recall,

@@ -34,12 +34,13 @@ _names.update({cls: name for name, cls in TASKS.items()})
 
 def parse(spec: str) -> Any:
     """The task of a spec, "recall(pairs=8, values=8)" -> Recall(pairs=8, values=8), or of the name of a preset."""
-    if isinstance(spec, str) and spec in PRESETS:
-        spec = PRESETS[spec].spec
+    if isinstance(spec, str) and spec.strip() in PRESETS:
+        spec = PRESETS[spec.strip()].spec
     node = calls.expression(spec, "task", "a call like recall(pairs=8)")
-    name, arguments, options = calls.read(node, spec, "task", f"one of {', '.join(TASKS)}, with its options")
+    known = f"one of {', '.join(TASKS)}"
+    name, arguments, options = calls.read(node, spec, "task", f"{known}, with its options, or a preset")
     if name not in TASKS:
-        raise ValueError(f"task: unknown task {calls.shorten(name)}; expected one of {', '.join(TASKS)}")
+        raise ValueError(f"task: unknown task {calls.shorten(name)}; expected {known}")
     if arguments:
         raise ValueError(f"{name}: a value without a name in {calls.shorten(spec)}; write {name}(option=value)")
     return calls.make(name, TASKS[name], options)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..checks import check_draw, flag, integer, integer_or_range, number
 from .counting import most_frequent
-from .task import Batch, Names, TokenTask, letters, numbers
+from .task import Batch, Names, TokenTask, check_sizes, letters, numbers
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Recall(TokenTask):
         if (self.queries or low) > low or high > keys:
             sizes = f"queries={queries}, pairs={self.pairs}, keys={keys}"
             raise ValueError(f"recall: {sizes}; expected queries <= pairs <= keys")
+        check_sizes("recall", self)
 
     @property
     def _sizes(self) -> tuple[int, int, int, int]:
@@ -118,6 +119,7 @@ class Mqar(TokenTask):
             raise ValueError(f"mqar: length={self.length}, pairs={self.pairs}; expected a length of 4 x pairs or more")
         if self.vocab < 2 * self.pairs + 2:
             raise ValueError(f"mqar: vocab={self.vocab}, pairs={self.pairs}; expected a vocab of 2 x pairs + 2 or more")
+        check_sizes("mqar", self)
 
     @property
     def legend(self) -> dict[str, Names]:

@@ -27,6 +27,8 @@ import numpy as np
 from .. import calls, losses
 from ..backend import namespace, to
 
+LARGEST = 2_000_000  # length and vocab of a task of ours, at most: names, baselines and batches take that long
+
 
 class Batch(NamedTuple):
     """inputs (B, L) tokens or (B, L, inputs) real; targets (B, L) tokens or (B, L, outputs) real; weights (B, L).
@@ -173,6 +175,13 @@ class TokenTask(Task):
             "sequence_accuracy": sums["right_sequences"] / sums["sequences"],
             "loss": sums["loss"] / sums["weight"],
         }
+
+
+def check_sizes(who: str, task: Any) -> None:
+    """ValueError for a sequence or a vocabulary that is too large to be meant."""
+    for name in ("length", "vocab"):
+        if (size := getattr(task, name)) > LARGEST:
+            raise ValueError(f"{who}: a {name} of {size:,}; expected {LARGEST:,} at most")
 
 
 class Spread(NamedTuple):
