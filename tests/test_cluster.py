@@ -220,3 +220,9 @@ def test_without_dask_the_command_that_installs_it_is_shown(monkeypatch, capsys)
 
 def test_jobs_are_not_for_a_cluster(capsys):
     assert "leave --jobs away" in refused(capsys, "run", "copying", "--jobs", "2", "--cluster", "tcp://127.0.0.1:8786")
+
+
+def test_a_worker_that_does_not_see_the_folder_does_the_run_without_a_checkpoint(tmp_path):
+    (job,) = Config("copying", ("ssm",), seeds=1, steps=2, width=4).work()
+    found = run_job(job, unfinished=tmp_path / "on another machine", every=0)
+    assert (found.row["steps"], list(tmp_path.iterdir())) == (2, [])
