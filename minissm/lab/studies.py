@@ -25,7 +25,14 @@ FNNS = (  # depth and place of the FNNs; "recall" has depth 1 after each mixer
 )
 TASKS = (SSM, ONE, ATTN)
 REGRESSION = tuple(Regression.recipe["models"])  # two to compare, a third that selects, and two that can't
-SMOOTHNESS = tuple(f"regression(a=(0.5, 1), b=(3, 6), mark={mark})" for mark in (-1, 1))  # the rough one first
+TWO = "regression(a=(0.5, 1), levels=10, b=(3, 6))"  # with fewer levels, the larger samples have all of both functions
+SMOOTHNESS = tuple(f"{TWO[:-1]}, mark={mark})" for mark in (-1, 1))  # the rough one first
+CLOSER = (  # what comes closer to attention than the recipe's state space model; and a control with a norm, which divides
+    REGRESSION[0].replace("fnn2", "fnn2(expand=6)", 1).replace(" fnn2", " fnn2(expand=3)"),
+    'Model("fnn2 + s6 + fnn2 + s6 + fnn2", norm="rms")',
+    'Model("fnn2 + ssm", norm="rms")',
+)
+GAPS = ("regression(gap=0.05)", "regression(gap=0.3)")  # hard and easy to select from; the function is the same
 
 
 class Study(NamedTuple):
@@ -77,13 +84,9 @@ STUDIES: dict[str, Study] = {
     ),
     "linear-copying": Study("copying", ("fir(window=24)", "ssm(poles=32)")),
     **{task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup")},
-    "regression": Study(
-        "regression", vary=("n=1024,4096,8192",), tests=("regression(gap=0.05)", "regression(gap=0.3)")
-    ),
-    "regression-gap": Study("regression(n=4096)", REGRESSION[:2], ("gap=0.0,0.05,0.1,0.2",)),
-    "regression-two-smoothness": Study(
-        "regression(a=(0.5, 1), b=(3, 6))", REGRESSION[:2], ("n=1024,4096,8192",), tests=SMOOTHNESS
-    ),
+    "regression": Study("regression", vary=("n=1024,4096,8192",), tests=GAPS),
+    "regression-closer": Study("regression(n=8192)", CLOSER, tests=GAPS),
+    "regression-two-smoothness": Study(TWO, REGRESSION[:2], ("n=1024,8192",), tests=SMOOTHNESS, seeds=2),
 }
 
 
