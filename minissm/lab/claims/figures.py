@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Any, NamedTuple
 
+from ...train import LR
 from ..plots import COLOURS, DASHES, MARKS, new_figure
 from ..studies import (
     ATTN,
@@ -51,7 +52,7 @@ class Figure(NamedTuple):
     """points: the lines of the CSV: a series, x, y, a seed. y: infinite where a score was never reached.
 
     kind: "dots" (x is a column of labels) or "lines" (of numbers).
-    marks: values of y with a line of their own, by name.
+    marks, at: values of y and of x with a line of their own, by name.
     log: the logarithmic axes, "", "x", "y" or "xy".
     """
 
@@ -61,6 +62,7 @@ class Figure(NamedTuple):
     y: str
     points: list[dict]
     marks: dict[str, float] = {}  # noqa: RUF012
+    at: dict[str, float] = {}  # noqa: RUF012
     log: str = ""
 
     @property
@@ -114,15 +116,14 @@ def cost(r: Rows) -> Iterator[Figure]:
         yield Figure(f"cost-{what.replace(' ', '-')}", "lines", "L", what, points, log="xy")
 
 
-def of_tasks(
-    r: Rows, name: str, tasks: Iterable[str], models: Iterable[str], score: str = "main", log: str = ""
-) -> Figure:
-    return dots(name, r, [(task, task, {"model": m}) for m in models for task in tasks], score, log=log)
-
-
 def essential(r: Rows) -> Iterator[Figure]:
+    cells = [
+        (task, rules.layers(task) if model == S6 and task in rules.HARD else task, {"model": model})
+        for model in (SSM, ATTN, ONE, S6)
+        for task in rules.SELECTION
+    ]
     for score, log in (("main", ""), ("steps_to_95", "y"), ("influence_top", "")):
-        yield of_tasks(r, f"essential-{score}", rules.SELECTION, (SSM, ATTN, ONE, S6), score, log)
+        yield dots(f"essential-{score}", r, cells, score, log=log)
 
 
 def single(r: Rows) -> Iterator[Figure]:
@@ -139,7 +140,7 @@ def of_models(r: Rows, name: str, cells: Iterable[tuple[str, str]], score: str =
 
 
 def solved(r: Rows) -> Iterator[Figure]:
-    models = (SSM, BETWEEN, ATTN, S6)
+    models = (SSM, BETWEEN, ATTN)
     for score, log in (("main", "x"), ("steps_to_95", "xy")):
         yield lines(f"solved-pairs-{score}", r, "recall-pairs", "pairs", models, score, log=log)
     yield lines("solved-state-size", r, "recall-poles", "state_size", (SSM,), log="x")
@@ -184,12 +185,12 @@ def layers(r: Rows) -> Iterator[Figure]:
 
 
 def optimised(r: Rows) -> Iterator[Figure]:
-    yield lines("rates", r, "recall-rates", "lr", (SSM, TRIG, ATTN, S6), log="x")
+    yield lines("rates", r, "recall-rates", "lr", (SSM, TRIG, ATTN), log="x", at={"default": LR})
     points = []
     for scales in r.values("recall-timescales", "timescales"):
         part = lines("", r, "recall-timescales", "lr", (SSM,), where={"timescales": scales})
         points += [point | {"series": f"{scales} time scales"} for point in part.points]
-    yield figure_of("timescales", "lines", "lr", points, log="x")
+    yield figure_of("timescales", "lines", "lr", points, log="x", at={"default": LR})
 
 
 def length(r: Rows) -> Iterator[Figure]:
@@ -204,8 +205,7 @@ def length(r: Rows) -> Iterator[Figure]:
 
 
 def dependence(r: Rows) -> Iterator[Figure]:
-    n = max(r.values("regression", "n"), default=None)
-    models = r.values("regression", "model")
+    n, models = rules.largest(r), r.values("regression", "model")
     yield dots("dependence", r, [(m, "regression", {"model": m, "n": n}) for m in models], "influence_top")
 
 
@@ -331,10 +331,13 @@ def _frame(axes: Any, figure: Figure, labels: list[str], texts: list[str], limit
     if figure.y in FRACTIONS and "y" not in figure.log:
         (axes.set_xlim if labels else axes.set_ylim)(0, 1.03)
     if not math.isnan(limit):
-        value.set_ticks([*[t for t in value.get_majorticklocs() if t < 0.9 * limit], limit])
-    for name, mark in figure.marks.items():
-        (axes.axvline if labels else axes.axhline)(mark, color="0.35", linewidth=1, linestyle=(0, (1, 2)))
-        place = {"xy": (mark, 1), "xycoords": ("data", "axes fraction"), "xytext": (3, -1), "va": "bottom"}
+        value.set_ticks(
+            [*[t for t in value.get_majorticklocs() if t < (0.6 if "y" in figure.log else 0.9) * limit], limit]
+        )
+    for name, mark in (figure.marks | figure.at).items():
+        upright = bool(labels) or name in figure.at
+        (axes.axvline if upright else axes.axhline)(mark, color="0.35", linewidth=1, linestyle=(0, (1, 2)))
+        place = {"xy": (mark, 1), "xycoords": ("data", "axes fraction"), "xytext": (0, 1), "va": "bottom"}
         axes.annotate(f"{name} {mark:.3f}", **place, textcoords="offset points", fontsize=8, color="0.25", ha="center")
     axes.tick_params(labelsize=9)
     axes.grid(alpha=0.25)

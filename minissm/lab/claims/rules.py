@@ -190,6 +190,9 @@ def regression(r: Rows) -> Iterator[Check]:
         control = r.level("regression", model, n=n)
         names = {"model": model, "n": n, "a": control, "b": level}
         yield check("plateau", "regression", lambda a, b, **_: a.median >= T["plateau"] * b.median, **names)
+    for spec in STUDIES["regression"].tests:
+        ssm, attn = (mid(r.level("regression", model, n=n), spec) for model in SELECTING)
+        yield fact("gap", "regression", a=ssm, b=attn, gap=task_of(spec).gap, trained=task_of("regression").gap, n=n)
 
 
 def slopes(r: Rows, study: str, model: str, score: str = "main") -> dict[int, float]:
@@ -270,7 +273,7 @@ def optimised(r: Rows) -> Iterator[Check]:
     a = r.level("recall", SSM)
     yield check("each seed", "recall", lambda a: a.lowest >= T["solved"], a=a)
     yield rates(r, SSM)
-    for model in (TRIG, ATTN, S6):
+    for model in (TRIG, ATTN):
         yield rates(r, model)._replace(counts=False)
     for scales in ("equal", "reversed"):
         yield solved(r, "recall-timescales", SSM, "timescales", timescales=scales)
@@ -326,7 +329,7 @@ def price(r: Rows) -> Iterator[Check]:
 CLAIMS: dict[str, Claim] = {
     "cost": Claim(("cost",), cost),
     "theory": Claim((), lambda r: ()),
-    "essential": Claim((*SELECTION, "regression"), essential),
+    "essential": Claim((*SELECTION, *map(layers, HARD), "regression"), essential),
     "single": Claim((*HARD, "linear-copying"), single),
     "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-pairs-16", "recall-poles"), efficiently),
     "regression": Claim(("regression",), regression),
