@@ -170,7 +170,7 @@ class Plan:
         if self.validate is not None and self.validate == self.task:
             raise ValueError("fit: validate is the training task itself; give its task.held_out, or leave validate out")
         if self.keep == "best" and self.validate is None and self.task.sequences is not None:
-            raise ValueError("fit: keep='best' would choose on the training sample; give validate=task.held_out too")
+            raise ValueError("fit: keep='best' would choose on the training sample; give held-out data as validate")
         number(self, "fit", "lr", f"a number above 0, like {LR}", lambda v: 0 < v <= 1e30)
         number(self, "fit", "clip", *NORM)
 
@@ -201,7 +201,8 @@ class Plan:
         row = {"step": now.done, "training_loss": sum(_floats(now.losses)) / len(now.losses), **scores}
         now = now._replace(eval_rng=eval_rng.bit_generator.state, rows=(*now.rows, row), losses=())
         if not math.isfinite(scores["loss"]):
-            return self._stop(now, f"the loss was {scores['loss']} after step {now.done} of {self.steps}")
+            data = "" if self.validate is None else ", or look for nan in the sequences of validate"
+            return self._stop(now, f"the loss was {scores['loss']} after step {now.done} of {self.steps}", data)
         name, better = task.main
         score = scores[name] if better == "higher" else -scores[name]
         if self.keep == "best" and score > (now.best["score"] if now.best else -math.inf):
@@ -216,9 +217,13 @@ class Plan:
         now = now._replace(done=done, losses=())
         return self._stop(now, f"the loss was {broken} at step {done + 1} of {self.steps}")
 
-    def _stop(self, now: TrainState, why: str) -> TrainState:
+    def _stop(self, now: TrainState, why: str, data: str = "") -> TrainState:
+        """The state with the last parameters that had a finite loss. No rate acts on the loss of the first step."""
+        advice = f"try a smaller lr than {self.lr:g}{data}"
+        if now.done == 0:
+            advice = "look for nan in the batches and in the initial parameters"
         params = tree.unflatten(now.params, now.finite)
-        return now._replace(params=params, flat=now.finite, stopped=f"{why}; try a smaller lr than {self.lr:g}")
+        return now._replace(params=params, flat=now.finite, stopped=f"{why}; {advice}")
 
     def settings(self) -> dict:
         """The settings that a checkpoint must share before a training goes on from it."""
@@ -272,7 +277,8 @@ def fit(
     validate: the task whose sequences are evaluated: 200 fresh ones, or all of a finite set, up to 2000. Default: the
         task itself. For a finite set, give its held-out sequences, like task.held_out.
     keep: "last" returns the last parameters (default), "best" those of the evaluation with the best main score, the
-        first of them if several are equal; log.kept has its step.
+        first of them if several are equal; log.kept has its step. Before the first evaluation, these are the last, and
+        a score that is nan is never the best.
     threads: of BLAS and of the fast paths; None for one on each core. Default 1: small products gain nothing from more,
         a busy machine slows them down, and BLAS rounds differently with each number.
     progress: draw a bar. Default True.
@@ -293,7 +299,7 @@ def fit(
     """
     check_training("fit", net, params, task, rng, mode)
     if validate is not None:
-        check_training("fit", net, params, validate, rng, mode)
+        check_training("fit: validate", net, params, validate, rng, mode)
     plan = Plan(net, task, steps, lr, batch, clip, mode, evals, validate, keep)
     threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
     every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)

@@ -131,6 +131,43 @@ def test_a_loss_that_breaks_later_leaves_the_best_parameters(monkeypatch):
     tree.map(np.testing.assert_array_equal, params, whole[0])
 
 
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (20, "at step 1 of 60; look for nan in the batches and in the initial parameters"),
+        (17, "after step 5 of 60; try a smaller lr than 0.01, or look for nan in the sequences of validate"),
+    ],
+)
+def test_nan_in_the_data_is_not_blamed_on_the_rate(monkeypatch, items, words):
+    """No rate has acted on the loss of the first step. Held-out sequences may have nan that the sample has not."""
+    batch = Few.batch
+
+    def broken(self, rng, n, step=0):
+        found = batch(self, rng, n, step)
+        return found._replace(inputs=found.inputs * np.float32(np.nan)) if self.items == items else found
+
+    monkeypatch.setattr(Few, "batch", broken)
+    with np.errstate(all="ignore"):
+        params, log = trained()
+    assert log.stopped == f"the loss was nan {words}"
+    assert log.kept is None
+    assert all(np.isfinite(a).all() for a in tree.leaves(params))
+
+
+def test_before_the_first_evaluation_the_last_parameters_are_returned(tmp_path):
+    whole, path = trained(), tmp_path / "fit.npz"
+
+    def stop(done):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    params, log = trained(path, on_step=stop)
+    assert (log.rows, log.kept) == ([], None)
+    same((params, log), trained(on_step=stop, keep="last"))
+    assert log.stopped == "interrupted after 3 of 60 steps"
+    same(trained(path), whole)
+
+
 def test_all_of_a_finite_set_is_evaluated_and_two_hundred_of_a_fresh_one(monkeypatch):
     drawn = []
     batch = Few.batch
@@ -156,13 +193,13 @@ def test_of_equal_evaluations_the_first_is_kept(monkeypatch):
 def test_what_can_choose_nothing_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match=r"fit: validate is the training task itself; give its task.held_out"):
         trained(validate=TASK)
-    with pytest.raises(ValueError, match="fit: keep='best' would choose on the training sample; give validate="):
+    with pytest.raises(ValueError, match="fit: keep='best' would choose on the training sample; give held-out"):
         trained(validate=None)
     with pytest.raises(ValueError, match="fit: keep='first'; expected 'last' or 'best'"):
         trained(keep="first")
-    with pytest.raises(TypeError, match="fit: task is int; expected a TokenTask or RealTask"):
+    with pytest.raises(TypeError, match="fit: validate: task is int; expected a TokenTask or RealTask"):
         trained(validate=3)
-    with pytest.raises(ValueError, match=r"fit: .* for the task recall; expected vocab=12"):
+    with pytest.raises(ValueError, match=r"fit: validate: .* for the task recall; expected vocab=12"):
         trained(validate=tasks.Recall())
 
 
