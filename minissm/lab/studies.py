@@ -27,7 +27,7 @@ TASKS = (SSM, ONE, ATTN)
 REGRESSION = tuple(Regression.recipe["models"])  # two to compare, a third that selects, and two that can't
 TWO = "regression(a=(0.5, 1), levels=10, b=(3, 6))"  # with fewer levels, the larger samples have all of both functions
 SMOOTHNESS = tuple(f"{TWO[:-1]}, mark={mark})" for mark in (-1, 1))  # the rough one first
-CLOSER = (  # what comes closer to attention than the recipe's state space model; and a control with a norm, which divides
+CLOSER = (  # what comes closer to attention than the first model of the recipe; a control with a norm, which divides
     REGRESSION[0].replace("fnn2", "fnn2(expand=6)", 1).replace(" fnn2", " fnn2(expand=3)"),
     'Model("fnn2 + s6 + fnn2 + s6 + fnn2", norm="rms")',
     'Model("fnn2 + ssm", norm="rms")',
@@ -71,14 +71,14 @@ STUDIES: dict[str, Study] = {
     "recall-one-layer-long": Study("recall", (ONE,), lr="4e-3", steps=6000),
     "recall-mixers": Study("recall", MIXERS),
     "copying-mixers": Study("copying", MIXERS[:2]),
-    "recall-fnns": Study("recall", FNNS),
-    "recall-budget": Study("recall(pairs=8, values=8)", (SSM, ATTN), ("fnn.expand=1,4,16",)),
+    "recall-fnns": Study("recall", FNNS, seeds=2),
+    "recall-budget": Study("recall(pairs=8, values=8)", (SSM, ATTN), ("fnn.expand=1,4,16",), seeds=2),
     "recall-pairs": Study("recall(values=8)", (SSM, BETWEEN, ATTN), ("pairs=2,4,8",), steps=3000),
-    "recall-pairs-16": Study("recall(pairs=16, values=16)", (BETWEEN, ATTN), steps=3000),
-    "recall-poles": Study("recall(pairs=8, values=8)", (SSM,), ("ssm.poles=1,4,16",)),
+    "recall-pairs-16": Study("recall(pairs=16, values=16)", (BETWEEN, ATTN), steps=3000, seeds=2),
+    "recall-poles": Study("recall(pairs=8, values=8)", (SSM,), ("ssm.poles=1,4,16",), seeds=2),
     "copying-length": Study(
         "copying",
-        (SSM, ATTN, ATTN_NO_POSITIONS, S6),
+        (SSM, ATTN, ATTN_NO_POSITIONS),
         seeds=2,
         tests=("copying(min_len=13, max_len=16)", "copying(min_len=17, max_len=24)"),
     ),
