@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import write_whole
-from ..studies import STUDIES, command, runs
+from ..studies import SMOOTHNESS, STUDIES, command, runs
 from . import cost
 from .figures import FIGURES, Figure, svg
 from .rows import Rows, canonical
@@ -102,7 +102,8 @@ def shown(value: Any) -> Any:
 def names() -> dict[str, str]:
     """Words for specs, tasks and columns."""
     models = {canonical(spec): words for spec, words in texts()["models"].items()}
-    return models | texts()["columns"]
+    columns = texts()["columns"]
+    return models | columns | {spec: columns[name] for spec, name in zip(SMOOTHNESS, ("rough", "smooth"), strict=True)}
 
 
 def title(figure: Figure) -> str:

@@ -193,6 +193,9 @@ def regression(r: Rows) -> Iterator[Check]:
     for spec in STUDIES["regression"].tests:
         ssm, attn = (mid(r.level("regression", model, n=n), spec) for model in SELECTING)
         yield fact("gap", "regression", a=ssm, b=attn, gap=task_of(spec).gap, trained=task_of("regression").gap, n=n)
+    for model in STUDIES["regression-closer"].models:
+        other = r.level("regression-closer", model)
+        yield fact("closer", "regression-closer", a=other, model=model, n=other and task_of(other.rows[0]["task"]).n)
 
 
 def slopes(r: Rows, study: str, model: str, score: str = "main") -> dict[int, float]:
@@ -273,7 +276,7 @@ def optimised(r: Rows) -> Iterator[Check]:
     a = r.level("recall", SSM)
     yield check("each seed", "recall", lambda a: a.lowest >= T["solved"], a=a)
     yield rates(r, SSM)
-    for model in (TRIG, ATTN):
+    for model in STUDIES["recall-rates"].models[1:]:
         yield rates(r, model)._replace(counts=False)
     for scales in ("equal", "reversed"):
         yield solved(r, "recall-timescales", SSM, "timescales", timescales=scales)
@@ -299,7 +302,7 @@ def memory(r: Rows) -> Iterator[Check]:
     }
     few, many = (levels[f(levels)] if levels else None for f in (min, max))
     yield check("poles", "recall-poles", lambda a, b: b.median >= a.median + T["matters"], a=few, b=many)
-    for model in (SSM, ATTN, ATTN_NO_POSITIONS, S6, LSTM):
+    for model in STUDIES["copying-length"].models:
         level = r.level("copying-length", model)
         longer = {spec: mid(level, spec) for spec in STUDIES["copying-length"].tests}
         for spec, a in longer.items():
@@ -332,7 +335,7 @@ CLAIMS: dict[str, Claim] = {
     "essential": Claim((*SELECTION, *map(layers, HARD), "regression"), essential),
     "single": Claim((*HARD, "linear-copying"), single),
     "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-pairs-16", "recall-poles"), efficiently),
-    "regression": Claim(("regression",), regression),
+    "regression": Claim(("regression", "regression-closer"), regression),
     "smoothness": Claim(("regression-two-smoothness",), smoothness),
 }
 QUESTIONS: dict[str, Claim] = {
