@@ -41,7 +41,7 @@ def records(folder: Path) -> list[dict]:
 def outcome(folder: Path) -> tuple:
     """All that must be the same, however often a run was stopped, and in however many processes it ran."""
     rows = [row | {"seconds": 0, "cpu_seconds": 0} for row in lines(folder / "results.jsonl")]
-    weights = {path.name: path.read_bytes() for path in (folder / "weights").iterdir()}
+    weights = {path.name: path.read_bytes() for path in (folder / "weights").glob("*.npz")}
     return rows, (folder / "curves.jsonl").read_text(), weights
 
 
