@@ -131,9 +131,13 @@ def essential(r: Rows) -> Iterator[Check]:
         yield comparable(r, task, SSM, ATTN)
     for task in SELECTION:
         a, b = (mid(r.level(task, model), "influence_top") for model in (SSM, ATTN))
-        yield fact("influence", task, a=a, b=b, task=task)
+        yield influence(task, a, b)
     a, b = (mid(r.level("regression", model, n=largest(r)), "influence_top") for model in SELECTING)
-    yield check("influence", "regression", lambda a, b, **_: a >= b - T["influence"], a=a, b=b, task="regression")
+    yield influence("regression", a, b)
+
+
+def influence(task: str, a: float | None, b: float | None) -> Check:
+    return check("influence", task, lambda a, b, **_: a >= b - T["influence"], a=a, b=b, task=task)
 
 
 def single(r: Rows) -> Iterator[Check]:
