@@ -1,4 +1,4 @@
-"""A model on the batches of a task: whether the two fit, and the scores of the answers."""
+"""Evaluate a model on the batches of a task, and check that the two fit."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def evaluate(
     """Evaluate the model on fresh sequences -> the task's scores by name, always with `loss`.
 
     rng: draws the sequences.
-    n: sequences. Default 1000. A sequence without a weight above 0 counts nowhere; ValueError if all are such.
+    n: number of sequences. Default 1000. A sequence without a weight above 0 doesn't count. ValueError if none counts.
     mode: how filters are computed: "auto" (default), "recurrent", "chunked" or "fft".
     """
     check_training("evaluate", net, params, task, rng, mode)
@@ -40,10 +40,10 @@ def evaluate(
 
 
 def inputs_of(batch: Batch, params: dict) -> Array:
-    """The inputs on params' device, real ones in params' precision: a task knows neither.
+    """The inputs on params' device, and real inputs in params' precision. A task knows neither.
 
-    After the last answer of a sequence, what is not finite becomes 0. No output that counts depends on it, but sums of
-    products with it are gradients. Trap: anywhere else, nan and inf are context and reach all later answers.
+    After the last answer of a sequence, nan and inf become 0. No output that counts depends on them, but gradients sum
+    products with them. Trap: anywhere else, nan and inf are context and reach all later answers.
     """
     w, x = params["embed"]["w"], batch.inputs
     if x.dtype.kind == "f" and not np.isfinite(x).all():
@@ -54,7 +54,7 @@ def inputs_of(batch: Batch, params: dict) -> Array:
 
 
 def check_training(who: str, net: Model, params: dict, task: Any, rng: np.random.Generator, mode: str) -> None:
-    """TypeError or ValueError for what is no model, task, ..., and for a model that doesn't fit params or the task."""
+    """TypeError or ValueError for arguments of wrong type, and for a model that doesn't fit params or the task."""
     if not isinstance(net, Model):
         raise TypeError(f"{who}: net is {type(net).__name__}; expected a Model")
     net.check_params(params)

@@ -149,9 +149,7 @@ def test_by_chooses_the_lines_sorts_them_and_shows_all_rates():
     _, names, *lines = table(sweep(), ["max_len", "lr"]).splitlines()
     assert cells_of(names)[:4] == ["max_len", "lr", "seeds", "parameters"]
     assert [cells_of(line)[:2] for line in lines[:4]] == [["5", "0.01"], ["5", "0.1"], ["13", "0.01"], ["13", "0.1"]]
-    with pytest.raises(
-        ValueError, match=r"^table: nothing is called 'colour' in these rows; expected one of task, mod"
-    ):
+    with pytest.raises(ValueError, match=r"^table: no field 'colour' in these rows; expected one of task, mod"):
         table(sweep(), ["colour"])
 
 

@@ -1,7 +1,8 @@
-"""Run jobs on a Dask cluster, with the results that they have in one process.
+"""Run jobs on a Dask cluster, with the same results as in one process.
 
-Dask gives the jobs of a dead worker to the others. It also computes again what was finished there and is still kept.
-So each future is released once its outcome is here. Those of `Client.get_executor` can't be: they keep Dask's future.
+Dask gives the jobs of a dead worker to other workers. It also repeats finished jobs of this worker, as long as a future
+refers to them. So each future is released once its outcome is here. The futures of `Client.get_executor` can't be
+released, because they keep Dask's future.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ PATIENCE = 5  # seconds in which a scheduler must answer
 
 
 def in_cluster(run: Run, work: list, bar: Progress, address: str, pressed: list[int]) -> Generator[Any, None, None]:
-    """The same outcomes from the workers of a Dask scheduler, as they finish. Stops once `pressed` is not empty.
+    """Yield the outcomes from the workers of a Dask scheduler, as they finish. Stops once `pressed` is not empty.
 
-    A job whose client has stopped, or was killed, is interrupted on its worker. RuntimeError or ValueError in one
-    sentence without Dask, a scheduler, or minissm on the workers. Jobs that end their workers don't stop the others:
-    they are the error at the end.
+    If the client stops or is killed, the workers interrupt its jobs. RuntimeError or ValueError, in one sentence,
+    without Dask, without a scheduler, or without minissm on the workers. A job that ends its workers doesn't stop the
+    other jobs: the error comes at the end.
     """
     with _client(address) as client:
         suspects = yield from _outcomes(client, run, work, bar, pressed)
@@ -79,7 +80,7 @@ def _outcomes(client: Any, run: Run, jobs: list, bar: Progress, pressed: list[in
 
 
 def _remote(version: str) -> Callable[[bytes], Any]:
-    """A function that Dask sends by value: it must also load where minissm is missing, or the worker would hang."""
+    """A function that Dask sends by value. It must load even without minissm, or the worker would hang."""
 
     def minissm(payload: bytes) -> Any:
         import pickle
@@ -97,7 +98,7 @@ def _remote(version: str) -> Callable[[bytes], Any]:
 
 
 def _work(run: Run, job: Any) -> Any:
-    """One job on a worker. It saves and ends where it is wanted no more, or where the worker closes."""
+    """One job on a worker. It saves and stops if it was cancelled, or if the worker closes."""
     from distributed import Reschedule, Status, get_worker
 
     worker = get_worker()
@@ -131,7 +132,7 @@ def check_address(address: str) -> None:
 
 
 async def _handshake(address: str) -> None:
-    """Without it, Client would wait for ever at a port that accepts and is silent."""
+    """Connect once. Without this, Client would wait for ever at a port that accepts connections but never answers."""
     from distributed import Security
     from distributed.comm import connect
 
@@ -142,7 +143,7 @@ async def _handshake(address: str) -> None:
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    """A client of the scheduler at the address, whose log is silent: its messages are our errors."""
+    """A client of the scheduler at the address. Its log is silent, because our errors say the same."""
     check_address(address)
     from distributed import Client
 

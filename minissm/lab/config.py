@@ -1,7 +1,7 @@
-"""What a comparison asks for: its settings, and the runs that they mean.
+"""The settings of a comparison, and the runs that follow from them.
 
-A sweep is data: `vary` maps the name of a setting to its values, and a cell of the sweep is the same Config with one
-value in the place of each. A model meets only the settings that it has, so that one without the block is not repeated.
+A sweep is data: `vary` maps the name of a setting to its values. A cell of the sweep is the same Config with one value
+for each varied setting. Only settings that a model has are varied, so a model without the block is trained once.
 """
 
 import ast
@@ -43,22 +43,22 @@ class Config:
     """The settings of a comparison.
 
     task: a spec, like "recall(pairs=8)". A task with an option `seed` is drawn anew for each seed.
-    models: specs, or models with options of their own like 'Model("ssm + fnn1", norm="rms")'.
+    models: specs, or models with options of their own, like 'Model("ssm + fnn1", norm="rms")'.
     seeds: number of seeds, counted from 0.
     steps: training steps of each run.
-    lrs: learning rates; every model is trained with each.
-    budget: parameters of each model, if width is None.
+    lrs: learning rates. Each model is trained with each of them.
+    budget: number of parameters of each model, if width is None.
     width: one width for all models, in place of a budget.
-    batch, clip: of the training, as in `fit`.
-    norm, residual, timescales: of all models, as in `Model`.
-    vary: settings with several values, by name: a field of the task ("pairs"), one of OF_CONFIG, or an option of every
-        block of a name ("ssm.poles", "fnn.depth"). "lr" is another name of lrs. All combinations are run.
-    tests: specs of more tasks that each trained model is tested on.
+    batch, clip: options of the training, as in `fit`.
+    norm, residual, timescales: options of all models, as in `Model`.
+    vary: settings with several values, by name: a field of the task ("pairs"), one of OF_CONFIG, or an option of all
+        blocks with one name ("ssm.poles", "fnn.depth"). "lr" is another name for lrs. All combinations are run.
+    tests: specs of more tasks to test each trained model on.
     mode: mode of the filters.
     backend: "numpy" or "cupy".
     dtype: dtype of the parameters.
     plugin: a Python file that registers blocks, filters and tasks.
-    plugin_sha256: the SHA-256 of that file (None: of the file as it is). A file with another one is refused.
+    plugin_sha256: the SHA-256 that the file must have. None: the SHA-256 of the file as it is.
     """
 
     task: str
@@ -114,16 +114,14 @@ class Config:
         elif self.backend != "numpy":
             raise ValueError(f"run: backend={self.backend!r}; expected numpy or cupy")
         if {"width", "budget"} <= self.vary.keys():
-            raise ValueError(
-                "run: vary: both width and budget given; a width switches the budget off, vary one of them"
-            )
+            raise ValueError("run: vary: both width and budget given; a width replaces the budget, vary one of them")
         for name, values in self.vary.items():
             self._check_varied(name, values)
         if self.seeds * len(self.lrs) * len(self.models) * prod(map(len, self.vary.values())) > RUNS:
             raise ValueError(f"run: seeds={self.seeds}; that is more than {RUNS:,} runs, give fewer")
 
     def _check_varied(self, name: str, values: tuple) -> None:
-        """ValueError for a name of nothing, and for values that are none or equal."""
+        """ValueError for an unknown name, for no values, and for equal values."""
         options = calls.options_of(type(tasks.parse(self.task)))
         blocks = {block for model in self.models for block in _blocks(model)}
         if name not in (*OF_CONFIG, *options) and not ("." in name and name.split(".")[0] in blocks):
@@ -137,7 +135,7 @@ class Config:
     def cells(self) -> Iterator[tuple[str, dict, "Config"]]:
         """The combinations of the varied settings, model by model.
 
-        -> the model as it was given, its varied settings, and the config of it alone, which varies nothing.
+        -> the model as it was given, its varied settings, and the config of this cell, with an empty `vary`.
         """
         for model in self.models:
             names = [name for name in self.vary if _meets(model, name)]
@@ -160,7 +158,7 @@ class Config:
                 )
 
     def net(self, model: str) -> Model:
-        """The model in the size that is trained. It is tried on one sequence of the task and of each test first."""
+        """The model in the size that is trained. First it runs on one sequence of the task and of each test."""
         spec, options = read_model(model)
         task, *tests = (tasks.parse(spec) for spec in (self.task, *self.tests))
         for test in tests:
@@ -209,9 +207,10 @@ class Config:
 
 
 def config_of(task: str, profile: str | None = None, **options: Any) -> Config:
-    """The config of a command: the defaults, then the profile, the task's recipe, the options, each over those before.
+    """The config of a command. The profile, the task's recipe and the options replace defaults, in this order.
 
-    profile: a key of PROFILES. Default "quick". A budget among the options replaces a width of the recipe.
+    profile: a key of PROFILES. Default "quick".
+    options: fields of Config. A budget also replaces a width of the recipe.
     """
     if options.get("plugin") is not None:
         plugin.load(options["plugin"])
@@ -222,7 +221,7 @@ def config_of(task: str, profile: str | None = None, **options: Any) -> Config:
 
 
 def settings_of(task: str, profile: str | None = None) -> dict[str, Any]:
-    """The settings of the profile, and of the task's recipe over them."""
+    """The settings of the profile. The task's recipe replaces some of them."""
     if profile not in (None, *PROFILES):
         raise ValueError(f"run: unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
     return PROFILES[profile or "quick"] | dict(tasks.parse(task).recipe)
@@ -242,7 +241,7 @@ def read_vary(text: str) -> tuple[str, tuple]:
 
 
 def read_model(text: str) -> tuple[str, dict]:
-    """'ssm + fnn1' or 'Model("ssm + fnn1", norm="rms")' -> its spec, canonical, and the options that it fixes."""
+    """'ssm + fnn1' or 'Model("ssm + fnn1", norm="rms")' -> the canonical spec, and the options given."""
     if not isinstance(text, str) or not text.lstrip().startswith("Model("):
         return spell(parse(text)), {}
     expected = f'Model("ssm + fnn1", option=value), with options from {", ".join(OF_MODEL)}'
@@ -254,7 +253,7 @@ def read_model(text: str) -> tuple[str, dict]:
 
 
 def label(text: str) -> str:
-    """The model in its canonical spelling, by which its rows are called."""
+    """The model in its canonical spelling, as in its rows."""
     spec, options = read_model(text)
     return _labelled(spec, options)
 
@@ -271,7 +270,7 @@ def _terms(spec: str) -> list[tuple[str, dict]]:
 
 
 def _blocks(model: str) -> set[str]:
-    """The names of its blocks, "fnn" for one of any depth."""
+    """The names of the model's blocks. An FNN of any depth is "fnn"."""
     return {"fnn" if DEPTH.fullmatch(name) else name for name, _ in _terms(read_model(model)[0])}
 
 
@@ -284,7 +283,7 @@ def _meets(model: str, name: str) -> bool:
 
 
 def _with_options(model: str, options: dict[str, Any]) -> str:
-    """The model with options like {"ssm.poles": 4}, which all its blocks of that name get."""
+    """The model with options like {"ssm.poles": 4} in all its blocks of that name."""
     spec, own = read_model(model)
     terms = []
     for name, given in _terms(spec):

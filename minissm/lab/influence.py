@@ -1,4 +1,4 @@
-"""Which token an answer depends on: how much it changes with each token, and the share of the one that it needs."""
+"""Which token an answer depends on: how much the answer changes with each token."""
 
 from typing import Any
 
@@ -15,12 +15,14 @@ PIECE = 250  # sequences at a time
 def influence(
     net: Model, params: dict, task: Any, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
 ) -> dict[str, float | None]:
-    """Over n sequences, with one answer of each, drawn by rng -> {"influence", "influence_top"}.
+    """The influence of the right token on an answer -> {"influence", "influence_top"}, over n sequences.
 
-    influence: the mean of a_s / sum_t a_t, where s is the position `task.source` and a_t how much the answer changes
-        with token t (see `changes`).
+    rng draws the sequences, and one answer of each. a_t is how much this answer changes with token t (see `changes`).
+    s is the position of the token that the answer depends on (`task.source`).
+
+    influence: the mean of a_s / sum_t a_t.
     influence_top: the fraction of sequences in which a_s is the largest.
-    Both are None where the task has no source.
+    Both are None if the task has no source.
     """
     shares, tops = [], []
     for i, start in enumerate(range(0, n, PIECE)):
@@ -46,10 +48,12 @@ def changes(
 ) -> np.ndarray:
     """How much each answer changes with each token: (R, L) for the R answers in the mask `where` (B, L).
 
-    Real inputs: |d answer / d input_t|, summed over the numbers of the input; the answer is the sum of the outputs.
-    Tokens: sum_v |change of the probability of v| when token t is replaced by another of its kind, drawn by rng. Two
-    tokens differ by more than a little, so a gradient would not do. kind: the tokens that can be the source of an
-    answer, in recall the values. Tokens that say where to look, its keys, are left alone.
+    Real inputs: |d answer / d input_t|, summed over the numbers of the input. The answer is the sum of the outputs.
+    Tokens: sum_v |change of the probability of v| when token t is replaced by another token of `kind`, drawn by rng. A
+        gradient describes small changes only, but another token is a large change.
+
+    kind: the tokens that can be the source of an answer. In recall, these are the values. Other tokens are never
+        replaced: in recall, the keys say where to look.
     """
     x = inputs_of(batch, params)
     if batch.inputs.dtype.kind not in "iu":

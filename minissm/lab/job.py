@@ -1,4 +1,4 @@
-"""One run of a comparison: a Job, which decides all its bits, and the Outcome that it comes to."""
+"""One run of a comparison: a Job, which determines all its bits, and its Outcome."""
 
 import math
 import os
@@ -27,13 +27,14 @@ LEARNT = 0.95  # the accuracy whose first step a row keeps
 
 
 class Job(NamedTuple):
-    """One run: everything that its outcome depends on, as JSON has it.
+    """One run: all values that its outcome depends on, in types that JSON can store.
 
-    task: its spec, with varied options.
-    model: as it was given.  net: the repr of the model that is trained.
-    vary: the settings of the sweep, by name; the learning rate is a field of its own.
+    task: the task's spec, with varied options.
+    model: the model as it was given.
+    net: the repr of the model that is trained.
+    vary: the varied settings, by name. The learning rate has a field of its own.
     tests: specs of more tasks to test on.
-    The others: as in Config.
+    Other fields: as in Config.
     """
 
     task: str
@@ -53,7 +54,7 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its files, without an ending."""
+        """The name of the run's files, without an extension."""
         slug = re.sub(r"[^a-z0-9.]+", "-", self.model.lower()).strip("-")
         varied = "".join(f"-{name}={value}" for name, value in self.vary.items())
         slug += re.sub(r"[^a-z0-9.=-]+", "-", varied.lower())
@@ -68,7 +69,7 @@ class Job(NamedTuple):
 
     @property
     def evals(self) -> int:
-        """Evaluations during the training."""
+        """The number of evaluations during the training."""
         return max(EVALS, -(-self.steps // BETWEEN))
 
     @property
@@ -78,7 +79,7 @@ class Job(NamedTuple):
 
     @property
     def known(self) -> dict:
-        """The fields of its row that are known before the run. plugin: the SHA-256 of the file, or None."""
+        """The fields of the row that are known before the run. plugin: the SHA-256 of the file, or None."""
         net = Model.read(self.net)
         sizes = {"parameters": net.size, "state_size": net.state_size(tasks.parse(self.task).length)}
         files = {"weights": self.weights, "plugin": self.plugin_sha256}
@@ -86,9 +87,13 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """row: the line of results.jsonl.  curve: the evaluations during the training.  params: the weights, on NumPy.
+    """The results of a run.
 
-    Numbers in row and curve that are not finite are None, which JSON can store as null.
+    row: a line of results.jsonl.
+    curve: the evaluations during the training.
+    params: the weights, as NumPy arrays.
+
+    Numbers in row and curve that are not finite are None, which JSON stores as null.
     """
 
     job: Job
@@ -98,10 +103,10 @@ class Outcome(NamedTuple):
 
 
 def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every: float = EVERY) -> Outcome:
-    """Draw the parameters, train, validate, test. Each has a generator of its own, derived from the seed.
+    """Draw the parameters, train, validate and test. Each of these has a generator of its own, derived from the seed.
 
-    unfinished: the folder of its checkpoint. The run resumes from the checkpoint and does not delete it. A worker of a
-        cluster may not see the folder: then it has no checkpoint.
+    unfinished: the folder of the checkpoint. The run resumes from the checkpoint and does not delete it. If a worker of
+        a cluster can't write to the folder, its runs have no checkpoint.
     """
     if job.plugin is not None:
         plugin.load(job.plugin, job.plugin_sha256)
@@ -135,13 +140,13 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
 
 
 def task_of(spec: str, seed: int) -> Any:
-    """The task of the spec. One with an option `seed` is drawn anew for each seed of a comparison."""
+    """The task of the spec. A task with an option `seed` is drawn anew for each seed of a comparison."""
     task = tasks.parse(spec)
     return replace(task, seed=task.seed + seed) if "seed" in options_of(type(task)) else task
 
 
 def steps_to(accuracy: float, evaluations: list[dict]) -> int | None:
-    """The step of the first evaluation whose accuracy is at least this, None without one."""
+    """The step of the first evaluation with at least this accuracy, or None."""
     return next((r["step"] for r in evaluations if r["token_accuracy"] >= accuracy), None)
 
 

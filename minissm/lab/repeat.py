@@ -14,9 +14,9 @@ SCORES = ("validation", "steps_to_95", "influence", "influence_top", "tests")
 
 
 def job_of(row: dict, folder: Path, **options: Any) -> Job:
-    """The job that made the row: the record of the run if its folder has one, else the row's fields and the options.
+    """The job that made the row, from the record in the folder, or else from the row's fields and the options.
 
-    options: mode, backend and plugin, which a row doesn't have.
+    options: mode, backend and plugin. A row doesn't have these.
     """
     name = Path(row["weights"]).stem
     if (folder / "runs" / f"{name}.json").is_file():
@@ -32,7 +32,7 @@ def job_of(row: dict, folder: Path, **options: Any) -> Job:
 
 
 def repeat(text: str, **options: Any) -> bool:
-    """Repeat row N of "FILE:N", print both, and say whether their scores have the same bits. -> True if so."""
+    """Repeat row N of "FILE:N", print both rows, and compare the bits of their scores. -> True if they are the same."""
     name, _, number = text.rpartition(":")
     path = Path(name)
     found = rows.of(path)

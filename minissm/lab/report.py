@@ -13,14 +13,14 @@ from .rows import FIELDS, cells, chosen, name_of, order, setting, varied
 def table(rows: list[dict], by: list[str] | None = None) -> str:
     """The scores on fresh sequences: median over seeds (lowest to highest).
 
-    by: names of fields and settings. A line for each of their combinations, sorted; the runs of one line may differ in
-        the others. Default: the model and all that varies, in the order of the rows. With "lr" every rate has its
-        lines; else each model shows its best one.
+    by: names of fields and settings. The table has a line for each combination of their values, sorted. The runs of one
+        line may differ in other settings. With "lr", each learning rate has its lines. Without "lr", each model shows
+        its best rate. Default: the model and all varied settings, in the order of the rows.
     """
     names, known = ["model", *varied(rows)] if by is None else by, list(dict.fromkeys([*FIELDS, *varied(rows)]))
     for name in names:
         if name not in known:
-            raise ValueError(f"table: nothing is called {name!r} in these rows; expected one of {', '.join(known)}")
+            raise ValueError(f"table: no field {name!r} in these rows; expected one of {', '.join(known)}")
     groups: dict[tuple, list[dict]] = {}
     for mine in cells(rows) if "lr" in names else chosen(rows):
         for row in mine:
@@ -39,7 +39,7 @@ def table(rows: list[dict], by: list[str] | None = None) -> str:
 
 
 def _columns(rows: list[dict], tasks: dict[str, Any]) -> dict[str, Callable[[list[dict]], str]]:
-    """The head of each column, and how the rows of a line are shown in it."""
+    """The head of each column, and a function that shows the rows of a line."""
     task = tasks[rows[0]["task"]]
     columns: dict[str, Any] = {
         "seeds": _seeds,
@@ -76,7 +76,7 @@ def _head(rows: list[dict]) -> str:
 
 
 def _notes(rows: list[dict]) -> list[str]:
-    """A line for each cell that was tried at several rates and reached .95 at none."""
+    """A line for each cell that was trained at several rates and reached .95 at none of them."""
     notes = []
     for mine in cells(rows):
         rates = list(dict.fromkeys(row["lr"] for row in mine))

@@ -1,4 +1,4 @@
-"""Studies: the comparisons whose rows are in docs/results. A sweep is data: the options of one `minissm run` command.
+"""Studies: the comparisons with rows in docs/results. A study is data: the options of one `minissm run` command.
 
 for name in STUDIES:
     print(command(name))                # the command; its rows are docs/results/NAME.jsonl
@@ -40,9 +40,11 @@ class Study(NamedTuple):
 
     task: a task's spec.
     models: specs.
-    vary: the texts of --vary, like "pairs=2,4,8".
-    tests: further tasks, on which the trained models are tested.
-    lr: the text of --lr, like "4e-3,8e-3".
+    vary: values of --vary, like "pairs=2,4,8".
+    tests: specs of more tasks to test the trained models on.
+    lr: value of --lr, like "4e-3,8e-3".
+    seeds: number of seeds.
+    steps: training steps of each run.
     """
 
     task: str
@@ -105,18 +107,18 @@ def config(name: str, **options: Any) -> Config:
 
 
 def runs(name: str) -> int:
-    """The number of its runs."""
+    """The number of runs of the study."""
     settings = config(name)
     return len(list(settings.cells())) * settings.seeds * len(settings.lrs)
 
 
 def command(name: str) -> str:
-    """The command of the study, as a shell takes it."""
+    """The command of the study, for a shell."""
     return " ".join(["minissm run", *map(quoted, STUDIES[name].argv), "--out", f"runs/{name}"])
 
 
 def quoted(text: str) -> str:
-    """The text as one word of a shell, in double quotes where possible: Windows knows no other."""
+    """The text as one word of a shell. Double quotes where possible: Windows has no others."""
     if re.fullmatch(r"[\w.,=:/+-]+", text):
         return text
     return f"'{text}'" if '"' in text else f'"{text}"'

@@ -1,4 +1,4 @@
-"""Tasks: data, loss and scores. A task draws batches from a generator and knows no model."""
+"""Tasks: data, loss and scores. A task draws batches from a generator, and doesn't depend on a model."""
 
 from dataclasses import is_dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tasks of order: copying, and copying what stands among blanks (selective copying)."""
+"""Tasks of order: copying, and copying the symbols among blanks (selective copying)."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +17,11 @@ BLANK, ASK = 0, 1  # tokens of selective copying; the symbols come after them
 class Copying(TokenTask):
     """<BOS> x_1 .. x_n <COPY>, then the answers x_1 .. x_n: repeat the symbols. Only the answers count.
 
-    min_len, max_len: bounds of n (default 4, 12). n is uniform and differs within a batch; for one fixed n, a pure
+    min_len, max_len: bounds of n (default 4, 12). n is uniform and differs within a batch. With one fixed n, a pure
         delay would solve the task.
-    symbols: number of different symbols (default 8); each x_i is uniform.
-    blank: what comes after <COPY>: each right answer before the next one (False, the default), or blanks (True). A
-        linear model can't cancel what it has already answered if it doesn't see it.
+    symbols: number of different symbols (default 8). Each x_i is uniform.
+    blank: the tokens after <COPY>. False (default): the model sees each right answer before it gives the next one.
+        True: it sees blanks. Then a linear model can't subtract the earlier answers.
 
     After Jelassi et al. 2024, arXiv 2402.01032, at a laptop's scale.
     """
@@ -54,10 +54,10 @@ class Copying(TokenTask):
 
     @cached_property
     def baseline(self) -> float:
-        """Without the order of the symbols, the best answer is the most frequent of those that are still to come.
+        """Without the order of the symbols, the best answer is the most frequent of the remaining symbols.
 
-        With r to come, it is the next with probability E[its count] / r. With blanks, all n may be still to come.
-        To 1e-7 above 160 symbols, where only some r are counted: the rest lie on a smooth curve.
+        With r symbols left, it is the next one with probability E[its count] / r. With blanks, r is always n. Above 160
+        symbols, only some r are computed and the others interpolated, with an error of about 1e-7.
         """
         r = np.arange(1, self.max_len + 1)
         few = np.geomspace(1, r[-1], 160).round().astype(int)
@@ -92,14 +92,14 @@ class Copying(TokenTask):
 
 @dataclass(frozen=True)
 class SelectiveCopying(TokenTask):
-    """Symbols among blanks, then <ASK> as often: the answers are the symbols in their order. Only the answers count.
+    """Symbols among blanks, then one <ASK> for each symbol: the answers are the symbols in order. Only answers count.
 
     copied: number of symbols to copy (default 5), at random positions.
     places: number of tokens before the first <ASK> (default 16).
-    symbols: number of different symbols (default 8); each symbol is uniform.
+    symbols: number of different symbols (default 8). Each symbol is uniform.
 
     After Gu and Dao 2023, arXiv 2312.00752, at a laptop's scale. The distance between a symbol and its answer depends
-    on the blanks after it, so no fixed delay copies (unless places = copied: then there are no blanks).
+    on the blanks after it, so no fixed delay solves the task (unless places = copied: then there are no blanks).
     """
 
     copied: int = 5
@@ -130,7 +130,7 @@ class SelectiveCopying(TokenTask):
     def baseline(self) -> float:
         """Without their order, the best answer is the most frequent of the symbols: E[its count] / copied.
 
-        Trap: a fixed linear filter comes above it (.43 by default), for a position roughly tells the order.
+        Trap: a fixed linear filter scores more (.43 by default), because a position roughly tells the order.
         """
         return most_frequent(self.copied, self.symbols) / self.copied
 

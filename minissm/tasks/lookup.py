@@ -1,4 +1,4 @@
-"""Tasks of repetition: what followed a token (induction heads) or an n-gram (lookup) when it came before."""
+"""Tasks of repetition: find what followed a token (induction heads) or an n-gram (lookup) at its first occurrence."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +15,10 @@ BOS, LOOK, PAD = 0, 1, 2  # tokens of lookup; the symbols come after them
 
 @dataclass(frozen=True)
 class InductionHeads(TokenTask):
-    """Random symbols, <TRIGGER> once among them and once at the end: the answer is what followed the first one.
+    """Random symbols, with <TRIGGER> once among them and once at the end: the answer is what followed the first one.
 
     length: number of tokens, both triggers included (default 20).
-    symbols: number of different symbols (default 8); each is uniform.
+    symbols: number of different symbols (default 8). Each is uniform.
 
     After Fu et al. 2023 (H3), arXiv 2212.14052, and Gu and Dao 2023, arXiv 2312.00752. Only the answer counts.
     """
@@ -68,11 +68,11 @@ class InductionHeads(TokenTask):
 class Lookup(TokenTask):
     """<BOS> x_1 .. x_n, then <LOOK> g several times: the answer is the symbol that followed g among x_1 .. x_n.
 
-    ngram: number of symbols in g (default 2). An n-gram that is asked occurs once among x_1 .. x_n.
+    ngram: number of symbols in g (default 2). Each g occurs exactly once among x_1 .. x_n.
     min_len, max_len: bounds of n (default 4, 8). n is uniform and differs within a batch.
-    symbols: number of different symbols (default 4); each x_i is uniform.
-    queries: number of n-grams that are asked (default 4). Each is uniform over those that occur once and have a symbol
-        after them; a sequence without one asks nothing.
+    symbols: number of different symbols (default 4). Each x_i is uniform.
+    queries: number of n-grams g (default 4). Each is uniform over the n-grams that occur once and have a symbol after
+        them. In a sequence without such an n-gram, no answer counts.
 
     After the suffix lookup of Jelassi et al. 2024, arXiv 2402.01032. Only the answers count.
     """
@@ -105,11 +105,11 @@ class Lookup(TokenTask):
 
     @cached_property
     def baseline(self) -> float:
-        """Without g, the best answer is the symbol that follows most of the n-grams that may be asked.
+        """Without g, the best answer is the symbol that follows most of the n-grams that can be g.
 
-        It is E[its count / number of such n-grams]. There is no closed form: this is the mean over 16,384 sequences
-        from a generator of its own, with a standard error of .002 or less. Trap: the last symbol of g alone comes above
-        it (.84 by default). Only a score near 1 shows that a model uses all of g.
+        Its score is E[its count / number of such n-grams]. There is no closed form, so this is the mean over 16,384
+        sequences from a generator of its own, with a standard error of at most .002. Trap: the last symbol of g alone
+        gives a higher score (.84 by default). Only a score near 1 shows that a model uses all of g.
         """
         rng, fractions = np.random.default_rng(0), []
         for _ in range(64):
@@ -137,7 +137,7 @@ class Lookup(TokenTask):
         return (np.bincount(grams.ravel())[grams] == 1)[:, :-1] & (np.arange(self.ngram, self.max_len) < size)
 
     def _grams(self, tokens: np.ndarray) -> np.ndarray:
-        """(B, T) -> (B, T - ngram + 1): a number, from 0, for each n-gram of each sequence; equal ones share theirs."""
+        """(B, T) -> (B, T - ngram + 1): a number, from 0, for each n-gram of each sequence; equal n-grams share it."""
         B, T = tokens.shape
         places, grams = T - self.ngram + 1, np.arange(B)[:, None]
         for j in range(self.ngram):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Preset(NamedTuple):
-    """spec: the task in the source's sizes.  source: paper, file, and what is not as there."""
+    """spec: the task in the source's sizes.  source: paper, file, and differences from it."""
 
     spec: str
     source: str

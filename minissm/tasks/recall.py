@@ -14,12 +14,12 @@ from .task import Batch, Names, TokenTask, check_sizes, letters, numbers
 class Recall(TokenTask):
     """k_1 v_1 .. k_m v_m, then keys again: the answer to each is its value. Only the answers count.
 
-    pairs: m (default 4). (low, high): m is uniform and differs within a batch.
+    pairs: m (default 4). With (low, high), m is uniform and differs within a batch.
     keys: number of different keys (default None: the largest m + 2). The keys of a sequence differ.
     values: number of different values (default 6). The values of a sequence may repeat.
-    queries: number of keys that are asked, in random order (default None: all). With one query, models hardly learn.
+    queries: number of keys asked, in random order (default None: all). With one query, models hardly learn.
 
-    The map from keys to values is new in each sequence, so only the context helps. A shorter sequence is filled up with
+    The map from keys to values is new in each sequence, so only the context helps. Shorter sequences are filled up with
     key 0.
     """
 
@@ -60,9 +60,9 @@ class Recall(TokenTask):
 
     @cached_property
     def baseline(self) -> float:
-        """Without the key, the best answer is the most frequent of the m values shown, right in E[its count] / m.
+        """Without the key, the best answer is the most frequent of the m values shown. Its score is E[its count] / m.
 
-        For m between bounds: the mean, weighted by the number of queries.
+        With bounds of m, this is the mean over m, weighted by the number of queries.
         """
         low, high, _, _ = self._sizes
         right = [(most_frequent(m, self.values) / m, self.queries or m) for m in range(low, high + 1)]
@@ -90,18 +90,18 @@ class Recall(TokenTask):
 
 @dataclass(frozen=True)
 class Mqar(TokenTask):
-    """k_1 v_1 .. k_m v_m, then each key once more, far from it: the answer to each is its value. The rest is filler.
+    """k_1 v_1 .. k_m v_m, then each key once more, far from its pair: the answer is its value. The rest is filler.
 
     pairs: m (default 4). The keys of a sequence differ, and so do its values.
     length: number of tokens (default 32).
     vocab: number of different tokens (default 16): 0 is the filler, the lower half are keys, the upper half values.
-    power: a key is asked at one of the positions 2 m + 2 (i - 1), with a probability that falls like i^(power - 1)
-        (default .01; 1: all alike).
-    random_fill: what stands between the queries: the filler (False, the default) or random tokens (True). The keys of
-        the sequence are not among them, else a token would ask that is not meant to.
+    power: a key is asked at one of the positions 2 m + 2 (i - 1). The probability falls like i^(power - 1) (default
+        .01; with 1, all positions are equally likely).
+    random_fill: the tokens between the queries: the filler (False, the default) or random tokens (True). The keys of
+        the sequence are not among the random tokens, because they would look like queries.
 
     Multi-query associative recall, Arora et al. 2023, arXiv 2312.04927. The queries come in random order. In the
-    authors' code, an earlier pair is asked earlier more often than not: there, the order alone tells something.
+    authors' code, earlier pairs tend to be asked earlier. There, the order alone gives information.
     """
 
     pairs: int = 4

@@ -3,8 +3,8 @@
     g(u) = sum_r c_r psi_r(u),    psi_r(u) = prod_i (1 where r_i = 0, else sqrt 2 cos(pi r_i u_i)),    u in [0, 1]^d
     f(X) = g(u of the token with the largest importance mu),    X = tokens (mu, u)
 
-gamma-smooth functions: Okumoto & Suzuki, ICLR 2022; which token matters depends on the input: Takakura & Suzuki 2023,
-arXiv 2305.18699. The cosines, the random draw and the sample are ours. The psi_r are orthonormal, so that norms and the
+gamma-smooth functions: Okumoto & Suzuki, ICLR 2022. The input decides which token matters: Takakura & Suzuki 2023,
+arXiv 2305.18699. The cosines, the random draw and the sample are ours. The psi_r are orthonormal, so norms and the
 risks of series are exact: |g|^2 = sum_r c_r^2.
 """
 
@@ -26,7 +26,7 @@ SLOW = "ssm(dt=(0.001, 0.01))"  # it sums over the sequence
 
 
 def blocks(a: tuple, kind: str, levels: int) -> list[tuple[float, tuple]]:
-    """The dyadic blocks with gamma(s) <= levels min a, smoothest first, as (gamma, s), without s = 0 (the constant).
+    """The dyadic blocks with gamma(s) <= levels min a, smallest gamma first, as (gamma, s), without the constant s = 0.
 
     Block s holds the frequencies r with 2^(s_i - 1) <= r_i < 2^s_i (r_i = 0: s_i = 0). kind: gamma(s) = sum_i a_i s_i
     ("mixed") or max_i a_i s_i ("anisotropic").
@@ -38,7 +38,7 @@ def blocks(a: tuple, kind: str, levels: int) -> list[tuple[float, tuple]]:
 
 
 class Series(NamedTuple):
-    """g: frequencies r (N, d), coefficients c (N,), and where each block of them ends. Smooth blocks come first."""
+    """g: frequencies r (N, d), coefficients c (N,), and the end of each block. Blocks with small gamma come first."""
 
     r: np.ndarray
     c: np.ndarray
@@ -74,22 +74,22 @@ class Series(NamedTuple):
 class Regression(RealTask):
     """Tokens (mu, u); the answer, at the last token, is g(u) of the token with the largest mu. A finite noisy sample.
 
-    n: sequences of the sample (default 1024); the last fifth is held out. Below 1024, models overfit in the warm-up.
+    n: sequences of the sample (default 1024). The last fifth is held out. Below 1024, models overfit in the warm-up.
     length: tokens of a sequence (default 8).
-    gap: the largest mu is at least this much above the others (default 0.1; mu is in [0, 1], before the scaling). 0 is
-        allowed: then no finite network selects all of them.
+    gap: the largest mu is at least this much above the others (default 0.1). mu is in [0, 1], before the scaling. With
+        a gap of 0, no finite network selects the right token in all sequences.
     noise: standard deviation of the noise on an answer (default 0.3; |g| = 1).
-    a: smoothness of g in each coordinate of u (default (1, 2)); a large number makes a coordinate irrelevant.
+    a: smoothness of g in each coordinate of u (default (1, 2)). A large number makes a coordinate irrelevant.
     kind: "mixed" (default) or "anisotropic", see `blocks`.
     levels: frequencies go up to 2^levels in the least smooth coordinate (default 6).
-    b: a second smoothness. Each token then has a mark more, -1 or 1. The important token's mark decides whether the
-        answer is g(u), of smoothness a, or another function, of smoothness b. Default None: one function.
-    mark: draw only sequences whose important token has this mark, -1 or 1 (default None: both; only with b).
+    b: a second smoothness (default None: one function). Each token then has one more number, a mark of -1 or 1. The
+        mark of the important token decides the answer. -1: g(u), of smoothness a. 1: a function of smoothness b.
+    mark: -1 or 1: draw only sequences in which the important token has this mark. Needs b. Default None: both.
     part: "sample" (default), "held_out" or "fresh": new sequences without noise.
     seed: of the functions and of the sample.
 
-    Inputs are scaled to [-1, 1]. Score: on fresh sequences, mean_squared_error is the risk |f_hat - f|^2. Baseline: 1,
-    the risk of the mean. On held-out sequences the error has noise^2 more.
+    Inputs are scaled to [-1, 1]. Score: on fresh sequences, mean_squared_error is the risk |f_hat - f|^2. On held-out
+    sequences, it is noise^2 larger. Baseline: 1, the risk of the mean.
     """
 
     n: int = 1024
@@ -108,7 +108,7 @@ class Regression(RealTask):
     baseline: ClassVar[float] = 1.0
     tested_on: ClassVar[int] = 10_000
     recipe: ClassVar[dict] = {
-        "models": (  # a norm divides, and division selects: the models that are not to select have none
+        "models": (  # a norm divides, and division selects: models that must not select have none
             f'Model("fnn2 + {SLOW} + fnn2 + {SLOW} + fnn2", norm="rms")',
             'Model("attn + fnn2 + attn + fnn2", norm="rms")',
             'Model("s6 + fnn2 + s6 + fnn2", norm="rms")',
@@ -166,7 +166,7 @@ class Regression(RealTask):
 
     @cached_property
     def functions(self) -> tuple[Series, ...]:
-        """g, and with b the function of smoothness b."""
+        """g, and the function of smoothness b if b is given."""
         rng = np.random.default_rng([self.seed, FUNCTION])
         return tuple(Series.draw(a, self.kind, self.levels, rng) for a in (self.a, self.b) if a is not None)
 
@@ -195,7 +195,7 @@ class Regression(RealTask):
         return X, y
 
     def important(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the token with the largest mu: which of the functions applies (n,), and u (n, d)."""
+        """The index of the function that applies to the token with the largest mu (n,), and its u (n, d)."""
         token = X[np.arange(len(X)), X[..., 0].argmax(axis=1)]
         which = (token[:, 1] > 0).astype(int) if self.b is not None else np.zeros(len(X), int)
         return which, (token[:, -len(self.a) :] + 1) / 2
@@ -227,10 +227,10 @@ def _is_real(value: Any) -> bool:
 
 
 def series_risks(task: Regression) -> list[float]:
-    """The risk of least squares on the first blocks of the basis, for each function, if the important token is known.
+    """The risk of least squares on the first blocks of the basis, for each function. It knows the important token.
 
-    The yardstick for models, which have to find the token. The held-out sequences choose the number of blocks, 0 or
-    more. The risk is exact, |c_hat - c|^2: it needs no test.
+    This is the yardstick for models, which must find the token. The held-out sequences choose the number of blocks, 0
+    or more. The risk |c_hat - c|^2 is exact and needs no test.
     """
     both = (replace(task, part=part) for part in ("sample", "held_out"))
     parts = [(*t.important(t.sample[0]), t.sample[1]) for t in both]

@@ -6,7 +6,7 @@ A task is a frozen dataclass of its options that derives from `TokenTask` or `Re
     vocab               number of different tokens (TokenTask), or
     inputs, outputs     numbers in an input vector and in an answer (RealTask)
     baseline            the best main score that can be reached without using what the task tests
-    batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh ones ignores step. A finite data set
+    batch(rng, n, step=0) -> Batch      n sequences. A task that draws fresh sequences ignores step. A finite data set
                                         returns items step n, step n + 1, ... of a permutation, so that a training can
                                         be resumed
 
@@ -58,18 +58,18 @@ class Task:
     """The base class of tasks.
 
     loss: y, targets, weights -> loss, backward.
-    main: the name of the score that is compared, and "higher" or "lower", which is better.
+    main: the name of the main score, and the better direction, "higher" or "lower".
     score_names: the names of all scores, including `loss`.
     tally(y, batch): sums over one batch, by name; the caller adds them over batches. y (R, outputs) holds the outputs
         for the R answers with a weight above 0, in order.
     scores(sums): the scores by name.
-    recipe: settings of a comparison that suit the task better than the defaults, by the names of lab.compare.Config.
-    tested_on: sequences of the test that ends a run of a comparison.
-    sequences: number of sequences of a finite data set; None where every batch is fresh.
-    held_out: the held-out sequences of a finite data set, itself a task; None where every batch is fresh.
-    fresh: the task whose sequences test a trained model, like this one without noise.
-    source(batch): (B, L), the position of the token that each answer depends on and -1 where no answer counts; None if
-        the task can't say.
+    recipe: settings of a comparison that suit the task better than the defaults, by the names of lab.config.Config.
+    tested_on: number of sequences in the test at the end of a run.
+    sequences: number of sequences of a finite data set. None if every batch is fresh.
+    held_out: a task with the held-out sequences of a finite data set. None if every batch is fresh.
+    fresh: a task with the sequences that test a trained model. Default: this task.
+    source(batch): (B, L), the position of the token that each answer depends on, and -1 where no answer counts. None if
+        the task doesn't know it.
     """
 
     loss: ClassVar[Callable]
@@ -131,8 +131,8 @@ class Task:
 class TokenTask(Task):
     """Tokens or real vectors in, tokens out. Cross-entropy; the fractions of correct tokens and sequences.
 
-    legend: kind of token ("key", "value", "symbol", "marker", "blank", ...) -> the names of its tokens, in the order of
-        the tokens.
+    legend: kind of token ("key", "value", "symbol", "marker", "blank", ...) -> the names of the tokens of this kind, in
+        the order of the tokens.
     names, kinds: the name and the kind of each token, from the legend.
     """
 
@@ -178,7 +178,7 @@ class TokenTask(Task):
 
 
 def check_sizes(who: str, task: Any) -> None:
-    """ValueError for a sequence or a vocabulary that is too large to be meant."""
+    """ValueError for a sequence or a vocabulary that is too large."""
     for name in ("length", "vocab"):
         if (size := getattr(task, name)) > LARGEST:
             raise ValueError(f"{who}: a {name} of {size:,}; expected {LARGEST:,} at most")
