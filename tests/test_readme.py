@@ -45,10 +45,11 @@ def table(name: str) -> list[str]:
         varied = [*map(str, row.get("vary", {}).values()), *([f"{row['lr']:g}"] if several else [])]
         cells.setdefault((row["model"], *varied), []).append(row)
     lines = [line(f"`{key[0]}`", *key[1:], *scores(mine)) for key, mine in cells.items()]
+    more = [""] * (2 + len(rows[0].get("tests", ())))
     baselines = {(*key[1:],): parse(mine[0]["task"]).baseline for key, mine in cells.items()}
     if len(set(baselines.values())) == 1:
         baselines = {("",) * len(next(iter(baselines))): next(iter(baselines.values()))}
-    return lines + [line("baseline", *key, f"{value:.3f}", "", "") for key, value in baselines.items()]
+    return lines + [line("baseline", *key, f"{value:.3f}", *more) for key, value in baselines.items()]
 
 
 def by_model(name: str) -> dict[str, list[dict]]:
