@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 
@@ -17,6 +18,7 @@ from minissm.checkpoint import load_tree
 from minissm.cli import main
 from minissm.files import write_whole
 from minissm.lab import compare, config as settings, machine, results, sweep, workers
+from minissm.lab.repeat import job_of
 from minissm.progress import Progress
 from minissm.tasks import TASKS
 
@@ -66,6 +68,16 @@ BAD = {
         "unknown name 'pairs'; expected one of lr,",
     ),
     "two sweeps of one": (["run", "copying", "--vary", "lr=1,2", "--lr", "1"], "a setting is varied twice"),
+    "a setting and its sweep": (["run", "copying", "--vary", "steps=1,2", "--steps", "3"], "given beside its sweep"),
+    "a width and a sweep of budgets": (
+        ["run", "copying", "--vary", "budget=600,700", "--width", "3"],
+        "both --width and --budget given",
+    ),
+    "a row and a task": (
+        ["run", "copying", "--row", "a:1", "--steps", "3"],
+        "run: --row and --steps, TASK given; a row",
+    ),
+    "a row without a file": (["run", "--row", "3"], "run: --row '3'; expected FILE:N"),
     "test of another size": (["run", "copying", "--test", "recall"], "the test recall has vocab 12, but copying has"),
     "unknown command": (["walk"], "'walk'"),
     "unknown command of two lines": (["wa\nlk"], "lk'"),
@@ -651,6 +663,18 @@ def test_the_table_of_a_folder_and_of_its_rows_is_the_one_that_the_run_printed(d
     assert [line.split()[0] for line in rest[:4]] == ["0.001", "0.001", "0.01", "0.01"]
 
 
+def test_by_may_have_spaces_and_a_name_twice(done, capsys):
+    assert command("table", str(done[0]), "--by", "model, lr,model") == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["model", "lr", "seeds"]
+
+
+def test_a_table_needs_no_weights(done, tmp_path, capsys):
+    folder = shutil.copytree(done[0], tmp_path / "out")
+    shutil.rmtree(folder / "weights")
+    assert command("table", str(folder)) == 0
+    assert capsys.readouterr().out == done[2].split("\n\n")[1] + "\n"
+
+
 def test_a_table_takes_each_run_once_and_rows_of_one_task_alone(done, tmp_path, capsys):
     folder = done[0]
     assert command("table", str(folder), str(folder / "results.jsonl")) == 0
@@ -662,6 +686,9 @@ def test_a_table_takes_each_run_once_and_rows_of_one_task_alone(done, tmp_path, 
         ({"task": "walking"}, "unknown task 'walking'"),
         ({"vary": 3}, "line 1 of {other} is no row of a comparison; give its results.jsonl"),
         ([], "line 1 of {other} is no row of a comparison"),
+        ({"lr": "high"}, "line 1 of {other} is no row of a comparison"),
+        ({"seconds": None}, "line 1 of {other} is no row of a comparison"),
+        ({"token_accuracy": "high"}, "line 1 of {other} is no row of a comparison"),
         ("", "table: no row in "),
     ):
         changed = row | change if isinstance(change, dict) else change
@@ -699,3 +726,35 @@ def test_a_row_is_repeated_to_the_same_bits(alone, done, tmp_path, capsys, monke
         assert command("run", "--row", f"{file}:3", "--mode", "fft") == 1
         assert "other bits in loss: 3.0, now " in (said_ := capsys.readouterr().out)
         assert "the row was made with numpy 1.0, now " in said_
+
+
+def test_a_row_of_a_version_without_sweeps_is_repeated(done, tmp_path, capsys, monkeypatch):
+    few_sequences(monkeypatch)
+    row = lines(done[0] / "results.jsonl")[0]
+    for name in ("vary", "validation", "steps_to_95", "influence", "influence_top", "tests", "cpu_seconds"):
+        del row[name]
+    (tmp_path / "old.jsonl").write_text(json.dumps(row) + "\n")
+    assert command("run", "--row", f"{tmp_path / 'old.jsonl'}:1", "--mode", "fft") == 0
+    assert "the same bits in token_accuracy, sequence_accuracy, loss\n" in capsys.readouterr().out
+    (tmp_path / "old.jsonl").write_text(json.dumps(row | {"versions": None}) + "\n")
+    assert "the row has no weights, plugin or versions" in refused(
+        capsys, "run", "--row", f"{tmp_path / 'old.jsonl'}:1"
+    )
+
+
+def test_the_record_of_another_seed_is_not_taken_for_the_row(done):
+    rows = lines(done[0] / "results.jsonl")
+    assert job_of(rows[0], done[0]).seed == rows[0]["seed"]
+    assert job_of(rows[0] | {"seed": 7}, done[0]).seed == 7
+
+
+def test_a_row_of_a_task_of_ones_own_takes_the_plugin(done, tmp_path, capsys, monkeypatch):
+    few_sequences(monkeypatch)
+    monkeypatch.setattr("minissm.tasks.TASKS", dict(TASKS))
+    plugin, file = tmp_path / "mine.py", tmp_path / "rows.jsonl"
+    plugin.write_text("from minissm import tasks\ntasks.TASKS['mine'] = tasks.TASKS['recall']\n")
+    row = lines(done[0] / "results.jsonl")[0] | {"task": "mine", "plugin": sha256(plugin.read_bytes()).hexdigest()}
+    file.write_text(json.dumps(row) + "\n")
+    assert "unknown task 'mine'" in refused(capsys, "run", "--row", f"{file}:1")
+    command("run", "--row", f"{file}:1", "--mode", "fft", "--plugin", str(plugin))
+    assert "the same bits in token_accuracy" in capsys.readouterr().out

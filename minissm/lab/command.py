@@ -109,15 +109,19 @@ def _run(a: argparse.Namespace) -> int:
     if a.row is not None:
         from .repeat import repeat
 
-        same = {name: getattr(a, name) for name in ("mode", "backend", "plugin") if getattr(a, name) is not None}
-        return 0 if repeat(a.row, **same) else 1
+        given = {n: v for n, v in vars(a).items() if v is not None and n not in ("command", "row")}
+        if others := given.keys() - {"mode", "backend", "plugin"}:
+            what = ", ".join(sorted("TASK" if n == "task" else f"--{n}" for n in others))
+            raise ValueError(f"run: --row and {what} given; a row says all but --mode, --backend and --plugin")
+        return 0 if repeat(a.row, **given) else 1
     if a.task is None:
         raise ValueError("run: no TASK given; expected one like recall, or --row; see minissm run --help")
-    if a.width and a.budget:
-        raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
     vary = dict(a.vary or ())
-    if len(vary) < len(a.vary or ()) or (a.lr and "lr" in vary):
-        raise ValueError("run: a setting is varied twice; give each once, with all its values")
+    single = {name for name in ("steps", "width", "budget") if getattr(a, name)} | ({"lr"} if a.lr else set())
+    if {"width", "budget"} <= single | vary.keys():
+        raise ValueError("run: both --width and --budget given; --width switches the budget off, give one of them")
+    if len(vary) < len(a.vary or ()) or single & vary.keys():
+        raise ValueError("run: a setting is varied twice, or given beside its sweep; give it once, with all its values")
     options: dict[str, Any] = {name: tuple(text.split(";")) for name, text in _lists(a) if text is not None}
     one = ("seeds", "steps", "budget", "width", "mode", "backend", "dtype", "plugin")
     options |= {name: getattr(a, name) for name in one if getattr(a, name) is not None}
@@ -180,7 +184,8 @@ def _table(a: argparse.Namespace) -> int:
 
     if a.plugin is not None:
         plugin.load(a.plugin)
-    print(report.table(rows.read([Path(path) for path in a.paths]), a.by.split(",") if a.by is not None else None))
+    by = None if a.by is None else list(dict.fromkeys(name.strip() for name in a.by.split(",")))
+    print(report.table(rows.read([Path(path) for path in a.paths]), by))
     return 0
 
 

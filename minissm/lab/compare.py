@@ -147,7 +147,7 @@ def line(row: dict) -> str:
     """One finished run in one line."""
     found = {name: math.nan if row[name] is None else row[name] for name in tasks.parse(row["task"]).score_names}
     scores = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.items())
-    vary = "".join(f"{name} {value}  " for name, value in row["vary"].items())
+    vary = "".join(f"{name} {value}  " for name, value in row.get("vary", {}).items())
     end = f"  stopped: {row['stopped']}" if row["stopped"] else ""
     return f"{row['model']:32s} {vary}seed {row['seed']}  lr {row['lr']:g}  {scores}  {row['seconds']:.1f} s{end}"
 

@@ -122,11 +122,14 @@ def asked_in(folder: Path) -> dict:
     return asked
 
 
-def finished(folder: Path, work: list[Job]) -> dict[str, dict]:
-    """The records of the finished runs, by the name of the job. ValueError in one sentence for a damaged one."""
+def finished(folder: Path, work: list[Job], weights: bool = True) -> dict[str, dict]:
+    """The records of the finished runs, by the name of the job. ValueError in one sentence for a damaged one.
+
+    weights: False if they are not needed, and may be missing.
+    """
     records = {}
     for job in work:
-        path, weights = folder / "runs" / f"{job.name}.json", folder / job.weights
+        path = folder / "runs" / f"{job.name}.json"
         try:
             record = json.loads(path.read_bytes(), parse_constant=int)  # int("NaN") raises: it is no JSON
         except FileNotFoundError:
@@ -136,9 +139,10 @@ def finished(folder: Path, work: list[Job]) -> dict[str, dict]:
         if why := _misfit(record, job):
             raise damaged(path, why)
         try:
-            load(weights)
+            if weights:
+                load(folder / job.weights)
         except (OSError, ValueError) as error:
-            raise damaged(weights, str(error)) from None
+            raise damaged(folder / job.weights, str(error)) from None
         records[job.name] = record
     return records
 

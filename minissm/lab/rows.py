@@ -13,7 +13,11 @@ from . import results
 from .compare import stored
 
 FIELDS = ("task", "model", "steps", "lr", "net")  # what may tell rows apart besides the settings in their `vary`
-NEEDED = {*FIELDS, "seed", "parameters", "state_size", "seconds", "stopped"}
+KINDS: dict[str, Any] = dict.fromkeys(("task", "model", "net", "stopped"), str) | {
+    **dict.fromkeys(("seed", "steps", "parameters", "state_size"), int),
+    **dict.fromkeys(("lr", "seconds"), int | float),
+}
+LATER: dict[str, Any] = {"vary": dict, "tests": dict} | dict.fromkeys(("validation", "steps_to_95"), results.NUMBER)
 
 
 def setting(row: dict, name: str) -> Any:
@@ -78,6 +82,16 @@ def name_of(task: str) -> str:
 # ---- read
 
 
+def is_row(row: Any) -> bool:
+    """True if it has the fields of a row, with values of their kinds. Those of 0.6 may be missing."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in KINDS.items()):
+        return False
+    scores = dict.fromkeys(parse(row["task"]).score_names, results.NUMBER)
+    return row.keys() >= scores.keys() and all(
+        isinstance(row[name], kind) for name, kind in (scores | LATER).items() if name in row
+    )
+
+
 def read(paths: Iterable[Path]) -> list[dict]:
     """The rows of folders and .jsonl files, each run once. ValueError for what has none, and for different tasks.
 
@@ -99,7 +113,7 @@ def of(path: Path) -> list[dict]:
     """The rows of one folder or file, in order."""
     if (path / "runs").is_dir():
         work = stored(path)[0].work()
-        records = results.finished(path, work)
+        records = results.finished(path, work, weights=False)
         found = [records[job.name] for job in work if job.name in records]
         with suppress(OSError):  # a folder of somebody else's can be read all the same
             results.join(path, found)
@@ -113,7 +127,6 @@ def of(path: Path) -> list[dict]:
     except (ValueError, RecursionError):
         raise ValueError(f"table: {path} is no JSONL; give the folder of a comparison, or its results.jsonl") from None
     for i, row in enumerate(rows, 1):
-        whole = isinstance(row, dict) and row.keys() >= NEEDED and isinstance(row.get("vary", {}), dict)
-        if not whole or not row.keys() >= set(parse(row["task"]).score_names):
+        if not is_row(row):
             raise ValueError(f"table: line {i} of {path} is no row of a comparison; give its results.jsonl")
     return rows
