@@ -13,7 +13,7 @@ from minissm.cli import main
 from minissm.lab import studies
 from minissm.lab.claims import command, cost, figures, page, rules
 from minissm.lab.claims.rows import Rows, merged, read
-from minissm.lab.studies import ONE, REGRESSION, SSM, config
+from minissm.lab.studies import ATTN, ONE, REGRESSION, SSM, config
 from minissm.lab.timing import Rounds
 from minissm.tasks import parse
 
@@ -85,6 +85,26 @@ def test_comparable_means_close_in_the_median():
     assert verdict("g", selective_copying=fake("copying")) == "holds"
     for score, expected in ((0.961, "holds"), (0.959, "holds in part")):
         assert verdict("d", recall=fake("recall", **{SSM: score, "attn + attn": 0.5})) == expected
+
+
+def test_models_that_have_not_learnt_the_task_are_not_comparable():
+    failed = {SSM: 0.46, ATTN: 0.46, "attn + attn": 0.46, "attn + fnn1": 0.46, ONE: 0.46}
+    baseline = dict.fromkeys((SSM, ATTN), 0.46)
+    assert verdict("essential", recall=fake("recall", **baseline)) == "not seen here"
+    mixers = {"recall": fake("recall", **failed), "recall-mixers": fake("recall-mixers", **failed)}
+    *_, one_layer = (
+        c for c in rules.attention_with_fnn(Rows({k: list(v) for k, v in mixers.items()})) if c.holds is not None
+    )
+    assert one_layer.holds, "one mixer before one FNN, the same whatever the mixer"
+
+
+def test_a_run_that_broke_off_has_no_part_in_a_slope():
+    rows = list(fake("regression"))
+    for row in rows:
+        row["mean_squared_error"] = None if row["seed"] == 0 else row["vary"]["n"] ** -0.75
+    slopes, falls, *_ = rules.regression(Rows({"regression": rows}))
+    assert (slopes.holds, falls.holds) == (True, True)
+    assert slopes.values["a"] == pytest.approx(-0.75)
 
 
 def test_slopes_are_compared_seed_by_seed_and_risks_at_the_largest_n():
@@ -210,6 +230,8 @@ def test_the_page_in_docs_is_that_of_the_stored_rows():
         (["--profile", "all"], "minissm claims: --profile 'all'; expected one of quick, full, stored\n"),
         (["--rows", "none"], "minissm claims: no folder none; give --rows, the folder docs/results of a clone\n"),
         (["--out", __file__], f"minissm claims: --out {__file__} is a file; expected a folder\n"),
+        (["--out", ""], "minissm claims: --out is empty; give the name of a folder, or leave --out away\n"),
+        (["--rows", ""], "minissm claims: --rows is empty; give the name of a folder, or leave --rows away\n"),
         (["--rows", ".", "--profile", "stored"], "minissm claims: can't read recall.jsonl ("),
     ],
 )
@@ -221,6 +243,15 @@ def test_bad_input_is_one_sentence(argv, message, tmp_path, monkeypatch, capsys)
     assert captured.err.startswith(message)
     assert captured.err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["recall.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "[]", '{"model": "ssm", "versions": {}}', '{"model": 3, "versions": {}, "L": 5}']
+)
+def test_a_stored_line_that_is_no_row_is_one_sentence(line, tmp_path):
+    (tmp_path / "recall.jsonl").write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"^claims: .*recall.jsonl has a line that is no row; restore it"):
+        read(tmp_path / "recall.jsonl")
 
 
 def test_a_profile_trains_its_studies_once_and_goes_on(tmp_path, monkeypatch, capsys):

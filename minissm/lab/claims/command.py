@@ -54,6 +54,9 @@ def command(arguments: argparse.Namespace) -> int:
         raise ValueError(f"claims: --profile {arguments.profile!r}; expected one of {', '.join(PROFILES)}")
     if find_spec("jinja2") is None:
         raise RuntimeError("claims: the page needs jinja2, which is not installed; pip install jinja2")
+    for name in ("out", "rows"):
+        if getattr(arguments, name) == "":
+            raise ValueError(f"claims: --{name} is empty; give the name of a folder, or leave --{name} away")
     out, stored = Path(arguments.out), Path(arguments.rows or Path(__file__).parents[3] / "docs" / "results")
     if out.exists() and not out.is_dir():
         raise ValueError(f"claims: --out {shown(out)} is a file; expected a folder")

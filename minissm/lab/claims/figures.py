@@ -199,8 +199,8 @@ def length(r: Rows) -> Iterator[Figure]:
     for row in r.where("copying-length"):
         for task, score in ({row["task"]: row[main(row)]} | row["tests"]).items():
             of = task_of(task)
-            label = f"{of.min_len} to {of.max_len}"
-            points.append({"series": canonical(row["model"]), "label": label, "seed": row["seed"], main(row): score})
+            point = {"series": canonical(row["model"]), "label": f"{of.min_len} to {of.max_len}", "seed": row["seed"]}
+            points.append(point | {main(row): -math.inf if score is None else score})
     yield figure_of("length", "dots", "label", points)
 
 

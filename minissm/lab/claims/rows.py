@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from ...tasks import parse as parse_task
 from ..config import label
+from ..rows import is_row
 
+COST = ("L", "step seconds", "step bytes", "token seconds", "token bytes")  # numbers in a row of the costs
 KEY = ("task", "seed", "lr", "L")  # with model and vary, what tells the rows of a study apart
 
 
@@ -113,9 +115,16 @@ def read(path: Path) -> list[dict]:
         rows = [json.loads(line) for line in lines]
     except (ValueError, OSError) as error:
         raise ValueError(f"claims: can't read {path} ({error}); restore it, or give other --rows") from None
-    if not all(isinstance(row, dict) and {"model", "versions"} <= row.keys() for row in rows):
+    if not all(_whole(row) for row in rows):
         raise ValueError(f"claims: {path} has a line that is no row; restore it, or give other --rows")
     return rows
+
+
+def _whole(row: object) -> bool:
+    """True for a row of a comparison, and for one of the costs."""
+    if not isinstance(row, dict) or not isinstance(row.get("versions"), dict):
+        return False
+    return is_row(row) or (isinstance(row.get("model"), str) and all(isinstance(row.get(n), int | float) for n in COST))
 
 
 def merged(stored: Iterable[dict], fresh: Iterable[dict]) -> list[dict]:

@@ -22,7 +22,7 @@ from ..studies import (
     STUDIES,
     TRIG,
 )
-from .rows import Level, Rows, task_of
+from .rows import COST, Level, Rows, task_of
 
 THRESHOLDS = {
     "solved": 0.95,
@@ -82,12 +82,22 @@ def fact(text: str, studies: str, **values: Any) -> Check:
     return check(text, studies, lambda **_: True, **values)._replace(counts=False)
 
 
-def comparable(r: Rows, task: str, model: str, other: str, of: str = "", against: str = "") -> Check:
-    """of, against: the studies of the two models, if they are not the one of the task's name."""
+def comparable(
+    r: Rows, task: str, model: str, other: str, of: str = "", against: str = "", learnt: bool = True
+) -> Check:
+    """of, against: the studies of the two models, if they are not the one of the task's name.
+
+    learnt: True if two models at the baseline are not comparable, for neither has learnt the task.
+    """
     studies = of or task, against or task
     values = {"a": r.level(studies[0], model), "b": r.level(studies[1], other), "model": model, "other": other}
     names = " ".join(dict.fromkeys(studies))
-    return check("comparable", names, lambda a, b, **_: a.median >= b.median - T["close"], task=task, **values)
+
+    def holds(a: Level, b: Level, **_: Any) -> bool:
+        least = a.baseline + T["matters"] if learnt else -math.inf
+        return a.median >= b.median - T["close"] and a.median > least
+
+    return check("comparable", names, holds, task=task, **values)
 
 
 def solved(r: Rows, study: str, model: str, text: str = "solved", **where: Any) -> Check:
@@ -107,7 +117,7 @@ def mid(level: Level | None, name: str) -> float | None:
 # ---- the sentences of the abstract
 
 
-COSTS = ("step seconds", "step bytes", "token seconds", "token bytes")
+COSTS = COST[1:]
 
 
 def cost(r: Rows) -> Iterator[Check]:
@@ -203,11 +213,15 @@ def regression(r: Rows) -> Iterator[Check]:
 
 
 def slopes(r: Rows, study: str, model: str, score: str = "main") -> dict[int, float]:
-    """seed -> the slope of log risk over log n, by least squares, for seeds with two values of n or more."""
+    """seed -> the slope of log risk over log n, by least squares, for seeds with two values of n or more.
+
+    A run that broke off has no risk.
+    """
     points: dict[int, dict[float, float]] = {}
     for n in r.values(study, "n"):
         for row, risk in r.scored(score, study, model=model, n=n):
-            points.setdefault(row["seed"], {})[math.log(n)] = math.log(risk)
+            if 0 < risk < math.inf:
+                points.setdefault(row["seed"], {})[math.log(n)] = math.log(risk)
     return {seed: linear_regression(list(p), list(p.values())).slope for seed, p in points.items() if len(p) > 1}
 
 
@@ -246,7 +260,7 @@ def split(r: Rows) -> Iterator[Check]:
 
 def any_filter(r: Rows) -> Iterator[Check]:
     for task in HARD:
-        yield comparable(r, task, "fir + fnn1", ONE, of=f"{task}-mixers")
+        yield comparable(r, task, "fir + fnn1", ONE, of=f"{task}-mixers", learnt=False)
         for model in (FIR, TRIG):
             yield comparable(r, task, model, SSM, of=layers(task))
 
@@ -255,7 +269,7 @@ def attention_with_fnn(r: Rows) -> Iterator[Check]:
     for task in HARD:
         yield comparable(r, task, SSM, ATTN)
         yield comparable(r, task, SSM, "attn + attn")
-        yield comparable(r, task, ONE, "attn + fnn1", against=f"{task}-mixers")
+        yield comparable(r, task, ONE, "attn + fnn1", against=f"{task}-mixers", learnt=False)
 
 
 def lstm_and_mamba(r: Rows) -> Iterator[Check]:
