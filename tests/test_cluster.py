@@ -21,7 +21,7 @@ from minissm.lab.job import run_job
 from minissm.lab.workers import in_process
 from minissm.progress import Progress
 
-from .runs import command, outcome, refused
+from .runs import command, few_sequences, outcome, refused
 
 CONFIG = Config("copying", ("ssm", "fnn1 + ssm"), seeds=2, steps=30, budget=600)
 posix = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
@@ -52,9 +52,16 @@ def outcomes(cluster):
     return of
 
 
+def short_run(*job, **options):
+    """run_job, tested on few sequences."""
+    with pytest.MonkeyPatch.context() as patch:
+        few_sequences(patch)
+        return run_job(*job, **options)
+
+
 @dataclass(frozen=True)
 class Killing:
-    """run_job that ends its process at step 11 of the jobs of this seed, so many times. Keeps each job's first step."""
+    """A run that ends its process at step 11 of the jobs of this seed, so many times. Keeps each job's first step."""
 
     seed: int
     times: int
@@ -73,7 +80,7 @@ class Killing:
                 os.kill(os.getpid(), signal.SIGKILL)
             on_step(i)
 
-        return run_job(job, step, self.unfinished, every=0)
+        return short_run(job, step, self.unfinished, every=0)
 
 
 def begun(folder, job):
@@ -90,7 +97,7 @@ def bits(outcome):
 
 def in_one_process(work):
     return {
-        job.name: bits(one) for job, one in zip(work, in_process(run_job, work, Progress(1, "", False)), strict=True)
+        job.name: bits(one) for job, one in zip(work, in_process(short_run, work, Progress(1, "", False)), strict=True)
     }
 
 
