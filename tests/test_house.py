@@ -21,8 +21,8 @@ LEVELS = [
 ]
 WINGS = LEVELS[5]
 OUTSIDE = {"gpu", "progress", "tasks", "fast", "lab", "cli", "__main__"}  # what is not the core of the library
-CORE, PACKAGE = 3050, 8300  # lines of code. To be tightened: the aims are 2,000 and 4,700
-LONGEST = 385  # lines of one file, with its comments
+CORE, PACKAGE = 2970, 8100  # lines of code. To be tightened: the aims are 2,000 and 4,700
+LONGEST = 380  # lines of one file, with its comments
 
 
 def module_of(path: Path) -> str:
