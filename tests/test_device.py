@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from itertools import product
 from types import SimpleNamespace
 
@@ -313,7 +314,7 @@ def test_models_and_states_from_there_are_saved_and_come_back_on_numpy(host, tmp
 def test_the_command_trains_there_and_keeps_what_numpy_reads(host, monkeypatch, tmp_path):
     """As `--backend cupy` does, with the fake device for the card."""
     monkeypatch.setattr(config, "cupy", lambda: None)
-    for module in (config, job):
+    for module in (config, job, sys.modules["minissm.lab.influence"]):
         monkeypatch.setattr(module, "to", lambda value, backend: (there if backend == "cupy" else here)(value))
     few_sequences(monkeypatch)
     asked = [
