@@ -38,7 +38,7 @@ STYLES = {  # the same colour and mark in every figure; a pair with one number n
             (SSM, REGRESSION[0]),
             (ATTN, REGRESSION[1]),
             (ONE, REGRESSION[3]),
-            ("ssm", "ssm + ssm", BETWEEN),
+            ("ssm", "ssm + ssm", REGRESSION[4], BETWEEN),
             (S6, REGRESSION[2]),
             (TRIG, LSTM),
             ("attn + attn", ATTN_NO_POSITIONS),
