@@ -17,11 +17,12 @@ import numpy as np
 from .. import calls, tasks
 from ..backend import cupy, to
 from ..checks import choice, flag, integer, number
+from ..evaluate import inputs_of
 from ..layers import NORMS
 from ..model import DTYPES, TIMESCALES, Model
 from ..scan import check_mode
 from ..spec import DEPTH, parse, spell
-from ..train import BATCH, CLIP, LR, inputs_of
+from ..train import BATCH, CLIP, LR
 from . import plugin
 from .budget import at_budget, model_for
 from .job import Job

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import like, to
+from ..evaluate import inputs_of
 from ..model import Model
 from ..tasks import Batch
-from ..train import inputs_of
 
 PIECE = 250  # sequences at a time
 

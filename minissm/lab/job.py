@@ -15,8 +15,9 @@ import numpy as np
 from .. import tasks
 from ..backend import to
 from ..calls import options_of
+from ..evaluate import evaluate
 from ..model import Model
-from ..train import EVALS, EVERY, evaluate, fit
+from ..train import EVALS, EVERY, fit
 from . import plugin
 from .influence import influence
 from .machine import processor

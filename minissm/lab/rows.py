@@ -58,14 +58,18 @@ def cells(rows: list[dict]) -> list[list[dict]]:
 
 def chosen(rows: list[dict]) -> list[list[dict]]:
     """The rows of each cell at its best learning rate: the one with the best median `validation` over the seeds."""
-    best = []
-    for mine in cells(rows):
-        rates = list(dict.fromkeys(row["lr"] for row in mine))
-        if len(rates) > 1 and any("validation" not in row for row in mine):
-            raise ValueError("table: rows without `validation`, as before 0.6, at several rates; add --by model,lr")
-        lr = max(rates, key=lambda lr: median(_worth(r) for r in mine if r["lr"] == lr)) if len(rates) > 1 else rates[0]
-        best.append([row for row in mine if row["lr"] == lr])
-    return best
+    return [at_best_rate(mine) for mine in cells(rows)]
+
+
+def at_best_rate(mine: list[dict]) -> list[dict]:
+    """The rows of one cell at the learning rate that `chosen` names; all of them if there is one rate."""
+    rates = list(dict.fromkeys(row["lr"] for row in mine))
+    if len(rates) == 1:
+        return mine
+    if any("validation" not in row for row in mine):
+        raise ValueError("table: rows without `validation`, as before 0.6, at several rates; add --by model,lr")
+    lr = max(rates, key=lambda lr: median(_worth(row) for row in mine if row["lr"] == lr))
+    return [row for row in mine if row["lr"] == lr]
 
 
 def _worth(row: dict) -> float:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ...tasks import parse as parse_task
 from ..config import label
-from ..rows import is_row
+from ..rows import at_best_rate, is_row
 
 COST = ("L", "step seconds", "step bytes", "token seconds", "token bytes")  # numbers in a row of the costs
 KEY = ("task", "seed", "lr", "L")  # with model and vary, what tells the rows of a study apart
@@ -78,15 +78,8 @@ class Rows:
 
     def level(self, study: str, model: str, **given: Any) -> Level | None:
         """The rows of the model at its best rate, chosen by the validation score; None if there is none."""
-        rates: dict[float, list[dict]] = {}
-        for row in self.where(study, model=model, **given):
-            rates.setdefault(row["lr"], []).append(row)
-        sign = -1 if rates and better(next(iter(rates.values()))[0]) == "lower" else 1
-
-        def quality(rows: list[dict]) -> float:
-            return median(-math.inf if row.get("validation") is None else sign * row["validation"] for row in rows)
-
-        return Level(max(rates.values(), key=quality)) if rates else None
+        rows = list(self.where(study, model=model, **given))
+        return Level(at_best_rate(rows)) if rows else None
 
     def scored(self, score: str, study: str, **given: Any) -> list[tuple[dict, float]]:
         """(row, value) of the level's rows; none if there is no row."""
