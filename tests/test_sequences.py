@@ -129,7 +129,7 @@ def may_answer(task, row):
         "copying(blank=True)",
         "copying(blank=True, min_len=3, max_len=7, symbols=3)",
         "selective_copying",
-        "selective_copying(copied=7, places=9, symbols=3)",
+        "selective_copying(copied=7, context=9, symbols=3)",
         "induction_heads",
         "induction_heads(length=7, symbols=3)",
         "mqar",
@@ -224,11 +224,11 @@ def test_a_fixed_filter_comes_above_the_baseline_of_selective_copying():
     inputs, targets, _ = task.batch(np.random.default_rng(4), 2000)
     symbols = np.arange(ASK + 1, task.vocab)
     one_hot = np.pad(inputs[..., None] == symbols, ((0, 0), (task.length, 0), (0, 0))).astype(float)
-    asks = np.arange(task.places, task.length)
+    asks = np.arange(task.context, task.length)
     seen = np.stack([one_hot[:, asks + task.length - lag] for lag in range(1, task.length)], axis=-1)
-    right = (targets[:, task.places :, None] == symbols).astype(float)
+    right = (targets[:, task.context :, None] == symbols).astype(float)
     weights = np.linalg.lstsq(seen.reshape(-1, task.length - 1), right.ravel(), rcond=None)[0]
-    found = symbols[(seen @ weights).argmax(axis=2)] == targets[:, task.places :]
+    found = symbols[(seen @ weights).argmax(axis=2)] == targets[:, task.context :]
     assert task.baseline + 0.02 < found.mean() < 0.5
 
 

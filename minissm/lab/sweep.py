@@ -48,7 +48,7 @@ def over(name: str, rows: list[dict], path: Path) -> list[Path]:
         spec = rows[0]["task"] if len({row["task"] for row in rows}) == 1 else name_of(rows[0]["task"])
         figure.suptitle(f"{spec}: median and range of {seeds} seeds" if seeds > 1 else f"{spec}: 1 seed")
         panels = figure.subplots(1, 2 if timed else 1, squeeze=False)[0]
-        places = _horizontal(panels, name, values, task)
+        coordinates = _horizontal(panels, name, values, task)
         for i, (label, mine) in enumerate(zip(labels, lines.values(), strict=True)):
             aside = 0 if all(map(_number, values)) else 0.5 * ((i + 0.5) / len(lines) - 0.5)
             for axes, score in zip(panels, (task.main[0], "steps_to_95"), strict=False):
@@ -57,8 +57,8 @@ def over(name: str, rows: list[dict], path: Path) -> list[Path]:
                 for row in mine:
                     y = worst if row[score] is None else row[score]
                     by_value.setdefault(setting(row, name), []).append(y)
-                _line(axes, by_value, places, aside, never, plots.style(i), label)
-        _scores(panels[0], rows, name, places, task)
+                _line(axes, by_value, coordinates, aside, never, plots.style(i), label)
+        _scores(panels[0], rows, name, coordinates, task)
         if timed:
             panels[1].axhline(never, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
             ticks = [t for t in panels[1].get_yticks() if 0 <= t <= max(row["steps"] for row in rows)]
@@ -78,12 +78,12 @@ def _horizontal(panels: Any, name: str, values: list, task: Any) -> dict[Any, fl
     """Scale and ticks of the setting -> where each value stands. Words and tuples stand at equal distances."""
     numbers = all(map(_number, values))
     logarithmic = numbers and min(values) > 0 and len(values) > 2 and max(values) / min(values) >= 4
-    places = {v: float(v) if numbers else float(i) for i, v in enumerate(values)}
+    coordinates = {v: float(v) if numbers else float(i) for i, v in enumerate(values)}
     for axes in panels:
         if logarithmic:
             axes.set_xscale("log")
             axes.minorticks_off()
-        axes.set_xticks(list(places.values()), [f"{v:g}" if isinstance(v, float) else str(v) for v in values])
+        axes.set_xticks(list(coordinates.values()), [f"{v:g}" if isinstance(v, float) else str(v) for v in values])
         axes.set_xlabel("learning rate" if name == "lr" else name)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -92,11 +92,11 @@ def _horizontal(panels: Any, name: str, values: list, task: Any) -> dict[Any, fl
             axes.axvline(shipped, color="0.4", linewidth=1, linestyle=(0, (4, 2)))
             near = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
             axes.annotate("as shipped", (shipped, 1), (3, 2), va="bottom", fontsize=8, color="0.25", **near)
-    return places
+    return coordinates
 
 
 def _line(
-    axes: Any, by_value: dict, places: dict[Any, float], aside: float, never: float, style: dict, label: str
+    axes: Any, by_value: dict, coordinates: dict[Any, float], aside: float, never: float, style: dict, label: str
 ) -> None:
     """The median over the values, the range from lowest to highest, and a mark for each run. inf is drawn at `never`.
 
@@ -104,18 +104,18 @@ def _line(
     """
     groups = {v: [y for y in ys if not math.isnan(y)] for v, ys in by_value.items()}
     if None in groups:  # without the setting: the same everywhere
-        groups, style, aside = dict.fromkeys(places, groups[None]), style | {"marker": "None"}, 0
-    shown = [(place + aside, groups[v]) for v, place in places.items() if groups.get(v)]
-    x = [place for place, _ in shown]
+        groups, style, aside = dict.fromkeys(coordinates, groups[None]), style | {"marker": "None"}, 0
+    shown = [(coordinate + aside, groups[v]) for v, coordinate in coordinates.items() if groups.get(v)]
+    x = [coordinate for coordinate, _ in shown]
     low, middle, high = ([min(of(ys), never) for _, ys in shown] for of in (min, median, max))
-    if all(map(_number, places)) or style["marker"] == "None":
+    if all(map(_number, coordinates)) or style["marker"] == "None":
         axes.fill_between(x, low, high, color=style["color"], alpha=0.1, linewidth=0)
     else:
         axes.vlines(x, low, high, color=style["color"], linewidth=1.5)
         style = style | {"linestyle": "None"}
     axes.plot(x, middle, label=label, **style)
     if style["marker"] != "None":
-        marks = [(place, min(y, never)) for place, ys in shown if len(ys) > 1 for y in ys]
+        marks = [(coordinate, min(y, never)) for coordinate, ys in shown if len(ys) > 1 for y in ys]
         axes.scatter(
             [x for x, _ in marks], [y for _, y in marks], 12, style["color"], marker=style["marker"], alpha=0.4
         )
@@ -125,16 +125,16 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _scores(axes: Any, rows: list[dict], name: str, places: dict[Any, float], task: Any) -> None:
+def _scores(axes: Any, rows: list[dict], name: str, coordinates: dict[Any, float], task: Any) -> None:
     """The scale of the main score, and the baseline: a level, or a line where it depends on the setting."""
     axes.set_ylabel(f"{task.main[0].replace('_', ' ')} on fresh sequences")
     baselines: dict[Any, set[float]] = {}
     for row in rows:
-        for value in places if setting(row, name) is None else [setting(row, name)]:
+        for value in coordinates if setting(row, name) is None else [setting(row, name)]:
             baselines.setdefault(value, set()).add(parse(row["task"]).baseline)
     if all(len(found) == 1 for found in baselines.values()):
-        y = [min(baselines[value]) for value in places]
-        axes.plot(list(places.values()), y, color="0.4", linewidth=1, linestyle=(0, (1, 2)), label="baseline")
+        y = [min(baselines[value]) for value in coordinates]
+        axes.plot(list(coordinates.values()), y, color="0.4", linewidth=1, linestyle=(0, (1, 2)), label="baseline")
     if task.main[0] in plots.FRACTIONS:
         axes.set_ylim(0, 1.03)
     elif all(row[task.main[0]] is None or row[task.main[0]] > 0 for row in rows):

@@ -95,23 +95,23 @@ class SelectiveCopying(TokenTask):
     """Symbols among blanks, then one <ASK> for each symbol: the answers are the symbols in order. Only answers count.
 
     copied: number of symbols to copy (default 5), at random positions.
-    places: number of tokens before the first <ASK> (default 16).
+    context: number of tokens before the first <ASK> (default 16).
     symbols: number of different symbols (default 8). Each symbol is uniform.
 
     After Gu and Dao 2023, arXiv 2312.00752, at a laptop's scale. The distance between a symbol and its answer depends
-    on the blanks after it, so no fixed delay solves the task (unless places = copied: then there are no blanks).
+    on the blanks after it, so no fixed delay solves the task (unless context = copied: then there are no blanks).
     """
 
     copied: int = 5
-    places: int = 16
+    context: int = 16
     symbols: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("copied", "places", "symbols"):
+        for name in ("copied", "context", "symbols"):
             integer(self, "selective_copying", name, minimum=1)
-        if self.copied > self.places:
-            sizes = f"copied={self.copied}, places={self.places}"
-            raise ValueError(f"selective_copying: {sizes}; expected copied <= places")
+        if self.copied > self.context:
+            sizes = f"copied={self.copied}, context={self.context}"
+            raise ValueError(f"selective_copying: {sizes}; expected copied <= context")
         check_sizes("selective_copying", self)
 
     @property
@@ -124,7 +124,7 @@ class SelectiveCopying(TokenTask):
 
     @property
     def length(self) -> int:
-        return self.places + self.copied
+        return self.context + self.copied
 
     @cached_property
     def baseline(self) -> float:
@@ -137,11 +137,11 @@ class SelectiveCopying(TokenTask):
     def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n = check_draw("selective_copying", rng, n)
-        place = np.sort(rng.random((n, self.places)).argsort(axis=1)[:, : self.copied], axis=1)
+        position = np.sort(rng.random((n, self.context)).argsort(axis=1)[:, : self.copied], axis=1)
         symbols = rng.integers(ASK + 1, ASK + 1 + self.symbols, (n, self.copied))
         inputs, targets = np.full((n, self.length), BLANK), np.zeros((n, self.length), int)
-        np.put_along_axis(inputs, place, symbols, axis=1)
-        inputs[:, self.places :], targets[:, self.places :] = ASK, symbols
+        np.put_along_axis(inputs, position, symbols, axis=1)
+        inputs[:, self.context :], targets[:, self.context :] = ASK, symbols
         return Batch(inputs, targets, (inputs == ASK).astype(np.float64))
 
     def source(self, batch: Batch) -> np.ndarray:

@@ -139,18 +139,18 @@ class Lookup(TokenTask):
     def _grams(self, tokens: np.ndarray) -> np.ndarray:
         """(B, T) -> (B, T - ngram + 1): a number, from 0, for each n-gram of each sequence; equal n-grams share it."""
         B, T = tokens.shape
-        places, grams = T - self.ngram + 1, np.arange(B)[:, None]
+        starts, grams = T - self.ngram + 1, np.arange(B)[:, None]
         for j in range(self.ngram):
-            _, grams = np.unique(grams * self.vocab + tokens[:, j : j + places], return_inverse=True)
-            grams = grams.reshape(B, places)  # some versions of NumPy return it flat
+            _, grams = np.unique(grams * self.vocab + tokens[:, j : j + starts], return_inverse=True)
+            grams = grams.reshape(B, starts)  # some versions of NumPy return it flat
         return grams
 
     def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         size, symbols = self._strings(rng, check_draw("lookup", rng, n))
         may_ask = self._may_ask(size, symbols)
-        B, places = may_ask.shape
-        first = np.where(may_ask[:, None], rng.random((B, self.queries, places)), -1).argmax(axis=2)
+        B, starts = may_ask.shape
+        first = np.where(may_ask[:, None], rng.random((B, self.queries, starts)), -1).argmax(axis=2)
         inputs, targets = np.full((2, B, self.length), PAD)
         weights = np.zeros(inputs.shape)
         inputs[:, 0], inputs[:, 1 : self.max_len + 1] = BOS, symbols

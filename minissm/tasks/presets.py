@@ -25,11 +25,11 @@ PRESETS: dict[str, Preset] = {
         f"{JELASSI}, CopyDataset in synthetic_exps/data_utils.py; one symbol is asked, not the rest of the string",
     ),
     "s4-copying": Preset(
-        "selective_copying(copied=10, places=110)",
+        "selective_copying(copied=10, context=110)",
         "Gu et al. 2022, arXiv 2111.00396; state-spaces/s4, src/dataloaders/synthetic.py with variable=True",
     ),
     "mamba-copying": Preset(
-        "selective_copying(copied=16, places=4096, symbols=14)",
+        "selective_copying(copied=16, context=4096, symbols=14)",
         f"{MAMBA}, section 4.1.1; of its 16 tokens, one is the blank and one asks",
     ),
     "mamba-induction": Preset(
