@@ -82,10 +82,7 @@ def test_the_figure_has_all_models_seeds_and_slopes(tmp_path):
 
 def test_the_table_of_the_page_is_that_of_the_committed_rows():
     """It prints the lines that the page lacks."""
-    path = DOCS / "results" / "regression.jsonl"
-    if not path.exists():
-        pytest.skip("the rows of regression are not there yet")
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = committed("regression")
     found = {"a series that knows the token": (yardstick(rows), "")}
     for model, by_seed in risks(rows).items():
         spec, norm = model.rsplit(", ", 1)
@@ -98,3 +95,39 @@ def test_the_table_of_the_page_is_that_of_the_committed_rows():
         lines.append(f"| {' | '.join([name, size, *shown, str(slope(by_seed))])} |".replace("|  |", "| |"))
     missing = [line for line in lines if line not in (DOCS / "regression.md").read_text()]
     assert not missing, "\n".join(missing)
+
+
+def committed(name):
+    return [json.loads(line) for line in (DOCS / "results" / f"{name}.jsonl").read_text().splitlines()]
+
+
+def on_test(rows, name):
+    return f"{median(row['tests'][name] for row in rows):.3f}"
+
+
+def test_the_other_tables_of_the_page_are_those_of_the_committed_rows():
+    """Other gaps, what comes closer, two smoothnesses: all cells but the name of the model."""
+    hard, easy = (f"regression(gap={gap})" for gap in (0.05, 0.3))
+    lines = []
+    for model in Regression.recipe["models"][:3]:
+        mine = [row for row in committed("regression") if row["model"] == model and row["vary"]["n"] == 8192]
+        risk = median(row["mean_squared_error"] for row in mine)
+        lines.append(f"` | {on_test(mine, hard)} | {risk:.3f} | {on_test(mine, easy)} |")
+    closer = committed("regression-closer")
+    for model in list(dict.fromkeys(row["model"] for row in closer))[:2]:
+        mine = [row for row in closer if row["model"] == model]
+        found = [row["mean_squared_error"] for row in mine]
+        spread = f"{median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+        lines.append(f"` | {mine[0]['parameters']:,} | {spread} | {on_test(mine, hard)} | {on_test(mine, easy)} |")
+    two = committed("regression-two-smoothness")
+    for model in dict.fromkeys(row["model"] for row in two):
+        cells = []
+        for task in two[0]["tests"]:
+            small, large = ([r for r in two if r["model"] == model and r["vary"]["n"] == n] for n in (1024, 8192))
+            slopes = [
+                np.log(b["tests"][task] / a["tests"][task]) / np.log(8) for a, b in zip(small, large, strict=True)
+            ]
+            cells += [on_test(small, task), on_test(large, task), f"{median(slopes):.2f}"]
+        lines.append(f"` | {' | '.join(cells)} |")
+    page = (DOCS / "regression.md").read_text()
+    assert [line for line in lines if line not in page] == []
