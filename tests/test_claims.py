@@ -128,6 +128,19 @@ def test_slopes_are_compared_seed_by_seed_and_risks_at_the_largest_n():
     assert not slopes.holds
 
 
+def test_two_splits_of_a_budget_are_apart_where_the_seeds_of_one_are_above_those_of_the_other():
+    def holds(best):
+        rows = list(fake("recall-budget"))
+        for row in rows:
+            row["token_accuracy"] = best[row["seed"]] if row["vary"]["fnn.expand"] == 4 else 0.5 + 0.2 * row["seed"]
+        ssm, attention, _ = rules.split(Rows({"recall-budget": rows}))
+        assert (ssm.values["top"], ssm.holds) == (4, attention.holds)
+        return ssm.holds
+
+    assert holds((0.8, 0.9))
+    assert not holds((0.6, 0.99)), "the median is higher, one seed is not"
+
+
 def test_the_best_rate_is_chosen_by_validation_and_not_by_the_test():
     rows = [row | {"validation": row["lr"], "token_accuracy": 1 - row["lr"]} for row in fake("recall-rates")]
     assert Rows({"recall-rates": rows}).level("recall-rates", SSM).rows[0]["lr"] == 3.2e-2

@@ -249,13 +249,18 @@ def equal_budgets(r: Rows) -> Iterator[Check]:
 
 
 def split(r: Rows) -> Iterator[Check]:
+    def holds(a: Level, b: Level, **_: Any) -> bool:
+        return a.lowest - b.highest >= T["matters"]
+
     for model in (SSM, ATTN):
         expands = r.values("recall-budget", "fnn.expand")
         levels = {e: r.level("recall-budget", model, **{"fnn.expand": e}) for e in expands}
-        reached = {e: level.median for e, level in levels.items() if level}
+        reached = {e: (level.median, -e) for e, level in levels.items() if level}  # of equals, the ends
         top, low = (f(reached, key=lambda e: reached[e], default=None) for f in (max, min))
-        ends = {"top": top, "low": low, "a": reached.get(top), "b": reached.get(low)}
-        yield check("split", "recall-budget", lambda a, b, **_: a - b >= T["matters"], **ends, model=model)
+        ends = {"top": top, "low": low, "a": levels.get(top), "b": levels.get(low)}
+        yield check("split", "recall-budget", holds, **ends, model=model)
+    two = {name: r.level("recall-pairs", model, pairs=8) for name, model in (("a", BETWEEN), ("b", SSM))}
+    yield check("between", "recall-pairs", holds, **two)
 
 
 def any_filter(r: Rows) -> Iterator[Check]:
@@ -358,7 +363,7 @@ CLAIMS: dict[str, Claim] = {
 }
 QUESTIONS: dict[str, Claim] = {
     "a": Claim(HARD, equal_budgets),
-    "b": Claim(("recall-budget",), split),
+    "b": Claim(("recall-budget", "recall-pairs"), split),
     "c": Claim((*HARD, "copying-mixers", "recall-mixers", "layers-copying", "layers-recall"), any_filter),
     "d": Claim((*HARD, "copying-mixers", "recall-mixers", "recall-fnns"), attention_with_fnn),
     "e": Claim((*HARD, "layers-copying", "layers-recall"), lstm_and_mamba),
