@@ -15,13 +15,22 @@ LEVELS = [
         "scan",
         "mean ssm attention selective lstm",
         "blocks spec model check_block checkpoint resume evaluate train",
-        "lab",  # and what will stand beside it: of these none imports another
+        "lab constructions",  # of these none imports another
         "cli __main__",
     )
 ]
 WINGS = LEVELS[5]
-OUTSIDE = {"gpu", "progress", "tasks", "fast", "lab", "cli", "__main__"}  # what is not the core of the library
-CORE, PACKAGE = 2970, 8100  # lines of code. To be tightened: the aims are 2,000 and 4,700
+OUTSIDE = {
+    "gpu",
+    "progress",
+    "tasks",
+    "fast",
+    "lab",
+    "constructions",
+    "cli",
+    "__main__",
+}  # what is not the core of the library
+CORE, PACKAGE = 2970, 8600  # lines of code. To be tightened: the aims are 2,000 and 4,700
 LONGEST = 380  # lines of one file, with its comments
 
 
