@@ -155,7 +155,7 @@ def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str
     largest mu are empty, so this is the sum of its bin: its own u, if the largest mu is 1 / bins above the others.
 
     bins: number of bins.
-    d: numbers in u, each from -1 to 1. mu is from 0 to 1.
+    d: numbers in u, each from -1 to 1. mu is above 0, and 1 at most (0 and 1 / bins would share a bin).
     length: tokens of the longest sequence.
     delta: an edge at k / bins is a ramp up to k / bins + delta (default 1e-6), where no mu may lie.
         The largest weight is 1 / delta.
