@@ -9,6 +9,7 @@ from .counting import most_frequent as most_frequent
 from .lookup import InductionHeads as InductionHeads, Lookup as Lookup
 from .presets import PRESETS as PRESETS
 from .recall import Mqar as Mqar, Recall as Recall
+from .selection import Selection as Selection
 from .smooth import Regression as Regression, series_risks as series_risks
 from .task import (
     Batch as Batch,
@@ -26,6 +27,7 @@ TASKS: dict[str, type] = {
     "induction_heads": InductionHeads,
     "mqar": Mqar,
     "lookup": Lookup,
+    "selection": Selection,
     "regression": Regression,
 }
 BUILT_IN = frozenset(TASKS)

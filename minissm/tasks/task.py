@@ -27,7 +27,7 @@ import numpy as np
 from .. import calls, losses
 from ..backend import namespace, to
 
-LARGEST = 2_000_000  # length and vocab of a task of ours, at most: names, baselines and batches take that long
+LARGEST = 2_000_000  # each size of a task of ours, at most: names, baselines and batches take that long
 
 
 class Batch(NamedTuple):
@@ -178,9 +178,9 @@ class TokenTask(Task):
 
 
 def check_sizes(who: str, task: Any) -> None:
-    """ValueError for a sequence or a vocabulary that is too large."""
-    for name in ("length", "vocab"):
-        if (size := getattr(task, name)) > LARGEST:
+    """ValueError for a sequence, a vocabulary or a vector that is too large."""
+    for name, size in {"length": task.length, **task.sizes}.items():
+        if size > LARGEST:
             raise ValueError(f"{who}: a {name} of {size:,}; expected {LARGEST:,} at most")
 
 
