@@ -55,6 +55,26 @@ def test_the_source_of_an_answer_is_the_token_that_it_repeats(name, sized, rng):
     assert (np.take_along_axis(batch.inputs, source, axis=1) == batch.targets)[counts].all()
 
 
+def test_selection_asks_for_the_vector_of_the_largest_mu(rng):
+    """The source is far enough above the others, and the baseline is the error of the mean of all vectors."""
+    task = tasks.Selection(length=5, gap=0.2, d=3)
+    inputs, targets, weights = batch = task.batch(rng, 20_000)
+    assert inputs.shape == (20_000, 5, 4) and targets.shape == (20_000, 5, 3)  # noqa: PT018
+    mu, u = np.sort(inputs[..., 0], axis=1), inputs[..., 1:]
+    assert (mu[:, -1] - mu[:, -2]).min() > 0.2 - 1e-12
+    assert (mu.min(), mu.max()) == pytest.approx((0, 1), abs=0.01)
+    assert (u.min(), u.max()) == pytest.approx((-1, 1), abs=0.01)
+    source = task.source(batch)
+    assert ((source >= 0) == (weights > 0)).all()
+    assert (weights[:, :-1] == 0).all()
+    np.testing.assert_array_equal(u[np.arange(20_000), source[:, -1]], targets[:, -1])
+    assert len(set(source[:, -1])) == 5
+    error = ((u.mean(axis=1) - targets[:, -1]) ** 2).sum(axis=1).mean()
+    assert task.baseline == pytest.approx(error, rel=0.03)
+    for a, b in zip(task.batch(np.random.default_rng(3), 20), task.batch(np.random.default_rng(3), 20), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_tokens_have_names_and_kinds():
     task = tasks.Recall(2, 3, 2)
     assert task.names == ("a", "b", "c", "0", "1")
@@ -241,6 +261,9 @@ def test_a_batch_of_arrays_that_do_not_belong_together_is_refused(change, rng):
         (tasks.InductionHeads, {"length": 10**9}, "induction_heads: a length of 1,000,000,000"),
         (tasks.Mqar, {"vocab": 10**9}, "mqar: a vocab of 1,000,000,000"),
         (tasks.Lookup, {"queries": 10**9}, "lookup: a length of 3,000,000,009"),
+        (tasks.Selection, {"length": 0}, "selection: length=0; expected an integer, 1 or more"),
+        (tasks.Selection, {"gap": 1}, "selection: gap=1; expected a number from 0 to below 1"),
+        (tasks.Selection, {"d": 10**9}, "selection: vectors of 1,000,000,001"),
         (tasks.Recall, {"pairs": (8, 1)}, r"recall: pairs=\(8, 1\); expected low <= high"),
         (
             tasks.Recall,

@@ -179,9 +179,10 @@ class TokenTask(Task):
 
 def check_sizes(who: str, task: Any) -> None:
     """ValueError for a sequence, a vocabulary or a vector that is too large."""
+    names = {"length": "a length", "vocab": "a vocab", "inputs": "vectors", "outputs": "answers"}
     for name, size in {"length": task.length, **task.sizes}.items():
         if size > LARGEST:
-            raise ValueError(f"{who}: a {name} of {size:,}; expected {LARGEST:,} at most")
+            raise ValueError(f"{who}: {names[name]} of {size:,}; expected {LARGEST:,} at most")
 
 
 class Spread(NamedTuple):
