@@ -16,9 +16,13 @@ from minissm.tasks import parse
 
 ROOT = Path(__file__).parent.parent
 README, EXPERIMENTS = ((ROOT / name).read_text() for name in ("README.md", "docs/experiments.md"))
-MINORS = {"0.5", "0.6"}  # they train the same models to the same bits; rows of 0.5 lack the fields that 0.6 added
+MINORS = {
+    "0.5",
+    "0.6",
+    "0.7",
+}  # they train the same models to the same bits; rows of 0.5 lack the fields that 0.6 added
 INFLUENCE = ("influence", "influence_top")
-RESULTS = sorted(path.stem for path in (ROOT / "docs" / "results").glob("*.jsonl") if path.stem != "cost")  # no runs
+RESULTS = sorted(path.stem for path in (ROOT / "docs" / "results").glob("*.jsonl") if path.stem in studies.STUDIES)
 
 
 def results(name: str) -> list[dict]:
@@ -57,6 +61,25 @@ def by_model(name: str) -> dict[str, list[dict]]:
     return {model: [row for row in rows if row["model"] == model] for model in studies.config(name).models}
 
 
+def vocabulary() -> list[str]:
+    """Accuracies by the number of values, over the parameters."""
+    rows, cells = results("recall-vocabulary"), dict[int, list[str]]()
+    for values, budget in dict.fromkeys((row["vary"]["values"], row["vary"]["budget"]) for row in rows):
+        mine = [row for row in rows if row["vary"] == {"values": values, "budget": budget}]
+        cells.setdefault(values, []).append(scores(mine)[0])
+    return [line(str(n), *cell, f"{parse(f'recall(values={n})').baseline:.3f}") for n, cell in cells.items()]
+
+
+def selection() -> list[str]:
+    """Errors, and the influence of the right token."""
+    lines = []
+    for model, rows in by_model("selection").items():
+        e = sorted(row["mean_squared_error"] for row in rows)
+        cells = f"{median(e):.2g} ({e[0]:.2g} to {e[-1]:.2g})", f"{median(row['influence_top'] for row in rows):.2f}"
+        lines.append(line(f"`{model}`", *cells, f"{rows[0]['state_size']:,}"))
+    return [*lines, line("baseline", f"{parse('selection').baseline:.2g}", "", "")]
+
+
 def lines_of_tables() -> dict[str, str]:
     """The lines that each page must have, as the rows give them. -> line, the page."""
     lines, (copying, recall) = {}, (by_model("copying"), by_model("recall"))
@@ -66,11 +89,13 @@ def lines_of_tables() -> dict[str, str]:
     lines[line("baseline", baselines[0], "", "", baselines[1], "", "")] = README
     lines |= dict.fromkeys(lines, EXPERIMENTS + README)
     for name in RESULTS:
-        if name not in ("copying", "recall", "recall-one-layer-long") and not name.startswith("regression"):
+        own = ("copying", "recall", "recall-one-layer-long", "recall-vocabulary", "selection")
+        if name not in own and not name.startswith("regression"):
             lines |= dict.fromkeys(table(name), EXPERIMENTS)  # docs/regression.md has a test of its own
     for model in MODELS:
         shares = [f"{median(r[n] for r in rows[model]):.2f}" for rows in (recall, copying) for n in INFLUENCE]
         lines[line(f"`{model}`", *shares)] = EXPERIMENTS
+    lines |= dict.fromkeys([*vocabulary(), *selection()], EXPERIMENTS)
     for row in results("recall-one-layer-long"):
         lines[f"| {row['seed']} | {row['token_accuracy']:.3f} |"] = EXPERIMENTS
     return lines

@@ -78,6 +78,7 @@ STUDIES: dict[str, Study] = {
     "recall-pairs": Study("recall(values=8)", (SSM, BETWEEN, ATTN), ("pairs=2,4,8",), steps=3000),
     "recall-pairs-16": Study("recall(pairs=16, values=16)", (BETWEEN, ATTN), steps=3000, seeds=2),
     "recall-poles": Study("recall(pairs=8, values=8)", (SSM,), ("ssm.poles=1,4,16",), seeds=2),
+    "recall-vocabulary": Study("recall", (SSM,), ("values=6,14,30,62", "budget=7500,15000,30000,60000,120000")),
     "copying-length": Study(
         "copying",
         (SSM, ATTN, ATTN_NO_POSITIONS),
@@ -86,6 +87,7 @@ STUDIES: dict[str, Study] = {
     ),
     "linear-copying": Study("copying", ("fir(window=24)", "ssm(poles=32)")),
     **{task: Study(task, TASKS) for task in ("selective_copying", "induction_heads", "mqar", "lookup")},
+    "selection": Study("selection"),
     "regression": Study("regression", vary=("n=1024,4096,8192",), tests=GAPS),
     "regression-closer": Study("regression(n=8192)", CLOSER, tests=GAPS),
     "regression-two-smoothness": Study(TWO, REGRESSION[:2], ("n=1024,8192",), tests=SMOOTHNESS, seeds=2),
