@@ -10,9 +10,13 @@ Sums and multiples of wires cost nothing: they are weights of the next layer. Ea
 and their gates are ours; nothing here is the paper's.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
+
+from ..checks import check_integer, check_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,11 @@ class Wire:
 
     def __add__(self, other: "Wire | float") -> "Wire":
         if not isinstance(other, Wire):
-            return replace(self, bias=self.bias + other)
+            return replace(
+                self, bias=self.bias + check_number("Wire", "term", other, "a wire or number", math.isfinite)
+            )
+        if other.circuit is not self.circuit:
+            raise ValueError("Wire: a sum of wires of two circuits; expected wires of one")
         level = max(self.level, other.level)
         a, b = self.lifted(level), other.lifted(level)
         sums = {i: a.weights.get(i, 0.0) + b.weights.get(i, 0.0) for i in a.weights | b.weights}
@@ -35,6 +43,7 @@ class Wire:
     __radd__ = __add__
 
     def __mul__(self, scale: float) -> "Wire":
+        scale = check_number("Wire", "factor", scale, "a number; for b v of two wires see gate", math.isfinite)
         return replace(self, weights={i: w * scale for i, w in self.weights.items() if scale}, bias=self.bias * scale)
 
     __rmul__ = __mul__
@@ -49,40 +58,52 @@ class Wire:
         return -self + other
 
     def lifted(self, level: int) -> "Wire":
-        """The same number on a higher level: relu(x) - relu(-x), two units a level, or one if no term is negative."""
-        wire = self
-        while wire.level < level:
-            positive = wire.level and min([wire.bias, *wire.weights.values()]) >= 0
-            wire = relu(wire) if positive else relu(wire) - relu(-wire)
-        return wire
+        """The same number on a higher level: relu(x) - relu(-x), two units a level, or one if no term is negative.
+
+        A constant has no units.
+        """
+        if self.level >= level or not self.weights:
+            return replace(self, level=max(self.level, level))
+        positive = self.level and min([self.bias, *self.weights.values()]) >= 0
+        return relu(self).lifted(level) if positive else relu(self).lifted(level) - relu(-self).lifted(level)
 
 
 class Circuit:
-    """A network of wires. inputs: its wires on level 0. outputs: set this to a list of wires, all on one level then."""
+    """A network of wires. inputs: its wires on level 0. outputs: set this to a list of wires, on any levels."""
 
     def __init__(self, inputs: int) -> None:
-        self.inputs = [Wire(self, 0, {i: 1.0}) for i in range(inputs)]
+        self.inputs = [Wire(self, 0, {i: 1.0}) for i in range(check_integer("Circuit", "inputs", inputs))]
         self.layers: list[dict[tuple, int]] = []  # of each hidden layer, what its units take relu of -> their index
         self._outputs: list[Wire] = []
 
     @property
     def outputs(self) -> list[Wire]:
-        return self._outputs
+        """On the level of the last hidden layer."""
+        return [wire.lifted(len(self.layers)) for wire in self._outputs]
 
     @outputs.setter
     def outputs(self, wires: Iterable[Wire]) -> None:
-        wires = list(wires)
-        top = max(wire.level for wire in wires)
-        self._outputs = [wire.lifted(top) for wire in wires]
+        self._outputs = list(wires)
+        if not self._outputs or any(getattr(wire, "circuit", None) is not self for wire in self._outputs):
+            raise ValueError(f"Circuit: {len(self._outputs)} outputs; expected a list of wires of this circuit")
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of inputs, of units in each hidden layer, and of outputs."""
+        outputs = len(self.outputs)  # first: to lift them takes units
+        return [len(self.inputs), *map(len, self.layers), outputs]
 
     @property
     def spec(self) -> str:
-        """The block that computes the outputs. Its hidden layers have one width: that of the widest."""
-        return f"fnn{len(self.layers)}(width={max(map(len, self.layers))}, act='relu')"
+        """The block that computes the outputs. Its hidden layers have one width: the largest."""
+        hidden = self.sizes[1:-1]
+        return f"fnn{len(hidden)}(width={max(hidden)}, act='relu')" if hidden else "fnn0"
 
 
 def relu(wire: Wire) -> Wire:
     """max(x, 0): a hidden unit, one level higher. Two units of one argument are one."""
+    if not isinstance(wire, Wire):
+        raise TypeError(f"relu: a {type(wire).__name__}; expected a wire of a Circuit")
     layers = wire.circuit.layers
     if wire.level == len(layers):
         layers.append({})
@@ -92,9 +113,13 @@ def relu(wire: Wire) -> Wire:
 
 
 def gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
-    """b v = relu(v + R (b - 1)) - relu(-v + R (b - 1)), exact for b in {0, 1} and |v| <= R = limit. Two units."""
+    """b v = relu(v + R (b - 1)) - relu(-v + R (b - 1)), exact for b in {0, 1} and |v| <= R = limit. Two units.
+
+    A v on a lower level than b is lifted as relu(v) and relu(-v), of which each unit needs one.
+    """
     closed = limit * (b - 1.0)
-    return relu(closed + v) - relu(closed - v)
+    plus, minus = (relu(v), relu(-v)) if v.level < b.level else (v, -v)
+    return relu(closed + plus) - relu(closed + minus)
 
 
 def signed_gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
@@ -109,13 +134,21 @@ def hat(x: Wire, k: float) -> Wire:
 
 
 def one_hot(x: Wire, n: int) -> list[Wire]:
-    """Of an integer x from -infinity to n, whether it is 1, 2, ..., n. n + 1 units: neighbours share them."""
-    return [*[hat(x, k) for k in range(1, n)], relu(x - (n - 1))]
+    """Of an integer x from -infinity to n, whether it is 1, 2, ..., n. n units: neighbouring hats share them."""
+    above = [relu(x - k) for k in range(check_integer("one_hot", "n", n))]
+    above += [0.0 * above[0]] * 2  # relu(x - n) is 0
+    return [low - 2.0 * middle + high for low, middle, high in zip(above, above[1:], above[2:], strict=False)]
 
 
 def write_fnn(p: list, circuit: Circuit) -> None:
     """Write the circuit into p, zeros in the form of its block's parameters, w (inputs, outputs) and b."""
+    sizes = list(pairwise(circuit.sizes))
     rows: list[Any] = [*circuit.layers, [(wire.weights.items(), wire.bias) for wire in circuit.outputs]]
+    fits = len(p) == len(rows) and all(
+        n <= q["w"].shape[0] and m <= q["w"].shape[1] for (n, m), q in zip(sizes, p, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"write_fnn: p doesn't hold {circuit.spec}, {sizes}; expected zeros of a block with this spec")
     for q, layer in zip(p, rows, strict=True):
         for j, (weights, bias) in enumerate(layer):
             for i, weight in weights:

@@ -6,7 +6,6 @@ Every network is `trig` layers, which delay, sum or pass on their inputs, and `f
 All constructions are ours, not the paper's proofs. docs/constructions.md has the statements and proofs.
 """
 
-import math
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -18,9 +17,8 @@ from ..tasks.copying import ASK, COPY, PAD
 from .circuit import Circuit, Wire, gate, one_hot, relu, signed_gate, write_fnn
 
 Built = tuple[Model, dict]
-NEVER = (
-    -10.0
-)  # bias of a token that is no answer; the logit of the right answer is 1 (exact codes), at least 0 (random)
+NEVER = -10.0  # bias of tokens that are no answers, for the loss. The right logit, 1, is above their 0 without it
+LARGEST = 100_000_000  # numbers in one array of a network, at most
 
 
 class Filter(NamedTuple):
@@ -76,11 +74,11 @@ def recall(
     length = check_integer("recall", "length", 3 * pairs if length is None else length)
     if length < 2 * pairs + 1:
         raise ValueError(f"recall: length={length}; {pairs} pairs and a query have {2 * pairs + 1} tokens, give more")
-    key, value = np.eye(K), _signs(V)
-    if codes is not None:
-        m = check_integer("recall", "codes", codes, also=", or None")
-        key = np.random.default_rng(check_integer("recall", "seed", seed, 0)).choice([-1.0, 1.0], (K, m))
-    n, b = key.shape[1], value.shape[1]
+    n = K if codes is None else check_integer("recall", "codes", codes, also=", or None")
+    b = _bits(V)
+    _check_numbers("recall", n * (b + 1), K + V, length)
+    rng = np.random.default_rng(check_integer("recall", "seed", seed, 0))
+    key, value = np.eye(K) if codes is None else rng.choice([-1.0, 1.0], (K, n)), _signs(V)
     times = gate if codes is None else signed_gate
 
     store = Circuit(2 * n + b)
@@ -111,8 +109,9 @@ def copying(min_len: int, max_len: int, symbols: int, *, dtype: str = "float64")
     min_len, P, V = _sizes("copying", min_len=min_len, max_len=max_len, symbols=symbols)
     if min_len > P:
         raise ValueError(f"copying: min_len={min_len}, max_len={P}; expected min_len <= max_len")
+    b = _bits(V)
+    _check_numbers("copying", P * b, V, 2 * P + 1)
     code = _signs(V)
-    b = code.shape[1]
     embed = np.zeros((3 + V, b + 3))
     embed[3:, :b], embed[3:, b] = code, 1
     embed[COPY, b + 1] = 1
@@ -134,8 +133,9 @@ def selective_copying(copied: int, context: int, symbols: int, *, dtype: str = "
     P, context, V = _sizes("selective_copying", copied=copied, context=context, symbols=symbols)
     if context < P:
         raise ValueError(f"selective_copying: copied={P}, context={context}; expected copied <= context")
+    b = _bits(V)
+    _check_numbers("selective_copying", P * b, V, context + P)
     code = _signs(V)
-    b = code.shape[1]
     embed = np.zeros((2 + V, b + 2))
     embed[2:, :b], embed[2:, b] = code, 1
     embed[ASK, b + 1] = 1
@@ -150,9 +150,9 @@ def selective_copying(copied: int, context: int, symbols: int, *, dtype: str = "
 def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str = "float64") -> Built:
     """At each token, the vector u of the token with the largest mu so far; the tokens are (mu, u).
 
-    The first FNN sorts mu into bins of width 1 / bins and gates u by the bin; the filter sums u in each bin, and counts
-    the mu above each edge between bins; the last FNN adds the sums of the bins with no mu above them. Those above the
-    largest mu are empty, so this is the sum of its bin: its own u, if the largest mu is 1 / bins above the others.
+    The bins of mu have the width 1 / bins. The first FNN compares mu with each edge between bins; the filter counts the
+    mu above each edge, and sums their u; the last FNN takes the sum above the highest edge that has a mu above it. This
+    is the sum of the highest bin: the u of the largest mu alone, if that is 1 / bins above the others.
 
     bins: number of bins.
     d: numbers in u, each from -1 to 1. mu is above 0, and 1 at most (0 and 1 / bins would share a bin).
@@ -161,22 +161,22 @@ def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str
         The largest weight is 1 / delta.
     """
     K, d, length = _sizes("selection", bins=bins, d=d, length=length)
+    _check_numbers("selection", K * (d + 1), length)
     delta = check_number(
         "selection", "delta", delta, f"a number above 0, to 1 / bins = {1 / K:g}", lambda v: 0 < v <= 1 / K
     )
 
     store = Circuit(1 + d)
     mu, *u = store.inputs
-    one = 0.0 * mu + 1.0
     ramps = [(mu - k / K) * (1 / delta) for k in range(1, K)]
-    above = [one, *[relu(x) - relu(x - 1.0) for x in ramps], 0.0 * mu]
-    inside = [low - high for low, high in pairwise(above)]
-    store.outputs = [*above[1:-1], *[gate(bin, x) for bin in inside for x in u]]
+    above = [relu(x) - relu(x - 1.0) for x in ramps]
+    store.outputs = [*map(relu, above), *u, *[gate(edge, x) for edge in above for x in u]]
 
     read = Circuit(K - 1 + K * d)
     higher, sums = _split(read.inputs, K - 1, K * d)
-    top = [*[relu(1.0 - n) for n in higher], 0.0 * sums[0] + 1.0]
-    read.outputs = [_add([gate(top[k], sums[k * d + i], float(length)) for k in range(K)]) for i in range(d)]
+    none = [relu(1.0 - n) for n in higher]  # whether no mu is above the edge
+    terms = [[gate(empty, sums[k * d + i], float(length)) for k, empty in enumerate(none)] for i in range(d)]
+    read.outputs = [_add([*products, last]) for products, last in zip(terms, sums[-d:], strict=True)]
     collect = Filter(_window(length), _channels("sum", range(K - 1 + K * d)))
     return _build([store, collect, read], np.eye(1 + d), np.eye(d), dtype, inputs=1 + d)
 
@@ -188,10 +188,19 @@ def _sizes(who: str, **sizes: Any) -> list[int]:
     return [check_integer(who, name, size) for name, size in sizes.items()]
 
 
+def _check_numbers(who: str, wires: int, *lengths: int) -> None:
+    """Before anything is built, since that takes time and memory: wires times units, tokens or the window."""
+    if (size := wires * max(4 * wires, *lengths)) > LARGEST:
+        raise ValueError(f"{who}: an array of {size:,} numbers; expected {LARGEST:,} at most, give smaller sizes")
+
+
+def _bits(symbols: int) -> int:
+    return max(1, (symbols - 1).bit_length())
+
+
 def _signs(symbols: int) -> np.ndarray:
     """(symbols, bits): the bits of each symbol's number, 1 for 0 and -1 for 1."""
-    bits = max(1, math.ceil(math.log2(symbols)))
-    return 1.0 - 2.0 * ((np.arange(symbols)[:, None] >> np.arange(bits)) & 1)
+    return 1.0 - 2.0 * ((np.arange(symbols)[:, None] >> np.arange(_bits(symbols))) & 1)
 
 
 def _window(length: int) -> int:
