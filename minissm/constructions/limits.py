@@ -22,15 +22,15 @@ def lti_margin(lengths: Iterable[int], fed_back: bool = True) -> float:
     lengths: of the words, as in tasks.Copying: <BOS> x_1 .. x_n <COPY>, then the answers.
     fed_back: True (default): the layer sees its right answers. False: it sees blanks.
     """
-    return _best(lengths, fed_back)[0]
+    return _best(_checked("lti_margin", lengths, fed_back), fed_back)[0]
 
 
 def lti_taps(lengths: Iterable[int], fed_back: bool = True) -> np.ndarray:
     """(U + 1,): the g_j of a layer with the best margin, for a `fir`. ValueError if the margin is 0."""
-    lengths = list(lengths)
-    margin, taps = _best(lengths, fed_back)
+    words = _checked("lti_taps", lengths, fed_back)
+    margin, taps = _best(words, fed_back)
     if not margin:
-        raise ValueError(f"lti_taps: lengths={lengths}; no linear layer copies words of all these lengths, give others")
+        raise ValueError(f"lti_taps: lengths={words}; no linear layer copies words of all these lengths, give others")
     return taps
 
 
@@ -39,36 +39,32 @@ def memory_bits(items: int, symbols: int) -> float:
     return check_integer("memory_bits", "items", items) * math.log2(check_integer("memory_bits", "symbols", symbols))
 
 
-def _best(lengths: Iterable[int], fed_back: bool) -> tuple[float, np.ndarray]:
+def _checked(who: str, lengths: Iterable[int], fed_back: bool) -> list[int]:
+    words = sorted({check_integer(who, "lengths", n) for n in lengths}) if np.iterable(lengths) else []
+    if not words or words[-1] > LONGEST:
+        raise ValueError(f"{who}: lengths={words[-1:] or lengths!r}; expected a list of integers, 1 to {LONGEST}")
+    if not isinstance(fed_back, bool | np.bool_):
+        raise ValueError(f"{who}: fed_back={fed_back!r}; expected True or False")
+    return words
+
+
+def _best(words: list[int], fed_back: bool) -> tuple[float, np.ndarray]:
     """The best margin, and its g. Unknowns: g, t_k >= |sum of the g of lags k| for each k, and a bound M >= |g_j|.
 
-    The least M with a margin of 1 is 1 / margin. If there is no M, the program is infeasible, which is decided exactly
-    where a small margin could be rounding.
+    The least M with a margin of 1 is 1 / margin. Without any M, the program is infeasible: the solver says so, where
+    a best margin near 0 could be rounding.
     """
     from scipy.optimize import linprog
 
-    given = list(lengths) if isinstance(lengths, Iterable) and not isinstance(lengths, str) else lengths
-    if not isinstance(given, list) or not given:
-        raise ValueError(f"lti_margin: lengths={given!r}; expected a list of lengths, like [6, 7]")
-    words = sorted({check_integer("lti_margin", "lengths", n) for n in given})
-    if words[-1] > LONGEST:
-        raise ValueError(
-            f"lti_margin: lengths={words[-1]}; expected {LONGEST} at most, for margins fall below rounding"
-        )
-    if not isinstance(fed_back, bool | np.bool_):
-        raise ValueError(f"lti_margin: fed_back={fed_back!r}; expected True or False")
-    asked = [(n, r) for n in words for r in range(n)]
-    others = [[lags(n, r, i, fed_back) for i in range(n) if i != r] for n, r in asked]
+    asked = [(n, [lags(n, r, i, fed_back) for i in range(n) if i != r]) for n in words for r in range(n)]
     G = 2 * words[-1]
-    t = {k: G + i for i, k in enumerate(sorted({k for some in others for k in some}))}
-    rows, bound = [], np.eye(G + len(t) + 1)  # row . unknowns <= 0; bound[i] picks an unknown
-    for sign in (1, -1):
-        rows += [sign * bound[list(k)].sum(axis=0) - bound[column] for k, column in t.items()]
-        rows += [sign * bound[j] - bound[-1] for j in range(G)]
-    wins = [bound[[t[k] for k in some]].sum(axis=0) - bound[n] for (n, r), some in zip(asked, others, strict=True)]
-    free = [(None, None)] * G + [(0, None)] * (len(t) + 1)
-    best = linprog(bound[-1], rows + wins, [0] * len(rows) + [-1] * len(wins), bounds=free)
-    return (1 / best.fun, best.x[:G] / best.fun) if best.status == 0 else (0.0, np.zeros(G))
+    t = {k: G + i for i, k in enumerate(sorted({k for _, others in asked for k in others}))}
+    unit = np.eye(G + len(t) + 1)  # unit[i] . unknowns is the unknown i; the last is M
+    limits = [(unit[list(k)].sum(axis=0), column) for k, column in t.items()] + [(unit[j], -1) for j in range(G)]
+    rows = [sign * row - unit[limit] for row, limit in limits for sign in (1, -1)]  # row . unknowns <= 0
+    wins = [unit[[t[k] for k in others]].sum(axis=0) - unit[n] for n, others in asked]  # row . unknowns <= -1
+    best = linprog(unit[-1], rows + wins, [0] * len(rows) + [-1] * len(wins), bounds=(None, None))
+    return (0.0, np.zeros(G)) if best.status == 2 else (1 / best.fun, best.x[:G] / best.fun + 0.0)  # 2: infeasible
 
 
 def lags(n: int, r: int, i: int, fed_back: bool) -> tuple[int, ...]:
