@@ -1,6 +1,7 @@
 """What no linear layer copies, by theorem and by linear program; the bound of memory."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_one_more_length_does_not_help():
     for lengths, fed_back in POSSIBLE:
         for more in (1, 9):
             assert lti_margin([*lengths, more], fed_back) <= lti_margin(lengths, fed_back) + 1e-6
+
+
+def test_taps_are_zero_at_lags_without_a_symbol():
+    g = lti_taps([4, 2], fed_back=False)  # lags 1 to 7
+    assert (len(g), g[0]) == (8, 0)
+    assert lti_taps([1]).tolist() == [0, 1]
+    assert not np.signbit(lti_taps([4, 8, 16], fed_back=False)[0])
 
 
 def words(n: int, fed_back: bool) -> ms.tasks.Batch:
@@ -146,3 +154,11 @@ def test_the_page_has_the_bits_and_the_states_of_the_networks():
     for name, (bits, (net, params)) in networks.items():
         bits = f"{bits:.1f}".removesuffix(".0")
         assert f"| {name} | {bits} bits | {ms.constructions.stats(net, params).state:,} numbers |" in text, name
+
+
+def test_the_page_has_what_training_reaches_with_one_filter():
+    rows = [json.loads(line) for line in (PAGE.parent / "results" / "copying.jsonl").read_text().splitlines()]
+    score = {m: np.median([row["token_accuracy"] for row in rows if row["model"] == m]) for m in ("ssm + fnn1", "ssm")}
+    text = " ".join(PAGE.read_text().split())
+    (found,) = re.findall(r"`ssm \+ fnn1` gives (\.\d+) of the answers right, and `ssm` alone (\.\d+)", text)
+    assert found == tuple(f"{s:.3f}"[1:] for s in score.values())

@@ -26,7 +26,7 @@ def lti_margin(lengths: Iterable[int], fed_back: bool = True) -> float:
 
 
 def lti_taps(lengths: Iterable[int], fed_back: bool = True) -> np.ndarray:
-    """(U + 1,): the g_j of a layer with the best margin, for a `fir`. ValueError if the margin is 0."""
+    """(U + 1,): the g_j of a layer with the best margin, U = 2 max(lengths) - 1, for a `fir`. ValueError for none."""
     words = _checked("lti_taps", lengths, fed_back)
     margin, taps = _best(words, fed_back)
     if not margin:
@@ -63,7 +63,9 @@ def _best(words: list[int], fed_back: bool) -> tuple[float, np.ndarray]:
     limits = [(unit[list(k)].sum(axis=0), column) for k, column in t.items()] + [(unit[j], -1) for j in range(G)]
     rows = [sign * row - unit[limit] for row, limit in limits for sign in (1, -1)]  # row . unknowns <= 0
     wins = [unit[[t[k] for k in others]].sum(axis=0) - unit[n] for n, others in asked]  # row . unknowns <= -1
-    best = linprog(unit[-1], rows + wins, [0] * len(rows) + [-1] * len(wins), bounds=(None, None))
+    seen = {*words, *(j for k in t for j in k), *range(G, len(unit))}  # g is 0 at lags where no symbol is ever seen
+    free = [(None, None) if j in seen else (0, 0) for j in range(len(unit))]
+    best = linprog(unit[-1], rows + wins, [0] * len(rows) + [-1] * len(wins), bounds=free)
     return (0.0, np.zeros(G)) if best.status == 2 else (1 / best.fun, best.x[:G] / best.fun + 0.0)  # 2: infeasible
 
 
