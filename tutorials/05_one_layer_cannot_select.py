@@ -114,7 +114,7 @@ plt.show()
 # 4. Nothing was special about 6 and 8: the same holds for n and n + D, if the shorter word has a question D, that
 #    is, if D is less than n.
 #
-# `ms.constructions.lti_margin` decides the question for any set of lengths. It looks for the best g by a linear
+# `ms.constructions.lti_margin` decides the question for any lengths up to 20. It looks for the best g by a linear
 # program. The margin is by how much the right symbol's g exceeds the sum of all others, in the worst case, if no |g_j|
 # is above 1. A margin of 0 means: no linear layer does it.
 #
