@@ -16,11 +16,7 @@ from minissm.tasks import parse
 
 ROOT = Path(__file__).parent.parent
 README, EXPERIMENTS = ((ROOT / name).read_text() for name in ("README.md", "docs/experiments.md"))
-MINORS = {
-    "0.5",
-    "0.6",
-    "0.7",
-}  # they train the same models to the same bits; rows of 0.5 lack the fields that 0.6 added
+MINORS = {"0.5", "0.6", "0.7"}  # they train models to the same bits; rows of 0.5 lack the fields that 0.6 added
 INFLUENCE = ("influence", "influence_top")
 RESULTS = sorted(path.stem for path in (ROOT / "docs" / "results").glob("*.jsonl") if path.stem in studies.STUDIES)
 

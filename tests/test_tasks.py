@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from minissm import tasks
+from minissm import constructions, tasks
 
 SIZES = {
     "copying": {"min_len": 3, "max_len": 9, "symbols": 5, "blank": True},
@@ -73,6 +73,18 @@ def test_selection_asks_for_the_vector_of_the_largest_mu(rng):
     assert task.baseline == pytest.approx(error, rel=0.03)
     for a, b in zip(task.batch(np.random.default_rng(3), 20), task.batch(np.random.default_rng(3), 20), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_written_weights_answer_selection_without_an_error(rng):
+    """Off the ramps after the 9 edges of the bins, 1e-6 wide: the largest mu of one sequence in 100,000 is on one."""
+    task = tasks.Selection()
+    net, params = constructions.selection(bins=10, d=task.d, length=task.length)
+    for _ in range(5):
+        batch = task.batch(rng, 2000)
+        error = net(params, batch.inputs, where=batch.weights > 0)[0] - batch.targets[:, -1]
+        after = (10 * batch.inputs[..., 0].max(axis=1)) % 1
+        assert (after > 1e-5).mean() > 0.999
+        assert np.abs(error[after > 1e-5]).max() < 1e-12
 
 
 def test_tokens_have_names_and_kinds():
