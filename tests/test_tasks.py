@@ -76,7 +76,11 @@ def test_selection_asks_for_the_vector_of_the_largest_mu(rng):
 
 
 def test_written_weights_answer_selection_without_an_error(rng):
-    """Off the ramps after the 9 edges of the bins, 1e-6 wide: the largest mu of one sequence in 100,000 is on one."""
+    """Off the ramps after the 9 edges of the bins, 1e-6 wide: the largest mu of one sequence in 100,000 is on one.
+
+    The error is 1e-15 if the two units of a ramp, up to 1e6, are subtracted before u is added. A BLAS kernel may add u
+    first.
+    """
     task = tasks.Selection()
     net, params = constructions.selection(bins=10, d=task.d, length=task.length)
     for _ in range(5):
@@ -84,7 +88,7 @@ def test_written_weights_answer_selection_without_an_error(rng):
         error = net(params, batch.inputs, where=batch.weights > 0)[0] - batch.targets[:, -1]
         after = (10 * batch.inputs[..., 0].max(axis=1)) % 1
         assert (after > 1e-5).mean() > 0.999
-        assert np.abs(error[after > 1e-5]).max() < 1e-12
+        assert np.abs(error[after > 1e-5]).max() < 1e-9
 
 
 def test_tokens_have_names_and_kinds():
