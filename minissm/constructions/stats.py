@@ -35,6 +35,8 @@ class Stats(NamedTuple):
 
 def stats(net: Model, params: dict) -> Stats:
     """Count. params may be trained ones, too."""
+    if not isinstance(net, Model):
+        raise TypeError(f"stats: net is of type {type(net).__name__}; expected a Model")
     params = net.check_params(params)
     leaves = [np.abs(leaf) for leaf in tree.leaves(to(params, "numpy"))]
     layers = [
