@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import minissm as ms
-from minissm import filters, layers, losses, optim, scan, selective, spec, tasks, tree
+from minissm import constructions, filters, layers, losses, optim, scan, selective, spec, tasks, tree
 from minissm.attention import self_attention
 from minissm.scan import taps
 
@@ -44,6 +44,7 @@ ADAMW = optim.adamw_start(PARAMS)
 SMALL = {"w": r(2, 3), "blocks": [{"b": r(3)}]}
 VECTOR = optim.adamw_start(SMALL)
 GENERATOR = np.random.default_rng(0)
+WRITTEN, WIRES = constructions.recall(3, 2, 2), constructions.Circuit(2).inputs
 FNN, AC = [affine(D, E), affine(E, D)], {"a": r(D, 2), "c": r(D, 2)}
 WEIGHTS, X, C, K = np.ones((B, L)), r(B, L, D), z(D, N), r(D, U + 1)
 
@@ -162,6 +163,21 @@ PLAIN: dict[str, tuple[Callable, tuple]] = {
     "InductionHeads": (lambda *a: tasks.InductionHeads(*a), (9, 6)),
     "Mqar": (lambda *a: tasks.Mqar(*a), (3, 14, 11, 0.5, True)),
     "Lookup": (lambda *a: tasks.Lookup(*a), (3, 5, 7, 6, 2)),
+    "constructions.recall": (lambda *a: constructions.recall(*a)[1], (5, 3, 2)),
+    "constructions.recall, codes": (
+        lambda c, n, s, d: constructions.recall(5, 3, 2, codes=c, length=n, seed=s, dtype=d)[1],
+        (4, 9, 1, "float64"),
+    ),
+    "constructions.copying": (lambda *a: constructions.copying(*a)[1], (2, 3, 4)),
+    "constructions.selective_copying": (lambda *a: constructions.selective_copying(*a)[1], (2, 3, 4)),
+    "constructions.selection": (lambda b, d, n, e: constructions.selection(b, d, n, delta=e)[1], (4, 2, 3, 0.1)),
+    "constructions.stats": (lambda *a: constructions.stats(*a).S, WRITTEN),
+    "constructions.Circuit": (lambda n: constructions.Circuit(n).sizes, (2,)),
+    "constructions.relu": (lambda x: constructions.relu(x).level, (WIRES[0],)),
+    "constructions.gate": (lambda *a: constructions.gate(*a).bias, (*WIRES, 2.0)),
+    "constructions.signed_gate": (lambda *a: constructions.signed_gate(*a).bias, (*WIRES, 2.0)),
+    "constructions.hat": (lambda *a: constructions.hat(*a).bias, (WIRES[0], 2)),
+    "constructions.one_hot": (lambda *a: len(constructions.one_hot(*a)), (WIRES[0], 2)),
 }
 
 

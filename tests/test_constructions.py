@@ -383,9 +383,11 @@ def test_units_are_shared_and_lifted_wires_take_few():
     assert [len(units) for units in c.layers] == [2, 1, 1]
     c.outputs = [first, deep]  # a sum of units is lifted by one unit a level
     assert c.sizes == [2, 2, 2, 2, 2]
-    c.outputs = [x, 0.0 * x + 3.0, deep]  # an input by two, a constant by none
-    assert c.sizes == [2, 4, 4, 4, 3]
-    np.testing.assert_array_equal(evaluate(c, [[-5, 2], [4, 1]]), [[-5, 3, 0], [4, 3, 3]])
+    c.outputs = [x, x - x + 3.0, 0.0 * x, deep]  # an input by two, a constant by none
+    assert c.sizes == [2, 4, 4, 4, 4]
+    np.testing.assert_array_equal(evaluate(c, [[-5, 2], [4, 1]]), [[-5, 3, 0, 0], [4, 3, 0, 3]])
+    c.outputs = [first - 9.0, deep]  # a sum of units that may be below 0, by two
+    np.testing.assert_array_equal(evaluate(c, [[-5, 2], [4, 1]]), [[-9, 0], [-4, 3]])
 
 
 def test_a_circuit_without_units_is_an_affine_map():
@@ -513,12 +515,14 @@ def test_wrong_arguments_are_one_sentence(call, sentence):
 def test_what_is_no_wire_no_model_and_no_room_is_refused():
     c = Circuit(2)
     c.outputs = [relu(x) for x in c.inputs] * 2
-    with pytest.raises(TypeError, match="relu: a float; expected a wire of a Circuit"):
-        relu(1.0)
+    with pytest.raises(ValueError, match="Circuit: 2 outputs; expected a list of wires of this circuit"):
+        c.outputs = [c.inputs[0], Circuit(2).inputs[0]]
     small = [{"w": np.zeros((3, 3)), "b": np.zeros(3)}, {"w": np.zeros((3, 3)), "b": np.zeros(3)}]
     for p in (small, small[:1], []):
         with pytest.raises(ValueError, match=re.escape("write_fnn: p doesn't hold fnn1(width=2, act='relu')")):
             write_fnn(p, c)
+    with pytest.raises(ValueError, match="write_fnn: p doesn't hold"):
+        write_fnn(None, c)
     assert not any(leaf.any() for leaf in tree.leaves(small))
     net, params = recall(3, 2, 2)
     with pytest.raises(ValueError, match="Model: parameters with"):

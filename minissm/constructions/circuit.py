@@ -83,9 +83,10 @@ class Circuit:
 
     @outputs.setter
     def outputs(self, wires: Iterable[Wire]) -> None:
-        self._outputs = list(wires)
-        if not self._outputs or any(getattr(wire, "circuit", None) is not self for wire in self._outputs):
-            raise ValueError(f"Circuit: {len(self._outputs)} outputs; expected a list of wires of this circuit")
+        wires = list(wires)
+        if not wires or any(getattr(wire, "circuit", None) is not self for wire in wires):
+            raise ValueError(f"Circuit: {len(wires)} outputs; expected a list of wires of this circuit")
+        self._outputs = wires
 
     @property
     def sizes(self) -> list[int]:
@@ -102,8 +103,7 @@ class Circuit:
 
 def relu(wire: Wire) -> Wire:
     """max(x, 0): a hidden unit, one level higher. Two units of one argument are one."""
-    if not isinstance(wire, Wire):
-        raise TypeError(f"relu: a {type(wire).__name__}; expected a wire of a Circuit")
+    _check_wires("relu", wire)
     layers = wire.circuit.layers
     if wire.level == len(layers):
         layers.append({})
@@ -117,6 +117,7 @@ def gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
 
     A v on a lower level than b is lifted as relu(v) and relu(-v), of which each unit needs one.
     """
+    _check_wires("gate", b, v)
     closed = limit * (b - 1.0)
     plus, minus = (relu(v), relu(-v)) if v.level < b.level else (v, -v)
     return relu(closed + plus) - relu(closed + minus)
@@ -124,17 +125,21 @@ def gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
 
 def signed_gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
     """b v = (|v + R b| - |v - R b|) / 2, exact for b in {-1, 0, 1} and |v| <= R = limit. Four units."""
+    _check_wires("signed_gate", b, v)
     plus, minus = v + limit * b, v - limit * b
     return 0.5 * (relu(plus) + relu(-plus) - relu(minus) - relu(-minus))
 
 
 def hat(x: Wire, k: float) -> Wire:
     """1 at x = k, 0 where |x - k| >= 1, linear in between: of an integer x, whether it is k. Three units."""
+    _check_wires("hat", x)
+    k = check_number("hat", "k", k, "a number", math.isfinite)
     return relu(x - (k - 1)) - 2.0 * relu(x - k) + relu(x - (k + 1))
 
 
 def one_hot(x: Wire, n: int) -> list[Wire]:
     """Of an integer x from -infinity to n, whether it is 1, 2, ..., n. n units: neighbouring hats share them."""
+    _check_wires("one_hot", x)
     above = [relu(x - k) for k in range(check_integer("one_hot", "n", n))]
     above += [0.0 * above[0]] * 2  # relu(x - n) is 0
     return [low - 2.0 * middle + high for low, middle, high in zip(above, above[1:], above[2:], strict=False)]
@@ -144,8 +149,10 @@ def write_fnn(p: list, circuit: Circuit) -> None:
     """Write the circuit into p, zeros in the form of its block's parameters, w (inputs, outputs) and b."""
     sizes = list(pairwise(circuit.sizes))
     rows: list[Any] = [*circuit.layers, [(wire.weights.items(), wire.bias) for wire in circuit.outputs]]
-    fits = len(p) == len(rows) and all(
-        n <= q["w"].shape[0] and m <= q["w"].shape[1] for (n, m), q in zip(sizes, p, strict=True)
+    fits = (
+        isinstance(p, list)
+        and len(p) == len(rows)
+        and all(n <= q["w"].shape[0] and m <= q["w"].shape[1] for (n, m), q in zip(sizes, p, strict=True))
     )
     if not fits:
         raise ValueError(f"write_fnn: p doesn't hold {circuit.spec}, {sizes}; expected zeros of a block with this spec")
@@ -154,3 +161,9 @@ def write_fnn(p: list, circuit: Circuit) -> None:
             for i, weight in weights:
                 q["w"][i, j] = weight
             q["b"][j] = bias
+
+
+def _check_wires(who: str, *wires: Wire) -> None:
+    for wire in wires:
+        if not isinstance(wire, Wire):
+            raise TypeError(f"{who}: a {type(wire).__name__}; expected a wire of a Circuit")
