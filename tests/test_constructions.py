@@ -300,6 +300,12 @@ def test_random_keys_are_drawn_by_their_seed():
     assert set(a[:5, :7].ravel()) == {-1.0, 1.0}
 
 
+def test_one_pair_with_a_random_key_has_no_error():
+    net, params = recall(5, 3, 1, codes=7)
+    y = net(params, np.array([[2, 6, 2], [4, 7, 4]]))[0][:, -1]
+    np.testing.assert_allclose(y[[0, 1], [6, 7]], 1, atol=1e-13)
+
+
 # ---- circuits
 
 
