@@ -424,6 +424,11 @@ def test_stats_are_those_of_a_count_by_hand():
     params["blocks"][0]["filter"]["c"][2] = (-4, 0)
     s = stats(net, params)
     assert (s.S, s.B, s.length) == (11, 4.0, 7)
+    two = ms.Model("trig(window=3) + trig(window=6)", vocab=2, width=2)
+    params = two.init(np.random.default_rng(0))
+    for p in params["blocks"]:
+        p["filter"]["a"][1], p["filter"]["c"][1] = 0, (1, 0)
+    assert stats(two, params).length == 4  # the shorter of two sums
     for build in (recall(5, 3, 2), copying(2, 3, 4), selective_copying(2, 4, 3), selection(3, 2, 4)):
         leaves = tree.leaves(build[1])
         nonzeros, size = stats(*build).S, stats(*build).size
