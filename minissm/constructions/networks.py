@@ -168,8 +168,8 @@ def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str
 
     store = Circuit(1 + d)
     mu, *u = store.inputs
-    ramps = [(mu - k / K) * (1 / delta) for k in range(1, K)]
-    above = [relu(x) - relu(x - 1.0) for x in ramps]
+    ramps = [relu((mu - k / K) * (1 / delta)) for k in range(1, K)]
+    above = [1.0 - relu(1.0 - x) for x in ramps]  # at most 1, with no difference of large numbers, which would round
     store.outputs = [*map(relu, above), *u, *[gate(edge, x) for edge in above for x in u]]
 
     read = Circuit(K - 1 + K * d)
