@@ -3,7 +3,7 @@
 Exit codes:
 
     0       done
-    1       some runs broke off
+    1       some runs broke off, or a network with written weights gives a wrong answer
     2       an error, explained in one sentence
     130     interrupted by Ctrl-C; a run has saved and prints the command to resume
     143     ended by SIGTERM; the same
@@ -86,6 +86,7 @@ def _one_line(text: str) -> str:
 
 
 def _parser() -> Parser:
+    from .constructions import command as constructions
     from .lab import bench, command, tasks_command
     from .lab.claims import command as claims
 
@@ -96,5 +97,6 @@ def _parser() -> Parser:
     command.add(commands)
     bench.add(commands)
     claims.add(commands)
+    constructions.add(commands)
     tasks_command.add(commands)
     return parser

@@ -11,8 +11,8 @@ from markupsafe import escape
 
 from minissm.cli import main
 from minissm.lab import studies
-from minissm.lab.claims import command, cost, figures, page, rules
-from minissm.lab.claims.rows import Rows, merged, read
+from minissm.lab.claims import command, cost, figures, page, rules, verdicts
+from minissm.lab.claims.rows import Rows, merged, read, written
 from minissm.lab.studies import ATTN, ONE, REGRESSION, SSM, config
 from minissm.lab.timing import Rounds
 from minissm.tasks import parse
@@ -38,15 +38,28 @@ def fake(study, **scores):
                 yield row | {"tests": dict.fromkeys(c.tests, 0.25), "versions": VERSIONS, "here": False}
 
 
+def fake_constructions(wrong=0, margin=0.25):
+    """Rows of constructions.json. margin: of the lengths that one linear layer can copy."""
+    sizes = {"answers": 77, "wrong": wrong, "S": 5, "size": 9}
+    found = {"networks": [sizes | {"name": name, "task": "recall"} for name in rules.NETWORKS]}
+    limits = [(lengths, fed_back, margin * can) for (lengths, fed_back), can in rules.LINEAR.items()]
+    found["limits"] = [{"lengths": list(n), "fed_back": fed_back, "margin": value} for n, fed_back, value in limits]
+    found["nonzeros"] = [{"vocab": 7, "written": 3, "trained": 5}, {"vocab": 11, "written": 4, "trained": None}]
+    return merged(written(found | {"seconds": 2.5, "versions": VERSIONS}), [])
+
+
 @pytest.fixture(scope="module")
 def every():
     """Rows of all studies."""
     costs = cost.measure((5, 9), Rounds(1, 1, 0), show=False)
-    return {name: list(fake(name)) for name in studies.STUDIES} | {"cost": [row | {"here": True} for row in costs]}
+    others = {"cost": [row | {"here": True} for row in costs], "constructions": fake_constructions()}
+    return {name: list(fake(name)) for name in studies.STUDIES} | others
 
 
 def verdict(name, **studies):
-    return rules.verdict((rules.CLAIMS | rules.QUESTIONS)[name].checks(Rows({k: list(v) for k, v in studies.items()})))
+    return verdicts.verdict(
+        (rules.CLAIMS | rules.QUESTIONS)[name].checks(Rows({k: list(v) for k, v in studies.items()}))
+    )
 
 
 def built(folder, only, **studies):
@@ -69,7 +82,7 @@ def built(folder, only, **studies):
     ],
 )
 def test_a_verdict_follows_from_the_checks(found, expected):
-    assert rules.verdict(rules.Check("solved", (), holds, {}) for holds in found) == expected
+    assert verdicts.verdict(verdicts.Check("solved", (), holds, {}) for holds in found) == expected
 
 
 def test_a_verdict_turns_with_the_rows():
@@ -97,6 +110,16 @@ def test_models_that_have_not_learnt_the_task_are_not_comparable():
         c for c in rules.attention_with_fnn(Rows({k: list(v) for k, v in mixers.items()})) if c.holds is not None
     )
     assert one_layer.holds, "one mixer before one FNN, the same whatever the mixer"
+
+
+def test_written_networks_hold_if_no_answer_is_wrong_and_a_linear_layer_copies_where_it_can_alone():
+    assert verdict("provable", constructions=fake_constructions()) == "holds"
+    assert verdict("provable", constructions=fake_constructions(wrong=1)) == "holds in part"
+    assert verdict("provable", constructions=fake_constructions(margin=0)) == "holds in part"
+    impossible = [row | {"margin": 0.1} if "margin" in row else row for row in fake_constructions(wrong=1)]
+    holds = [check.holds for check in rules.provable(Rows({"constructions": impossible}))]
+    assert holds == [False] * 4 + [True, False, True, False, False]
+    assert verdict("provable") == "not measured here"
 
 
 def test_a_run_that_broke_off_has_no_part_in_a_slope():
@@ -266,6 +289,13 @@ def test_a_stored_line_that_is_no_row_is_one_sentence(line, tmp_path):
     (tmp_path / "recall.jsonl").write_text(line + "\n")
     with pytest.raises(ValueError, match=r"^claims: .*recall.jsonl has a line that is no row; restore it"):
         read(tmp_path / "recall.jsonl")
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"networks": [{}], "limits": [], "nonzeros": []}'])
+def test_a_damaged_file_of_the_written_networks_is_one_sentence(content, tmp_path):
+    (tmp_path / "constructions.json").write_text(content)
+    with pytest.raises(ValueError, match=r"^claims: can't read .*constructions.json \("):
+        read(tmp_path / "constructions.jsonl")
 
 
 def test_a_profile_trains_its_studies_once_and_goes_on(tmp_path, monkeypatch, capsys):

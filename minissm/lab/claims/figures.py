@@ -156,6 +156,10 @@ def smoothness(r: Rows) -> Iterator[Figure]:
         yield lines(f"smoothness-{name}", r, study, "n", rules.SELECTING, score, log="xy")
 
 
+def provable(r: Rows) -> Iterator[Figure]:
+    yield lines("nonzeros", r, "constructions", "vocab", ("written", "trained"), "parameters", log="xy")
+
+
 DEFAULT = ("ssm", ONE, SSM, "attn + attn", ATTN)
 
 
@@ -222,6 +226,7 @@ FIGURES: dict[str, Callable[[Rows], Iterable[Figure]]] = {
     "solved": solved,
     "regression": regression,
     "smoothness": smoothness,
+    "provable": provable,
     "a": equal_budgets,
     "b": split,
     "c": any_filter,

@@ -13,9 +13,13 @@ from ..studies import SMOOTHNESS, STUDIES, command, runs
 from . import cost
 from .figures import FIGURES, Figure, svg
 from .rows import Rows, canonical
-from .rules import CLAIMS, QUESTIONS, THRESHOLDS, VERDICTS, Check, Claim, verdict
+from .rules import CLAIMS, LINEAR, NETWORKS, QUESTIONS
+from .verdicts import THRESHOLDS, VERDICTS, Check, Claim, verdict
 
-LIVE = "minissm claims --only cost"  # the command of the study that is no training
+NO_TRAINING = {  # study -> its command, and the least number of its rows
+    "cost": ("minissm claims --only cost", len(cost.MODELS) * len(cost.LENGTHS)),
+    "constructions": ("minissm constructions", len(NETWORKS) + len(LINEAR)),
+}
 
 
 @cache
@@ -127,11 +131,11 @@ def about(study: str, rows: Rows) -> dict[str, Any]:
 
 
 def command_of(study: str) -> str:
-    return command(study) if study in STUDIES else LIVE
+    return command(study) if study in STUDIES else NO_TRAINING[study][0]
 
 
 def lacks(study: str, rows: Rows) -> str:
     """What a study lacks, in words; "" if nothing."""
     have = len(rows.studies.get(study, []))
-    asked = runs(study) if study in STUDIES else len(cost.MODELS) * len(cost.LENGTHS)
+    asked = runs(study) if study in STUDIES else NO_TRAINING[study][1]
     return "" if have >= asked else f"{have} of {asked} rows" if have else "no rows"

@@ -102,15 +102,35 @@ def options(row: dict) -> dict:
 
 
 def read(path: Path) -> list[dict]:
-    """The rows of a file of JSON lines; none if it doesn't exist. ValueError if it is damaged."""
+    """The rows of a file of JSON lines; none if it doesn't exist. ValueError if it is damaged.
+
+    In its place there may be a .json of `minissm constructions`.
+    """
+    path = whole if (whole := path.with_suffix(".json")).exists() else path
     try:
+        if path.suffix == ".json":
+            return written(json.loads(path.read_text(encoding="utf-8")))
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         rows = [json.loads(line) for line in lines]
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, TypeError, KeyError) as error:
         raise ValueError(f"claims: can't read {path} ({error}); restore it, or give other --rows") from None
     if not all(_whole(row) for row in rows):
         raise ValueError(f"claims: {path} has a line that is no row; restore it, or give other --rows")
     return rows
+
+
+def written(found: dict) -> list[dict]:
+    """A row for each network, for each limit, and for each number of the figure of sizes."""
+    every = {"task": "recall", "seed": 0, "lr": None, "versions": found["versions"]}
+    networks = [n | {"model": n["name"]} for n in found["networks"]]
+    limits = [{"model": "linear", "vary": {n: m[n] for n in ("lengths", "fed_back")}} | m for m in found["limits"]]
+    sizes = [
+        {"model": model, "vary": {"vocab": n["vocab"]}, "parameters": n[model]}
+        for model in ("written", "trained")
+        for n in found["nonzeros"]
+        if n[model] is not None
+    ]
+    return [every | row | {"seconds": found["seconds"] * (i == 0)} for i, row in enumerate(networks + limits + sizes)]
 
 
 def _whole(row: object) -> bool:

@@ -1,12 +1,9 @@
-"""The claims: the studies that measure each, its checks, and the verdict that follows from them by one rule.
-
-A verdict is never written down: it is computed from the rows, by THRESHOLDS and `verdict`.
-"""
+"""The claims: the studies that measure each, and its checks. See verdicts.py for the verdict that follows from them."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from statistics import linear_regression, median
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..studies import (
     ATTN,
@@ -23,63 +20,11 @@ from ..studies import (
     TRIG,
 )
 from .rows import COST, Level, Rows, task_of
+from .verdicts import THRESHOLDS as T, Check, Claim, check, fact
 
-THRESHOLDS = {
-    "solved": 0.95,
-    "close": 0.02,
-    "far": 2.0,
-    "influence": 0.1,
-    "patience": 2.0,
-    "slope": 0.2,
-    "falls": -0.5,
-    "factor": 1.5,
-    "plateau": 4.0,
-    "matters": 0.05,
-    "price": 1.5,
-    "bits": 0.1,
-    "on_source": 0.9,
-}
-T = THRESHOLDS
 SELECTION = ("copying", "recall", "selective_copying", "induction_heads", "mqar", "lookup")
 HARD = ("copying", "recall")
 SELECTING, CONTROLS = REGRESSION[:2], REGRESSION[3:]
-VERDICTS = ("holds", "holds in part", "not seen here", "not measured here")
-
-
-class Check(NamedTuple):
-    """text: its name in texts.toml.  studies: where its rows come from.  holds: None if rows are missing.
-
-    counts: False for a fact that is shown and no part of the verdict.
-    """
-
-    text: str
-    studies: tuple[str, ...]
-    holds: bool | None
-    values: dict
-    counts: bool = True
-
-
-class Claim(NamedTuple):
-    studies: tuple[str, ...]
-    checks: Callable[[Rows], Iterable[Check]]
-
-
-def verdict(checks: Iterable[Check]) -> str:
-    """holds: every check with rows does; in part: some do; not seen: none does; not measured: no check has rows."""
-    found = [check.holds for check in checks if check.counts and check.holds is not None]
-    if not found:
-        return "not measured here"
-    return "holds" if all(found) else "holds in part" if any(found) else "not seen here"
-
-
-def check(text: str, studies: str, holds: Callable[..., bool], **values: Any) -> Check:
-    """holds: a function of the values by name, asked only if none is missing."""
-    missing = any(value is None for value in values.values())
-    return Check(text, tuple(studies.split()), None if missing else bool(holds(**values)), values)
-
-
-def fact(text: str, studies: str, **values: Any) -> Check:
-    return check(text, studies, lambda **_: True, **values)._replace(counts=False)
 
 
 def comparable(
@@ -352,6 +297,28 @@ def price(r: Rows) -> Iterator[Check]:
     yield check("price of width", "cost", lambda ratio, **_: ratio <= T["price"], ratio=ratio, length=length)
 
 
+NETWORKS = ("recall", "copying", "selective_copying", "selection")
+LINEAR = {  # lengths of words, fed back -> whether one linear layer can copy them
+    ((6,), False): True,
+    ((6, 7), False): False,
+    ((6, 12), False): True,
+    ((3, 5), True): False,
+    ((6, 9), True): False,
+}
+
+
+def provable(r: Rows) -> Iterator[Check]:
+    for name in NETWORKS:
+        row = next(r.where("constructions", model=name), None)
+        values = {n: row and row[n] for n in ("wrong", "answers", "S", "size")}
+        yield check("exact", "constructions", lambda wrong, **_: wrong == 0, task=name, **values)
+    for (lengths, fed_back), possible in LINEAR.items():
+        row = next(r.where("constructions", model="linear", lengths=lengths, fed_back=fed_back), None)
+        values = {"lengths": " and ".join(map(str, lengths)), "sees": "its right answers" if fed_back else "blanks"}
+        values |= {"margin": row and row["margin"], "required": "above 0" if possible else "0, none copies them"}
+        yield check("linear", "constructions", lambda margin, can=possible, **_: (margin > 0) == can, **values)
+
+
 CLAIMS: dict[str, Claim] = {
     "cost": Claim(("cost",), cost),
     "theory": Claim((), lambda r: ()),
@@ -360,6 +327,7 @@ CLAIMS: dict[str, Claim] = {
     "solved": Claim((*HARD, "recall-one-layer-long", "recall-pairs", "recall-pairs-16", "recall-poles"), efficiently),
     "regression": Claim(("regression", "regression-closer"), regression),
     "smoothness": Claim(("regression-two-smoothness",), smoothness),
+    "provable": Claim(("constructions",), provable),
 }
 QUESTIONS: dict[str, Claim] = {
     "a": Claim(HARD, equal_budgets),

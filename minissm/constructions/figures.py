@@ -1,0 +1,146 @@
+"""The figures of `minissm constructions`: recall with random keys, and sizes over the vocabulary."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..files import write_whole
+from ..tasks import Recall
+from .networks import _signs, recall
+from .stats import stats
+
+KEYS, VALUES = 256, 64
+CODES = {  # pairs -> numbers of signs in a code
+    8: (8, 11, 16, 23, 32, 45, 64),
+    32: (16, 23, 32, 45, 64, 91, 128, 181, 256, 362),
+    128: (64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448),
+}
+VOCAB = tuple(6 + values for values in (6, 14, 30, 62, 126, 254, 510, 1022))
+COLOURS, MARKS = ("#0072B2", "#D55E00", "#009E73"), ("o", "s", "^")  # Okabe and Ito's
+
+
+def recall_error(codes: int, pairs: int) -> dict:
+    """How often recall with random codes is wrong: up to 8 pairs, by the network; above, by its sum alone."""
+    right = by_network(codes, pairs) if pairs <= 8 else by_sum(codes, pairs)
+    sizes = {"codes": codes, "pairs": pairs, "values": VALUES, "sequences": right.size}
+    bound, gauss = predicted(codes, pairs)
+    return sizes | {"error": round(1 - float(right.mean()), 6), "bound": bound, "gauss": gauss}
+
+
+def predicted(codes: float, pairs: int) -> tuple[float, float]:
+    """The proven bound of the error, 1 at most, and the prediction of a Gaussian sum."""
+    signs, exponent = math.ceil(math.log2(VALUES)), codes / (pairs - 1) / 2
+    return min(1.0, signs * math.exp(-exponent)), 1 - (1 - math.erfc(math.sqrt(exponent)) / 2) ** signs
+
+
+def by_network(codes: int, pairs: int, draws: int = 4, n: int = 300) -> np.ndarray:
+    """Whether the answers are right: n sequences with one query, for each of some draws of all codes."""
+    task, rng, right = Recall(pairs, KEYS, VALUES, queries=1), np.random.default_rng(codes), []
+    for seed in range(draws):
+        net, params = recall(KEYS, VALUES, pairs, codes=codes, seed=seed, dtype="float32")
+        inputs, targets, weights = task.batch(rng, n)
+        right += [net(params, inputs, where=weights > 0)[0].argmax(axis=1) == targets[weights > 0]]
+    return np.concatenate(right)
+
+
+def by_sum(codes: int, pairs: int, n: int = 20_000) -> np.ndarray:
+    """The same of n sequences, each with codes of its own: the sum of the values, each times key_i . key.
+
+    key_i . key is a sum of random signs, codes - 2 Binomial(codes, 1/2), and for the key of the query codes.
+    """
+    rng, value = np.random.default_rng(codes), _signs(VALUES)
+    v, inner = rng.integers(0, VALUES, (n, pairs)), codes - 2 * rng.binomial(codes, 0.5, (n, pairs))
+    inner[:, 0] = codes
+    bits = (inner[:, None] @ value[v])[:, 0]
+    return (bits @ value.T).argmax(axis=1) == v[:, 0]
+
+
+def nonzeros(vocab: int, rows: list[dict]) -> dict:
+    """S of recall with 6 keys and 4 pairs; between: without embedding and readout.
+
+    trained: the smallest budget of the rows whose median accuracy is .95 or more. tried: the largest budget.
+    """
+    scores: dict[int, list[float]] = {}
+    for row in rows:
+        if row["vary"]["values"] == vocab - 6:
+            scores.setdefault(row["vary"]["budget"], []).append(row["token_accuracy"])
+    learnt = [budget for budget, found in scores.items() if median(found) >= 0.95]
+    net, params = recall(6, vocab - 6, 4)
+    S = stats(net, params).S
+    between = S - sum(int(np.count_nonzero(leaf)) for leaf in tree.leaves([params["embed"], params["head"]]))
+    trained = {"trained": min(learnt, default=None), "tried": max(scores, default=None)}
+    return {"vocab": vocab, "written": S, "between": between} | trained
+
+
+# ---- files
+
+
+def draw_codes(rows: list[dict], path: Path) -> None:
+    with drawing(path, "signs m in the random code of a key", "fraction of wrong answers") as axes:
+        for (pairs, codes), colour, mark in zip(CODES.items(), COLOURS, MARKS, strict=True):
+            m = np.geomspace(codes[0], codes[-1], 99)
+            bound, gauss = np.transpose([predicted(x, pairs) for x in m])
+            axes.plot(m, bound, "-", m, gauss, "--", color=colour, linewidth=1.2)
+            mine = [row for row in rows if row["pairs"] == pairs]
+            error = np.array([row["error"] for row in mine])
+            bar = np.sqrt(error * (1 - error) / mine[0]["sequences"])
+            text = f"{pairs} pairs, {'the network' if pairs <= 8 else 'its sum alone'}"
+            axes.errorbar(codes, error, bar, fmt=mark, color=colour, markersize=5, capsize=2, label=text)
+        axes.plot([], [], "-", color="0.3", label="proven bound")
+        axes.plot([], [], "--", color="0.3", label="Gaussian prediction")
+        axes.set(ylim=(1e-3, 1.3), title=f"Recall with random keys, {VALUES} values")
+        label(axes.xaxis, [8 << i for i in range(8)])
+        label(axes.yaxis, [0.001, 0.01, 0.1, 1])
+
+
+def draw_nonzeros(rows: list[dict], path: Path) -> None:
+    names = {
+        "trained": "trained: the smallest size that learns in 1,500 steps",
+        "written": "written: parameters that are not 0",
+        "between": "the same without embedding and readout",
+    }
+    with drawing(path, "different tokens (6 keys, and values)", "parameters") as axes:
+        for (name, text), colour, mark in zip(names.items(), COLOURS, MARKS, strict=True):
+            points = np.array([(row["vocab"], row[name]) for row in rows if row[name]]).reshape(-1, 2)
+            axes.plot(*points.T, "-" + mark, color=colour, markersize=5, linewidth=1.5, label=text)
+        for row in rows:
+            if row["tried"] and not row["trained"]:
+                options = {"ha": "left", "va": "bottom", "fontsize": 9, "color": COLOURS[0]}
+                axes.annotate(f" none up to {row['tried']:,}", (row["vocab"], row["tried"]), **options)
+                axes.plot(row["vocab"], row["tried"], "x", color=COLOURS[0])
+        axes.set(title="Recall of 4 pairs: size over the vocabulary")
+        label(axes.xaxis, [row["vocab"] for row in rows])
+        label(axes.yaxis, [300, 1000, 3000, 10_000, 30_000, 100_000])
+
+
+def label(axis: Any, ticks: list) -> None:
+    """Plain numbers at these values alone."""
+    axis.set_ticks(ticks, [f"{tick:,g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+@contextmanager
+def drawing(path: Path, x: str, y: str) -> Iterator[Any]:
+    """The axes of a figure, in matplotlib's own settings. At the end it is written to path, a .png."""
+    import io
+
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    own: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context(own):
+        figure, buffer = Figure(figsize=(6.4, 4.4), layout="constrained"), io.BytesIO()
+        axes = figure.subplots()
+        axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+        yield axes
+        axes.legend(fontsize=9)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(buffer, format="png", dpi=150)
+    write_whole(path, lambda file: file.write(buffer.getvalue()))
