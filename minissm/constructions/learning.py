@@ -19,14 +19,21 @@ from .networks import recall
 
 SIZES = {"keys": 6, "values": 6, "pairs": 4}
 LIBRARY = "trig(window=3) + fnn1 + trig + fnn1"  # a model that the library trains on recall
+COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")  # Okabe and Ito's
 KINDS = ("pass", "delay", "sum", "other")  # what a channel of a filter does
-FIRST = {"start": "weights", "noise": 0.0, "relative": 0.0, "residual": False, "lr": 1e-3, "steps": 300}
+RATES = (1e-3, 2e-3, 3e-3, 5e-3, 8e-3)  # of trainings from a draw
+FIRST: dict[str, Any] = {"start": "weights", "noise": 0.0, "relative": 0.0, "lr": 1e-3, "steps": 300}
+FIRST |= {"residual": False, "act": "relu", "dtype": "float32"}
+DRAW: dict[str, Any] = {"start": "draw", "steps": 3000}
 CELLS: tuple[dict[str, Any], ...] = (
     *({"lr": lr} for lr in (1e-4, 1e-3, 8e-3)),
+    {"dtype": "float64"},
     *({"noise": noise} for noise in (0.01, 0.03, 0.05, 0.1)),
     *({"relative": noise} for noise in (0.03, 0.1)),
-    *({"start": "draw", "residual": on, "lr": lr, "steps": 3000} for on in (False, True) for lr in (3e-3, 8e-3)),
-    {"start": LIBRARY, "residual": True, "lr": 8e-3, "steps": 1500},
+    *(DRAW | {"residual": on, "lr": lr} for on in (False, True) for lr in RATES),
+    *(DRAW | {"act": "gelu", "lr": lr} for lr in (3e-3, 8e-3)),
+    DRAW | {"dtype": "float64", "lr": 3e-3},
+    {"start": LIBRARY, "residual": True, "act": "gelu", "lr": 8e-3, "steps": 1500},
 )
 
 
@@ -39,51 +46,22 @@ def finished(path: Path, cells: Iterable[dict], run: Callable[[dict, Any], dict]
     cells, rows = list(cells), []
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-        done = [next((row for row in rows if row.items() >= cell.items()), None) for cell in cells]
+        done = [any(row.items() >= cell.items() for row in rows) for cell in cells]
     except (ValueError, AttributeError):
         raise ValueError(f"constructions: {shown(path)} has a line that is no row; remove the file") from None
-    todo = [cell for cell, row in zip(cells, done, strict=True) if row is None]
+    todo = [cell for cell, has_row in zip(cells, done, strict=True) if not has_row]
     try:
         with Progress(sum(cell["steps"] for cell in todo), path.stem, show) as bar:
-
-            def on_step(done: int) -> None:
-                bar.update(1)
-
             for cell in todo:
-                row = run(cell, on_step)
+                row = run(cell, lambda done: bar.update(1))
                 if row["stopped"].startswith("interrupted"):
                     raise KeyboardInterrupt
                 rows.append(cell | row)
-                _write(path, rows)
-    except KeyboardInterrupt as stop:
-        raise type(stop)(f"{shown(path)} has the finished rows; go on with the same command") from None
+                text = "".join(json.dumps(row) + "\n" for row in rows)
+                write_whole(path, lambda file, text=text: file.write(text.encode()))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{shown(path)} has the finished rows; go on with the same command") from None
     return [next(row for row in rows if row.items() >= cell.items()) for cell in cells]
-
-
-def _write(path: Path, rows: list[dict]) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    write_whole(path, lambda file: file.write(text.encode()))
-
-
-def learn(out: Path, seeds: int = 3, cells: Iterable[dict] = CELLS) -> list[dict]:
-    """Train from each start; rows with accuracy and loss over the steps in out/constructions-learn.jsonl."""
-    every = [FIRST | cell | {"seed": seed} for cell in cells for seed in range(seeds)]
-    return finished(out / "constructions-learn.jsonl", every, _learn)
-
-
-def _learn(cell: dict, on_step: Any) -> dict:
-    net, params, task = *recall(**SIZES, dtype="float32"), Recall(**SIZES)
-    draw, data, test = _generators(cell)
-    net = replace(net, residual=cell["residual"])
-    if cell["start"] == LIBRARY:
-        net = Model(LIBRARY, vocab=task.vocab, width=32)
-    params = noisy(params, cell, draw) if cell["start"] == "weights" else net.init(draw)
-    start, before = {"step": 0} | evaluate(net, params, task, test), kinds(net, params)
-    evals = max(12, cell["steps"] // 50)
-    options: dict[str, Any] = {"lr": cell["lr"], "evals": evals, "progress": False, "on_step": on_step}
-    params, log = fit(net, params, task, cell["steps"], data, **options)
-    curve = [[row["step"], row["token_accuracy"], row["loss"]] for row in [start, *log.rows]]
-    return {"parameters": net.size, "stopped": log.stopped, "curve": curve, "kinds": [before, kinds(net, params)]}
 
 
 def train(out: Path, rows: Iterable[dict]) -> list[dict]:
@@ -95,9 +73,33 @@ def train(out: Path, rows: Iterable[dict]) -> list[dict]:
 def _train(cell: dict, on_step: Any) -> dict:
     task, net = parse(cell["task"]), Model.read(cell["net"])
     draw, data, test = _generators(cell)
-    options: dict[str, Any] = {"lr": cell["lr"], "progress": False, "on_step": on_step}
-    params, log = fit(net, net.init(draw), task, cell["steps"], data, **options)
+    params, log = fit(net, net.init(draw), task, cell["steps"], data, lr=cell["lr"], progress=False, on_step=on_step)
     return {"stopped": log.stopped} | evaluate(net, params, task, test, task.tested_on)
+
+
+def learn(out: Path, seeds: int = 3, cells: Iterable[dict] = CELLS) -> list[dict]:
+    """Train from each start. Rows in out/constructions-learn.jsonl, with the curve and the kinds of channels; a figure.
+
+    curve: [step, accuracy, loss] on fresh sequences. kinds: [before, after] the training; see `kinds`.
+    """
+    every = [FIRST | cell | {"seed": seed} for cell in cells for seed in range(seeds)]
+    rows = finished(out / "constructions-learn.jsonl", every, _learn)
+    draw_curves(rows, out / "constructions-learn.png")
+    return rows
+
+
+def _learn(cell: dict, on_step: Any) -> dict:
+    net, params, task = *recall(**SIZES, dtype=cell["dtype"]), Recall(**SIZES)
+    draw, data, test = _generators(cell)
+    net = replace(net, residual=cell["residual"], blocks=net.spec.replace("relu", cell["act"]))
+    if cell["start"] == LIBRARY:
+        net = Model(LIBRARY, vocab=task.vocab, width=32)
+    params = noisy(params, cell, draw) if cell["start"] == "weights" else net.init(draw)
+    start, before = {"step": 0} | evaluate(net, params, task, test), kinds(net, params)
+    options: dict[str, Any] = {"lr": cell["lr"], "evals": max(12, cell["steps"] // 50), "progress": False}
+    params, log = fit(net, params, task, cell["steps"], data, on_step=on_step, **options)
+    curve = [[row["step"], row["token_accuracy"], row["loss"]] for row in [start, *log.rows]]
+    return {"parameters": net.size, "stopped": log.stopped, "curve": curve, "kinds": [before, kinds(net, params)]}
 
 
 def _generators(cell: dict) -> list[np.random.Generator]:
@@ -115,7 +117,7 @@ def noisy(params: dict, cell: dict, rng: np.random.Generator) -> dict:
     return tree.map(moved, params)
 
 
-def kinds(net: Model, params: dict) -> list[dict[str, int]]:
+def kinds(net: Model, params: dict) -> list[list[int]]:
     """For each layer with a filter, how many channels are of each of KINDS, by four fifths of their kernel's energy.
 
     Of a kernel k over its n taps: pass k_0^2, delay k_1^2, sum (k_0 + k_1 + ...)^2 / n, as fractions of |k|^2. Channels
@@ -126,8 +128,42 @@ def kinds(net: Model, params: dict) -> list[dict[str, int]]:
         if hasattr(block, "filter"):
             (k,), _ = block.filter(p["filter"])
             k = np.concatenate([k[:, :1] + p["skip"][:, None], k[:, 1:]], axis=1)
-            k = k[(k != 0).any(axis=1)]
+            k = k[k.any(axis=1)]
             parts = np.stack([k[:, 0] ** 2, k[:, 1] ** 2, k.sum(axis=1) ** 2 / k.shape[1]]) / (k**2).sum(axis=1)
             kind = np.where(parts.max(axis=0) >= 0.8, parts.argmax(axis=0), 3)
-            found.append({name: int((kind == i).sum()) for i, name in enumerate(KINDS)})
+            found.append(np.bincount(kind, minlength=len(KINDS)).tolist())
     return found
+
+
+def draw_curves(rows: list[dict], path: Path) -> None:
+    """Accuracy over steps, a line a row: from the weights, coloured by the noise; from a draw, by the rate."""
+    from io import BytesIO
+
+    from matplotlib import rc_context, rcParamsDefault
+    from matplotlib.figure import Figure
+
+    rows = [row for row in rows if (row["act"], row["dtype"]) == ("relu", "float32")]
+    panels = (
+        ("From the written weights, with noise", "noise", lambda r: r["start"] == "weights" and not r["relative"]),
+        ("From a random draw", "lr", lambda r: r["start"] == "draw" and not r["residual"]),
+        ("From a random draw, with a residual", "lr", lambda r: r["start"] == "draw" and r["residual"]),
+    )
+    with rc_context({name: value for name, value in rcParamsDefault.items() if name != "backend"}):
+        figure, png = Figure(figsize=(11, 3.8), layout="constrained"), BytesIO()
+        for axes, (title, by, drawn) in zip(figure.subplots(1, 3, sharey=True), panels, strict=True):
+            mine = [row for row in rows if drawn(row) and (by == "lr" or row["lr"] == FIRST["lr"])]
+            values = sorted({row[by] for row in mine})
+            for row in mine:
+                steps, accuracy, _ = zip(*row["curve"], strict=True)
+                label = f"{by} {row[by]:g}" if row["seed"] == 0 else None
+                colour = COLOURS[values.index(row[by]) % len(COLOURS)]
+                axes.plot(steps, accuracy, color=colour, linewidth=1.2, label=label)
+            axes.axhline(Recall(**SIZES).baseline, color="0.2", linestyle=":", linewidth=1.2, label="baseline")
+            axes.set(xlabel="steps", title=title, ylim=(0, 1.03), xlim=(0, None))
+            axes.set_xscale("symlog", linthresh=50)  # from 0; logarithmic from 50 on
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.legend(fontsize=8, loc="lower right")
+            axes.grid(alpha=0.25)
+        figure.axes[0].set_ylabel("accuracy on fresh sequences")
+        figure.savefig(png, format="png", dpi=150)
+    write_whole(path, lambda file: file.write(png.getvalue()))
