@@ -1,7 +1,5 @@
 """Training on from the written weights: finished rows are kept; runs are those of `minissm run`; the page's numbers."""
 
-import json
-import re
 from pathlib import Path
 from statistics import median
 
@@ -45,7 +43,7 @@ def test_an_interrupted_work_goes_on_after_its_last_finished_row(tmp_path):
 
 
 def test_an_error_in_a_run_loses_no_row(tmp_path):
-    path = tmp_path / "rows.jsonl"
+    path = tmp_path / "new" / "folder" / "rows.jsonl"
 
     def broken(cell, on_step):
         return doubled(cell, on_step) | ({} if cell["a"] < 3 else {"twice": 1 / 0})
@@ -71,7 +69,7 @@ def test_a_training_anew_has_the_scores_of_a_run_to_the_last_bit(tmp_path, task,
     rows = [job.run_job(work).row for work in works]
     found = learning.train(tmp_path, rows)
     scores = sorted(set(found[0]) - {"task", "model", "seed", "lr", "steps", "net", "stopped"})
-    assert "token_accuracy" in scores and "loss" in scores
+    assert {"token_accuracy", "loss"} <= set(scores)
     for row, new in zip(rows, found, strict=True):
         assert {name: new[name] for name in scores} == {name: row[name] for name in scores}
     assert rows[0]["loss"] != rows[1]["loss"]
@@ -112,12 +110,76 @@ def test_noise_has_the_size_asked_for_and_relative_noise_leaves_zeros_alone():
     assert np.std(moved[where] / flat[where] - 1) == pytest.approx(0.5, rel=0.2)
 
 
-def test_kinds_count_the_channels_that_pass_delay_and_sum():
+def test_lags_are_fractions_of_the_energy_of_a_layers_kernels():
     net, params = recall(3, 5, 2)
-    assert learning.kinds(net, params) == [[6, 3, 0, 0], [3, 0, 9, 0]]  # 3 keys and 3 bits: 3 delays, 9 sums
-    params["blocks"][0]["skip"][:2] = 1  # u_t + u_{t-1}: with a window of 1, a sum
-    params["blocks"][2]["filter"]["a"][:2, 0] = 1  # a whole period of the cosine
-    assert learning.kinds(net, params) == [[6, 1, 2, 0], [3, 0, 7, 2]]
+    first, second = params["blocks"][0], params["blocks"][2]
+    exact = {"now": 6 / 9, "before": 3 / 9, "sum": 0.5}  # 3 bits and 3 keys now, 3 keys before; two taps
+    assert learning.lags(net, params)[0] == {name: round(x, 4) for name, x in exact.items()}
+    energy = 9 * 6 + 3  # 9 sums over 6 tokens; 3 keys now
+    exact = {"now": (9 + 3) / energy, "before": 9 / energy, "sum": (9 * 6 + 3 / 6) / energy}
+    assert learning.lags(net, params)[1] == {name: round(x, 4) for name, x in exact.items()}
+    first["w_out"][:3] *= 3  # the delays
+    second["w_in"][:, :9] *= 0  # the sums, which no input reaches
+    assert learning.lags(net, params)[0]["before"] == round(27 / 33, 4)
+    assert learning.lags(net, params)[1] == {"now": 1, "before": 0, "sum": round(1 / 6, 4)}
 
 
 # ---- the page
+
+
+def spread(numbers):
+    """The median, and the lowest and the highest where they differ in three decimals."""
+    low, middle, high = (f"{f(numbers):.3f}" for f in (min, median, max))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def table_of(rows):
+    """The lines of the page's tables that rows of `minissm constructions --learn` make."""
+
+    def found(cell):
+        whole = learning.FIRST | cell
+        some = [row for row in rows if row.items() >= whole.items()]
+        assert [row["seed"] for row in some] == [0, 1, 2]
+        return some
+
+    def accuracy(cell, step):
+        return spread([next(a for s, a, _ in row["curve"] if s == step) for row in found(cell)])
+
+    weights = [cell for cell in learning.CELLS if "start" not in cell]
+    for cell in weights:
+        whole = learning.FIRST | cell
+        what = f"relative, {whole['relative']:g}" if whole["relative"] else f"{whole['noise']:g}"
+        what += ", double precision" if whole["dtype"] == "float64" else ""
+        loss = f"{median(row['curve'][-1][2] for row in found(cell)):.2g}"
+        yield f"| {what} | {whole['lr']:g} | {' | '.join(accuracy(cell, step) for step in (0, 100, 300))} | {loss} |"
+    draws = [cell for cell in learning.CELLS if cell.get("start") == "draw" and not cell.get("residual")]
+    for cell in draws:
+        what = {("gelu", "float32"): ", gelu", ("relu", "float64"): ", double precision"}
+        kind = what.get((cell.get("act", "relu"), cell.get("dtype", "float32")), "")
+        plain = [accuracy(cell, step) for step in (1500, 3000)]
+        other = [accuracy(cell | {"residual": True}, step) for step in (1500, 3000)] if not kind else ["", ""]
+        yield f"| {cell['lr']:g}{kind} | {' | '.join(plain + other)} |".replace("|  |", "| |")
+    net, params = recall(**learning.SIZES)
+    yield from (lag_line("written", i, [learning.lags(net, params)]) for i in (0, 1))
+    cell = next(cell for cell in learning.CELLS if cell.get("start") == learning.LIBRARY)
+    for k, name in enumerate(("drawn", "trained")):
+        yield from (lag_line(name, i, [row["lags"][k] for row in found(cell)]) for i in (0, 1))
+    yield f"Its accuracy is {accuracy(cell, 1500)} after 1,500 steps."
+
+
+def lag_line(name, layer, models):
+    shown = [spread([layers[layer][part] for layers in models]) for part in ("now", "before", "sum")]
+    return f"| {name} | {layer + 1} | {' | '.join(shown)} |"
+
+
+def test_the_page_has_the_numbers_of_the_rows():
+    page = (DOCS / "constructions.md").read_text(encoding="utf-8")
+    rows = lines(DOCS / "results" / "constructions-learn.jsonl")
+    made = list(table_of(rows))
+    assert [line for line in made if line not in page] == []
+    assert len(made) == 10 + 8 + 7
+    above = dict.fromkeys((False, True), 0)
+    for row in rows:
+        if row["start"] == "draw" and (row["act"], row["dtype"]) == ("relu", "float32"):
+            above[row["residual"]] += row["curve"][-1][1] > 0.9
+    assert f"{above[False]} of 15 runs without a residual end above .9, and {above[True]} of 15 with one." in page

@@ -20,7 +20,6 @@ from .networks import recall
 SIZES = {"keys": 6, "values": 6, "pairs": 4}
 LIBRARY = "trig(window=3) + fnn1 + trig + fnn1"  # a model that the library trains on recall
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")  # Okabe and Ito's
-KINDS = ("pass", "delay", "sum", "other")  # what a channel of a filter does
 RATES = (1e-3, 2e-3, 3e-3, 5e-3, 8e-3)  # of trainings from a draw
 FIRST: dict[str, Any] = {"start": "weights", "noise": 0.0, "relative": 0.0, "lr": 1e-3, "steps": 300}
 FIRST |= {"residual": False, "act": "relu", "dtype": "float32"}
@@ -41,7 +40,7 @@ def finished(path: Path, cells: Iterable[dict], run: Callable[[dict, Any], dict]
     """The rows cell | run(cell, on_step), one for each cell, in `path`: cells that have a row there are not run again.
 
     cells: dicts that JSON can store, with the number of `steps`. on_step: to be called after each step. The file is
-    written whole after each row. ValueError if it is damaged; KeyboardInterrupt, with a sentence, loses no row.
+    written whole after each row, its folder made if need be. ValueError if it is damaged; KeyboardInterrupt, with a sentence, loses no row.
     """
     cells, rows = list(cells), []
     try:
@@ -49,6 +48,7 @@ def finished(path: Path, cells: Iterable[dict], run: Callable[[dict, Any], dict]
         done = [any(row.items() >= cell.items() for row in rows) for cell in cells]
     except (ValueError, AttributeError):
         raise ValueError(f"constructions: {shown(path)} has a line that is no row; remove the file") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
     todo = [cell for cell, has_row in zip(cells, done, strict=True) if not has_row]
     try:
         with Progress(sum(cell["steps"] for cell in todo), path.stem, show) as bar:
@@ -57,11 +57,15 @@ def finished(path: Path, cells: Iterable[dict], run: Callable[[dict, Any], dict]
                 if row["stopped"].startswith("interrupted"):
                     raise KeyboardInterrupt
                 rows.append(cell | row)
-                text = "".join(json.dumps(row) + "\n" for row in rows)
-                write_whole(path, lambda file, text=text: file.write(text.encode()))
+                _write(path, rows)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{shown(path)} has the finished rows; go on with the same command") from None
     return [next(row for row in rows if row.items() >= cell.items()) for cell in cells]
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def train(out: Path, rows: Iterable[dict]) -> list[dict]:
@@ -78,9 +82,9 @@ def _train(cell: dict, on_step: Any) -> dict:
 
 
 def learn(out: Path, seeds: int = 3, cells: Iterable[dict] = CELLS) -> list[dict]:
-    """Train from each start. Rows in out/constructions-learn.jsonl, with the curve and the kinds of channels; a figure.
+    """Train from each start. Rows in out/constructions-learn.jsonl; a figure of them in out/constructions-learn.png.
 
-    curve: [step, accuracy, loss] on fresh sequences. kinds: [before, after] the training; see `kinds`.
+    curve: [step, accuracy, loss] on fresh sequences. lags: of the LIBRARY model, [before, after] the training.
     """
     every = [FIRST | cell | {"seed": seed} for cell in cells for seed in range(seeds)]
     rows = finished(out / "constructions-learn.jsonl", every, _learn)
@@ -95,11 +99,12 @@ def _learn(cell: dict, on_step: Any) -> dict:
     if cell["start"] == LIBRARY:
         net = Model(LIBRARY, vocab=task.vocab, width=32)
     params = noisy(params, cell, draw) if cell["start"] == "weights" else net.init(draw)
-    start, before = {"step": 0} | evaluate(net, params, task, test), kinds(net, params)
+    start, before = {"step": 0} | evaluate(net, params, task, test), lags(net, params)
     options: dict[str, Any] = {"lr": cell["lr"], "evals": max(12, cell["steps"] // 50), "progress": False}
     params, log = fit(net, params, task, cell["steps"], data, on_step=on_step, **options)
     curve = [[row["step"], row["token_accuracy"], row["loss"]] for row in [start, *log.rows]]
-    return {"parameters": net.size, "stopped": log.stopped, "curve": curve, "kinds": [before, kinds(net, params)]}
+    looked = {"lags": [before, lags(net, params)]} if cell["start"] == LIBRARY else {}
+    return {"parameters": net.size, "stopped": log.stopped, "curve": curve} | looked
 
 
 def _generators(cell: dict) -> list[np.random.Generator]:
@@ -117,21 +122,21 @@ def noisy(params: dict, cell: dict, rng: np.random.Generator) -> dict:
     return tree.map(moved, params)
 
 
-def kinds(net: Model, params: dict) -> list[list[int]]:
-    """For each layer with a filter, how many channels are of each of KINDS, by four fifths of their kernel's energy.
+def lags(net: Model, params: dict) -> list[dict[str, float]]:
+    """For each layer with a filter, what its kernels do, as fractions of their energy |k|^2. The skip is part of k_0.
 
-    Of a kernel k over its n taps: pass k_0^2, delay k_1^2, sum (k_0 + k_1 + ...)^2 / n, as fractions of |k|^2. Channels
-    that are 0 are left out.
+    now: k_0^2. before: k_1^2. sum: the constant part, (k_0 + ... + k_U)^2 / (U + 1); now and before have parts of it.
+    Each channel has the weight |w_in|^2 |w_out|^2, with which it enters the layer's output.
     """
     found = []
     for block, p in zip(net.blocks, params["blocks"], strict=True):
         if hasattr(block, "filter"):
             (k,), _ = block.filter(p["filter"])
-            k = np.concatenate([k[:, :1] + p["skip"][:, None], k[:, 1:]], axis=1)
-            k = k[k.any(axis=1)]
-            parts = np.stack([k[:, 0] ** 2, k[:, 1] ** 2, k.sum(axis=1) ** 2 / k.shape[1]]) / (k**2).sum(axis=1)
-            kind = np.where(parts.max(axis=0) >= 0.8, parts.argmax(axis=0), 3)
-            found.append(np.bincount(kind, minlength=len(KINDS)).tolist())
+            k = np.concatenate([k[:, :1] + p["skip"][:, None], k[:, 1:]], axis=1).astype(np.float64)
+            weight = (p["w_in"] ** 2).sum(axis=0) * (p["w_out"] ** 2).sum(axis=1)
+            parts = {"now": k[:, 0] ** 2, "before": k[:, 1] ** 2, "sum": k.sum(axis=1) ** 2 / k.shape[1]}
+            energy = (weight * (k**2).sum(axis=1)).sum()
+            found.append({name: round(float((weight * part).sum() / energy), 4) for name, part in parts.items()})
     return found
 
 
