@@ -157,8 +157,8 @@ def table_of(rows):
         what = {("gelu", "float32"): ", gelu", ("relu", "float64"): ", double precision"}
         kind = what.get((cell.get("act", "relu"), cell.get("dtype", "float32")), "")
         plain = [accuracy(cell, step) for step in (1500, 3000)]
-        other = [accuracy(cell | {"residual": True}, step) for step in (1500, 3000)] if not kind else ["", ""]
-        yield f"| {cell['lr']:g}{kind} | {' | '.join(plain + other)} |".replace("|  |", "| |")
+        other = [accuracy(cell | {"residual": True}, step) for step in (1500, 3000)] if not kind else ["-", "-"]
+        yield f"| {cell['lr']:g}{kind} | {' | '.join(plain + other)} |"
     net, params = recall(**learning.SIZES)
     yield from (lag_line("written", i, [learning.lags(net, params)]) for i in (0, 1))
     cell = next(cell for cell in learning.CELLS if cell.get("start") == learning.LIBRARY)

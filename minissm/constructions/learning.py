@@ -40,7 +40,8 @@ def finished(path: Path, cells: Iterable[dict], run: Callable[[dict, Any], dict]
     """The rows cell | run(cell, on_step), one for each cell, in `path`: cells that have a row there are not run again.
 
     cells: dicts that JSON can store, with the number of `steps`. on_step: to be called after each step. The file is
-    written whole after each row, its folder made if need be. ValueError if it is damaged; KeyboardInterrupt, with a sentence, loses no row.
+    written whole after each row; its folder is made. ValueError if it is damaged; KeyboardInterrupt, with a sentence,
+    loses no row.
     """
     cells, rows = list(cells), []
     try:
