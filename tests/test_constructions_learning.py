@@ -77,9 +77,10 @@ def test_a_training_anew_has_the_scores_of_a_run_to_the_last_bit(tmp_path, task,
 
 def test_learn_starts_from_the_weights_and_from_a_draw(tmp_path):
     cells = ({"steps": 4}, {"noise": 0.1, "steps": 4}, learning.DRAW | {"steps": 4, "residual": True})
-    cells += (learning.DRAW | {"act": "gelu", "steps": 4}, learning.DRAW | {"dtype": "float64", "steps": 4})
+    cells += (learning.DRAW | {"steps": 4}, learning.DRAW | {"act": "gelu", "steps": 4})
+    cells += (learning.DRAW | {"dtype": "float64", "steps": 4},)
     rows = learning.learn(tmp_path, 2, cells)
-    assert [row["seed"] for row in rows] == [0, 1] * 5
+    assert [row["seed"] for row in rows] == [0, 1] * 6
     assert rows[0]["curve"][0][1] == rows[1]["curve"][0][1] == 1  # written: all answers are right at once
     assert max(row["curve"][0][1] for row in rows[4:]) < 0.4
     assert rows[2]["curve"][0][1] < 0.9
