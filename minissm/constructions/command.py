@@ -78,6 +78,7 @@ def command(a: argparse.Namespace) -> int:
     tell(f"results and figures: {out}")
     if a.learn:
         learning.learn(out)
+        tell(f"trainings: {out / 'constructions-learn.jsonl'}, and a figure")
     return 1 if any(n["wrong"] for n in found["networks"]) else 0
 
 

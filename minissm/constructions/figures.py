@@ -101,7 +101,7 @@ def draw_codes(rows: list[dict], path: Path) -> None:
 
 def draw_nonzeros(rows: list[dict], path: Path) -> None:
     names = {
-        "trained": "trained: the smallest size that learns",
+        "trained": "trained 1,500 steps: the smallest that learns",
         "written": "written: parameters that are not 0",
         "between": "the same without embedding and readout",
     }
