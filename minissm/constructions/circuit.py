@@ -7,7 +7,7 @@
     write_fnn(p, c)                                 # p: zeros in the form of the block's parameters
 
 Sums and multiples of wires cost nothing: they are weights of the next layer. Each `relu` is a hidden unit. The circuits
-and their gates are ours; nothing here is the paper's.
+and their gates are ours, not the paper's.
 """
 
 import math
@@ -58,9 +58,9 @@ class Wire:
         return -self + other
 
     def lifted(self, level: int) -> "Wire":
-        """The same number on a higher level: relu(x) - relu(-x), two units a level, or one if no term is negative.
+        """The same number on a higher level, as relu(x) - relu(-x): two units a level, or one if no term is negative.
 
-        A constant has no units.
+        A constant takes no units.
         """
         if self.level >= level or not self.weights:
             return replace(self, level=max(self.level, level))
@@ -73,12 +73,12 @@ class Circuit:
 
     def __init__(self, inputs: int) -> None:
         self.inputs = [Wire(self, 0, {i: 1.0}) for i in range(check_integer("Circuit", "inputs", inputs))]
-        self.layers: list[dict[tuple, int]] = []  # of each hidden layer, what its units take relu of -> their index
+        self.layers: list[dict[tuple, int]] = []  # for each hidden layer: the argument of a relu -> the unit's index
         self._outputs: list[Wire] = []
 
     @property
     def outputs(self) -> list[Wire]:
-        """On the level of the last hidden layer."""
+        """The output wires, on the level of the last hidden layer."""
         return [wire.lifted(len(self.layers)) for wire in self._outputs]
 
     @outputs.setter
@@ -91,18 +91,18 @@ class Circuit:
     @property
     def sizes(self) -> list[int]:
         """The numbers of inputs, of units in each hidden layer, and of outputs."""
-        outputs = len(self.outputs)  # first: to lift them takes units
+        outputs = len(self.outputs)  # first, since lifting them adds units
         return [len(self.inputs), *map(len, self.layers), outputs]
 
     @property
     def spec(self) -> str:
-        """The block that computes the outputs. Its hidden layers have one width: the largest."""
+        """The block that computes the outputs. All its hidden layers have the largest width."""
         hidden = self.sizes[1:-1]
         return f"fnn{len(hidden)}(width={max(hidden)}, act='relu')" if hidden else "fnn0"
 
 
 def relu(wire: Wire) -> Wire:
-    """max(x, 0): a hidden unit, one level higher. Two units of one argument are one."""
+    """max(x, 0): a hidden unit, one level higher. Equal arguments share one unit."""
     _check_wires("relu", wire)
     layers = wire.circuit.layers
     if wire.level == len(layers):
@@ -115,7 +115,7 @@ def relu(wire: Wire) -> Wire:
 def gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
     """b v = relu(v + R (b - 1)) - relu(-v + R (b - 1)), exact for b in {0, 1} and |v| <= R = limit. Two units.
 
-    A v on a lower level than b is lifted as relu(v) and relu(-v), of which each unit needs one.
+    If v is on a lower level than b, it is lifted as relu(v) and relu(-v). Each unit needs one of the two.
     """
     _check_wires("gate", b, v)
     closed = limit * (b - 1.0)
@@ -131,14 +131,14 @@ def signed_gate(b: Wire, v: Wire, limit: float = 1.0) -> Wire:
 
 
 def hat(x: Wire, k: float) -> Wire:
-    """1 at x = k, 0 where |x - k| >= 1, linear in between: of an integer x, whether it is k. Three units."""
+    """1 at x = k, 0 where |x - k| >= 1, linear in between. For an integer x: whether x is k. Three units."""
     _check_wires("hat", x)
     k = check_number("hat", "k", k, "a number", math.isfinite)
     return relu(x - (k - 1)) - 2.0 * relu(x - k) + relu(x - (k + 1))
 
 
 def one_hot(x: Wire, n: int) -> list[Wire]:
-    """Of an integer x from -infinity to n, whether it is 1, 2, ..., n. n units: neighbouring hats share them."""
+    """For an integer x <= n: whether x is 1, 2, ..., n. It takes n units, since neighbouring hats share them."""
     _check_wires("one_hot", x)
     above = [relu(x - k) for k in range(check_integer("one_hot", "n", n))]
     above += [0.0 * above[0]] * 2  # relu(x - n) is 0
@@ -146,7 +146,7 @@ def one_hot(x: Wire, n: int) -> list[Wire]:
 
 
 def write_fnn(p: list, circuit: Circuit) -> None:
-    """Write the circuit into p, zeros in the form of its block's parameters, w (inputs, outputs) and b."""
+    """Write the circuit into p: zeros in the form of its block's parameters, w (inputs, outputs) and b."""
     sizes = list(pairwise(circuit.sizes))
     rows: list[Any] = [*circuit.layers, [(wire.weights.items(), wire.bias) for wire in circuit.outputs]]
     fits = (

@@ -7,26 +7,26 @@ import numpy as np
 
 from ..checks import check_integer
 
-LONGEST = 20  # symbols of a word: for longer ones, margins fall below what the solver can tell from 0
+LONGEST = 20  # symbols of a word. For longer words, the solver can't tell small margins from 0
 
 
 def lti_margin(lengths: Iterable[int], fed_back: bool = True) -> float:
     """The best margin of ANY linear time-invariant layer that copies all binary words of these lengths. 0: none does.
 
-    The layer may have any width, filter and window, with any map of single tokens before it and a linear readout after
-    it. For two symbols, the difference of their logits is sum_j g_j s_{t-j} + const, s = 1 or -1 for a symbol, 0 for a
-    marker. All answers are right if, at each question, the g of its own symbol is larger than the sum of |g| over the
-    other symbols (a symbol seen twice counts with the sum of its two g). The margin is the smallest excess, maximised
-    over |g_j| <= 1 by linear programming.
+    The layer may have any width, filter and window. Any map of single tokens may come before it, and a linear readout
+    follows it. For two symbols, the difference of their logits is sum_j g_j s_{t-j} + const. Here s is 1 or -1 for a
+    symbol, and 0 for a marker. All answers are right if, at each question, the g of its own symbol is larger than the
+    sum of |g| over the other symbols (a symbol seen twice counts with the sum of its two g). The margin is the smallest
+    excess. Linear programming maximises it over |g_j| <= 1.
 
-    lengths: of the words, as in tasks.Copying: <BOS> x_1 .. x_n <COPY>, then the answers.
+    lengths: symbols in the words, as in tasks.Copying: <BOS> x_1 .. x_n <COPY>, then the answers.
     fed_back: True (default): the layer sees its right answers. False: it sees blanks.
     """
     return _best(_checked("lti_margin", lengths, fed_back), fed_back)[0]
 
 
 def lti_taps(lengths: Iterable[int], fed_back: bool = True) -> np.ndarray:
-    """(U + 1,): the g_j of a layer with the best margin, U = 2 max(lengths) - 1, for a `fir`. ValueError for none."""
+    """(U + 1,): the g_j of a layer with the best margin, U = 2 max(lengths) - 1, for a `fir`. ValueError: no layer."""
     words = _checked("lti_taps", lengths, fed_back)
     margin, taps = _best(words, fed_back)
     if not margin:
@@ -35,7 +35,7 @@ def lti_taps(lengths: Iterable[int], fed_back: bool = True) -> np.ndarray:
 
 
 def memory_bits(items: int, symbols: int) -> float:
-    """N log2 V: bits of a state after which N symbols of V can be asked for, since V^N sequences need other states."""
+    """N log2 V: the minimum bits of a state that holds N symbols out of V, since V^N sequences need V^N states."""
     return check_integer("memory_bits", "items", items) * math.log2(check_integer("memory_bits", "symbols", symbols))
 
 
@@ -51,8 +51,8 @@ def _checked(who: str, lengths: Iterable[int], fed_back: bool) -> list[int]:
 def _best(words: list[int], fed_back: bool) -> tuple[float, np.ndarray]:
     """The best margin, and its g. Unknowns: g, t_k >= |sum of the g of lags k| for each k, and a bound M >= |g_j|.
 
-    The least M with a margin of 1 is 1 / margin. Without any M, the program is infeasible: the solver says so, where
-    a best margin near 0 could be rounding.
+    The minimum M for a margin of 1 is 1 over the best margin. If no layer exists, this program is infeasible, and the
+    solver says so. If the margin itself were maximised, a value near 0 could be rounding.
     """
     from scipy.optimize import linprog
 
@@ -70,5 +70,5 @@ def _best(words: list[int], fed_back: bool) -> tuple[float, np.ndarray]:
 
 
 def lags(n: int, r: int, i: int, fed_back: bool) -> tuple[int, ...]:
-    """At question r of a word of n symbols, how long ago x_i was seen; twice if it was fed back."""
+    """How long ago x_i was seen, at question r of a word of n symbols. Two lags if it was fed back."""
     return (n + r - i, r - 1 - i) if fed_back and i < r else (n + r - i,)

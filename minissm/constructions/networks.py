@@ -2,8 +2,8 @@
 
     net, params = recall(keys=6, values=6, pairs=4)     # an ordinary Model and its parameters
 
-Every network is `trig` layers, which delay, sum or pass on their inputs, and `fnn` layers, which multiply.
-All constructions are ours, not the paper's proofs. docs/constructions.md has the statements and proofs.
+A network has `trig` layers, which delay, sum or pass on their inputs, and `fnn` layers, which multiply.
+All constructions are ours, not the paper's. docs/constructions.md has the statements and proofs.
 """
 
 from itertools import accumulate, pairwise
@@ -17,16 +17,16 @@ from ..tasks.copying import ASK, COPY, PAD
 from .circuit import Circuit, Wire, gate, one_hot, relu, signed_gate, write_fnn
 
 Built = tuple[Model, dict]
-NEVER = -10.0  # bias of tokens that are no answers, for the loss. The right logit, 1, is above their 0 without it
-LARGEST = 100_000_000  # numbers in one array of a network, at most
+NEVER = -10.0  # bias of tokens that are never answers. It serves the loss alone: the right logit, 1, is above 0 anyway
+LARGEST = 100_000_000  # the most numbers in one array of a network
 
 
 class Filter(NamedTuple):
-    """A `trig` layer. channels: (kind, i) for each output, which is the input i delayed, summed or passed on.
+    """A `trig` layer. channels: (kind, i) for each output. It is input i: delayed, summed or passed on.
 
     pass: y_t = u_t, by the skip.
-    sum: y_t = u_t + ... + u_{t-U}: c = (1, 0), a = 0, so that every tap is cos(0) = 1.
-    delay: y_t = u_{t-1}: with U = 1, c = (0, 1), a = (., 1/2), the taps are sin(0) = 0 and sin(pi / 2) = 1.
+    sum: y_t = u_t + ... + u_{t-U}, by c = (1, 0), a = 0: every tap is cos(0) = 1.
+    delay: y_t = u_{t-1}, by U = 1, c = (0, 1), a = (., 1/2): the taps are sin(0) = 0 and sin(pi / 2) = 1.
     """
 
     window: int
@@ -58,15 +58,15 @@ def recall(
 ) -> Built:
     """Associative recall: k_1 v_1 .. k_m v_m, then keys in any order and number; each answer is the key's value.
 
-    The first filter delays keys by one step; the FNN multiplies the key before with the bits of the value now; the
-    second filter sums these products, M = sum_i key_i value_i^T; the last FNN reads bits = M^T key / |key|^2.
+    The first filter delays keys by one step. The first FNN multiplies the key before with the bits of the value now.
+    The second filter sums these products, M = sum_i key_i value_i^T. The last FNN reads bits = M^T key / |key|^2.
 
-    keys, values: number of different keys and of different values, as in tasks.Recall: the first tokens are keys.
-    pairs: m at most. The keys of a sequence must differ.
+    keys, values: numbers of different keys and of different values, as in tasks.Recall. The first tokens are keys.
+    pairs: the largest m. The keys of a sequence must differ.
     codes: None (default): one-hot keys, and no wrong answer. An integer: each key is a random code of that many signs,
-        drawn from `seed`. With n pairs an answer is wrong with probability ceil(log2 values) exp(-codes / (2 (n - 1)))
-        at most.
-    length: tokens of the longest sequence (default 3 pairs: as many queries as pairs).
+        drawn from `seed`. With n pairs, an answer is wrong with probability at most
+        ceil(log2 values) exp(-codes / (2 (n - 1))).
+    length: tokens of the longest sequence (default 3 * pairs: as many queries as pairs).
     """
     K, V, pairs = _sizes("recall", keys=keys, values=values, pairs=pairs)
     if pairs > K:
@@ -101,8 +101,8 @@ def recall(
 def copying(min_len: int, max_len: int, symbols: int, *, dtype: str = "float64") -> Built:
     """Copying by counting, fed back or with blanks: the answers repeat x_1 .. x_n, for every n up to max_len.
 
-    The first filter counts the symbols; the FNN writes the bits of symbol k into slot k, and nothing after <COPY>; the
-    second filter keeps the slots, and counts the questions; the last FNN reads slot r at question r.
+    The first filter counts the symbols. The first FNN writes the bits of symbol k into slot k, and nothing after
+    <COPY>. The second filter keeps the slots and counts the questions. The last FNN reads slot r at question r.
 
     min_len, max_len, symbols: as in tasks.Copying. The weights don't depend on min_len.
     """
@@ -119,16 +119,16 @@ def copying(min_len: int, max_len: int, symbols: int, *, dtype: str = "float64")
 
     store = Circuit(b + 3)
     bits, (rank, copy, asks) = _split(store.inputs, b, 3)
-    slots = one_hot(rank - 2.0 * P * copy, P)  # the rank is at most 2 P: after <COPY>, there is no slot
+    slots = one_hot(rank - 2.0 * P * copy, P)  # the rank is at most 2 P: after <COPY>, no slot is open
     store.outputs = [gate(slot, bit) for slot in slots for bit in bits] + [relu(copy + asks - 1.0)]
     count = [*_channels("pass", range(b)), ("sum", b), ("sum", b + 1), ("pass", b + 2)]
     return _read_slots(Filter(_window(2 * P + 1), count), store, embed, code, dtype)
 
 
 def selective_copying(copied: int, context: int, symbols: int, *, dtype: str = "float64") -> Built:
-    """Copying by counting, among blanks, which carry no bits and don't count. See `copying`.
+    """Copying by counting, among blanks. They carry no bits and don't count. See `copying`.
 
-    copied, context, symbols: as in tasks.SelectiveCopying. Up to `copied` symbols are answered.
+    copied, context, symbols: as in tasks.SelectiveCopying. At most `copied` symbols are answered.
     """
     P, context, V = _sizes("selective_copying", copied=copied, context=context, symbols=symbols)
     if context < P:
@@ -150,15 +150,15 @@ def selective_copying(copied: int, context: int, symbols: int, *, dtype: str = "
 def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str = "float64") -> Built:
     """At each token, the vector u of the token with the largest mu so far; the tokens are (mu, u).
 
-    The bins of mu have the width 1 / bins. The first FNN compares mu with each edge between bins; the filter counts the
-    mu above each edge, and sums their u; the last FNN takes the sum above the highest edge that has a mu above it. This
-    is the sum of the highest bin: the u of the largest mu alone, if that is 1 / bins above the others.
+    The bins of mu have the width 1 / bins. The first FNN compares mu with each edge between bins. The filter counts the
+    mu above each edge, and sums their u. The last FNN takes the sum above the highest edge that has a mu above it. This
+    is the sum of the highest bin: the u of the largest mu alone, if this mu is at least 1 / bins above the others.
 
-    bins: number of bins.
-    d: numbers in u, each from -1 to 1. mu is above 0, and 1 at most (0 and 1 / bins would share a bin).
+    bins: number of bins. mu is above 0, and at most 1 (0 and 1 / bins would share a bin).
+    d: numbers in u, each from -1 to 1.
     length: tokens of the longest sequence.
-    delta: an edge at k / bins is a ramp up to k / bins + delta (default 1e-6), where no mu may lie.
-        The largest weight is 1 / delta.
+    delta: width of a ramp (default 1e-6). Each edge, at k / bins, is a ramp up to k / bins + delta. No mu may lie on a
+        ramp. The largest weight is 1 / delta.
     """
     K, d, length = _sizes("selection", bins=bins, d=d, length=length)
     _check_numbers("selection", K * (d + 1), length)
@@ -169,7 +169,7 @@ def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str
     store = Circuit(1 + d)
     mu, *u = store.inputs
     ramps = [relu((mu - k / K) * (1 / delta)) for k in range(1, K)]
-    above = [1.0 - relu(1.0 - x) for x in ramps]  # at most 1, with no difference of large numbers, which would round
+    above = [1.0 - relu(1.0 - x) for x in ramps]  # at most 1, without a difference of large numbers: that would round
     store.outputs = [*map(relu, above), *u, *[gate(edge, x) for edge in above for x in u]]
 
     read = Circuit(K - 1 + K * d)
@@ -189,7 +189,7 @@ def _sizes(who: str, **sizes: Any) -> list[int]:
 
 
 def _check_numbers(who: str, wires: int, *lengths: int) -> None:
-    """Before anything is built, since that takes time and memory: wires times units, tokens or the window."""
+    """Refuse large arrays (wires times units, tokens or the window) before building takes time and memory."""
     if (size := wires * max(4 * wires, *lengths)) > LARGEST:
         raise ValueError(f"{who}: an array of {size:,} numbers; expected {LARGEST:,} at most, give smaller sizes")
 
@@ -199,12 +199,12 @@ def _bits(symbols: int) -> int:
 
 
 def _signs(symbols: int) -> np.ndarray:
-    """(symbols, bits): the bits of each symbol's number, 1 for 0 and -1 for 1."""
+    """(symbols, bits): the bits of each symbol's number as signs, 1 for 0 and -1 for 1."""
     return 1.0 - 2.0 * ((np.arange(symbols)[:, None] >> np.arange(_bits(symbols))) & 1)
 
 
 def _window(length: int) -> int:
-    """The window of a sum over the longest sequence: the output sees its own input, too."""
+    """The window of a sum over the longest sequence: one less, since an output also sees its own input."""
     return max(1, length - 1)
 
 
@@ -222,7 +222,7 @@ def _add(wires: list[Wire]) -> Wire:
 
 
 def _read_slots(count: Filter, store: Circuit, embed: np.ndarray, code: np.ndarray, dtype: str) -> Built:
-    """The rest of a network that copies, from the slots that `store` fills: at question r, answer with slot r."""
+    """The rest of a network that copies, after `store` has filled the slots: at question r, answer with slot r."""
     V, b = code.shape
     n = len(store.outputs) - 1
     read = Circuit(n + 1)
@@ -235,12 +235,12 @@ def _read_slots(count: Filter, store: Circuit, embed: np.ndarray, code: np.ndarr
 
 
 def _readout(code: np.ndarray, markers: int, scale: float = 1.0) -> np.ndarray:
-    """(bits, markers + symbols): the logit of a symbol is code . bits / b, 1 for the right one. Markers have none."""
+    """(bits, markers + symbols): the logit of a symbol is code . bits / b, 1 for the right one. Markers have 0."""
     return np.hstack([np.zeros((code.shape[1], markers)), code.T / (code.shape[1] * scale)])
 
 
 def _build(layers: list[Filter | Circuit], embed: np.ndarray, head: np.ndarray, dtype: str, **sizes: Any) -> Built:
-    """The Model of the layers, of the smallest width that holds all wires, and its parameters. The rest is 0."""
+    """The Model of the layers, with the smallest width that holds all wires, and its parameters. Unused ones are 0."""
     circuits = [layer for layer in layers if isinstance(layer, Circuit)]
     wires = [embed.shape[1], *[len(w) for c in circuits for w in (c.inputs, c.outputs)]]
     spec = " + ".join(layer.spec for layer in layers)

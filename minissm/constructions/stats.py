@@ -12,16 +12,16 @@ from ..ssm import Ssm
 
 
 class Stats(NamedTuple):
-    """The sizes of a network; L, W, S and B as in the papers' classes of FNNs, here of the whole model.
+    """The sizes of a network. L, W, S and B are as in the papers' classes of FNNs, but of the whole model.
 
-    L: affine maps in all FNNs together: hidden layers plus one, each.
+    L: affine maps in all FNNs together. Each FNN has its hidden layers plus one.
     W: the largest width of a layer, hidden ones included.
-    S: parameters that are not 0, those of the embedding and the readout included.
+    S: parameters that are not 0, embedding and readout included.
     B: the largest absolute value of a parameter.
     size: all parameters.
-    state: real numbers in the state, after `length` tokens.
+    state: real numbers in the state after `length` tokens.
     length: tokens of the longest sequence that fits the windows of all sums. Longer sequences are not refused, but the
-        sums forget their beginning. None for a network without a sum over a window.
+        sums forget their beginning. None: the network has no sum over a window.
     """
 
     L: int
@@ -34,7 +34,7 @@ class Stats(NamedTuple):
 
 
 def stats(net: Model, params: dict) -> Stats:
-    """Count. params may be trained ones, too."""
+    """The sizes of net with these params, written or trained."""
     if not isinstance(net, Model):
         raise TypeError(f"stats: net is of type {type(net).__name__}; expected a Model")
     params = net.check_params(params)
@@ -56,7 +56,7 @@ def stats(net: Model, params: dict) -> Stats:
 
 
 def summed(block: object, p: dict) -> int | None:
-    """The number of tokens that the sums of a layer with a window cover. None for other layers, or without a sum."""
+    """The number of tokens that the sums of a layer with a window cover. None: another layer, or no sum."""
     if not isinstance(block, Ssm) or not hasattr(block.filter, "window"):
         return None
     (k,), _ = block.filter(p["filter"])
