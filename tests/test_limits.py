@@ -44,10 +44,10 @@ def test_the_linear_program_agrees_with_the_theorem(fed_back):
 
 
 def test_three_lengths_can_fail_where_each_two_of_them_do_not():
-    """Fed back. With blanks, three lengths up to 8 fail only where two of them do."""
+    """Fed back. With blanks, three lengths up to 12 fail only where two of them do."""
     assert min(map(lti_margin, ([2, 3], [2, 4], [3, 4]))) > 0.1
     assert lti_margin([2, 3, 4]) == 0
-    for lengths in itertools.combinations(range(1, 9), 3):
+    for lengths in itertools.combinations(range(1, 13), 3):
         pairs = [more - n >= n for n, more in itertools.combinations(lengths, 2)]
         assert (lti_margin(lengths, fed_back=False) > 0) == all(pairs), lengths
 
