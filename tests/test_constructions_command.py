@@ -17,7 +17,8 @@ STORED = json.loads((RESULTS / "constructions.json").read_text())
 
 def run(folder, *argv, code=0):
     assert main(["constructions", *argv, "--out", str(folder)]) == code
-    return json.loads((folder / "constructions.json").read_text())
+    name = argv[0] if argv and not argv[0].startswith("-") else None
+    return json.loads((folder / command.file_of(name)).read_text())
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -133,7 +134,7 @@ def test_one_network_is_checked_printed_and_saved(tmp_path, capsys):
     found = run(tmp_path / "new" / "deep", "selection", "--save", str(file))
     assert [len(found[part]) for part in ("networks", "codes", "nonzeros", "limits")] == [1, 0, 0, 0]
     lines = capsys.readouterr().out.splitlines()
-    assert max(len(line) for line in lines if not line.startswith("results and figures: ")) <= 100
+    assert max(len(line) for line in lines if not line.startswith("results: ")) <= 100
     text = " ".join(" ".join(lines).split())
     n, t = found["networks"][0], found["networks"][0]["trained"]
     assert f"{n['S']} of {n['size']:,} parameters are not 0 (B 1,000,000); L {n['L']}, W {n['W']}" in text

@@ -147,7 +147,7 @@ BROKEN = {
     "raises": ("x = 1 // 0", "plugin 'mine.py' can't be run (ZeroDivisionError: "),
     "exits": ("raise SystemExit(3)", "plugin 'mine.py' can't be run (SystemExit: 3); mend it"),
     "no Python": ("one two\n", "plugin 'mine.py' can't be run (SyntaxError: invalid syntax"),
-    "no text": ("\0", "plugin 'mine.py' can't be run (SyntaxError: "),
+    "no text": ("\0", "plugin 'mine.py' can't be run ("),  # ValueError before Python 3.11.4, SyntaxError since
     "a taken name": ("import minissm as ms; ms.register('recall', ms.tasks.Copying)", "'recall' is a task of minissm"),
     "another task": (TEXT.replace('"delay"', '"late"'), "unknown task 'delay'; expected one of copying, recall, "),
 }

@@ -3,9 +3,9 @@
 #
 # A state space layer is a linear filter: it weighs a token by how long ago it came, never by what it is. This
 # tutorial asks what such a layer can copy. A pure delay copies perfectly, as long as all words have one length. Two
-# lengths can already be too many, and the proof has four lines. Then comes a network that copies words of all lengths
-# up to the one it is built for. Its weights are written down, not trained. So we can follow one word through it, wire
-# by wire, and break it.
+# lengths can already be too many, and the proof has four lines. Then comes a network that copies words of all
+# lengths up to the one it is built for. Its weights are written down, not trained. So we can follow one word
+# through it, wire by wire, and break it.
 #
 # The proof and the network are ours. They are not those of the paper (arXiv 2405.19036), which proves more.
 
@@ -42,8 +42,8 @@ show(task.batch(rng, 1), task.names)
 # %% [markdown]
 # ## A delay copies words of one length
 #
-# In a word of n symbols, each answer is the token of n steps ago. So a filter copies if k_n = 1 and all other
-# k_j = 0: y_t = u_{t-n}. The block `fir` has a free kernel, and we write this one down. The embedding of a symbol is
+# In a word of n symbols, each answer is the token of n steps ago. So a filter copies if k_n = 1 and all other k_j =
+# 0: y_t = u_{t-n}. The block `fir` has a free kernel, and we write this one down. The embedding of a symbol is
 # one-hot, the embedding of a marker is 0, and the readout passes the symbols on.
 
 
@@ -98,25 +98,26 @@ plt.show()
 # ## Two lengths that no linear layer copies
 #
 # Could a cleverer kernel serve several lengths? Take two symbols, and write them as s = 1 and s = -1. The layer may
-# have any number of channels, any kernels and any embedding. The difference of the two logits is then a constant plus
+# have any number of channels, any kernels and any embedding. The difference of the two logits is then a constant
+# plus
 #
 # $$ z_t = \sum_j g_j\, s_{t-j}, $$
 #
 # where g_j says how much a symbol counts j tokens later. The answer is right for *all* words only if the g of the
-# right symbol is larger than the sum of |g| over all others. The reason is the word in which all others disagree with
-# the right symbol.
+# right symbol is larger than the sum of |g| over all others. The reason is the word in which all others disagree
+# with the right symbol.
 #
 # Now take the lengths 6 and 8. Call the symbols x_0, x_1, ..., and the questions 0, 1, ...
 #
 # 1. In a word of 8, question 0 asks for x_0, 8 tokens ago. Then x_2 is 6 tokens ago. So g_8 > |g_6|.
 # 2. In a word of 6, question 2 asks for x_2, 6 tokens ago. Then x_0 is 8 tokens ago. So g_6 > |g_8|.
 # 3. Both can't be true.
-# 4. Nothing was special about 6 and 8. The same holds for n and n + D, if the shorter word has a question D, that is,
-#    if D is less than n.
+# 4. Nothing was special about 6 and 8. The same holds for n and n + D, if the shorter word has a question D, that
+#    is, if D is less than n.
 #
-# `ms.constructions.lti_margin` decides the question for any lengths up to 20. A linear program finds the best g with
-# no |g_j| above 1. The margin is the excess of the right symbol's g over the sum of |g| of all others, in the worst
-# case. A margin of 0 means that no linear layer copies these lengths.
+# `ms.constructions.lti_margin` decides the question for any lengths up to 20. A linear program finds the best g
+# with no |g_j| above 1. The margin is the excess of the right symbol's g over the sum of |g| of all others, in the
+# worst case. A margin of 0 means that no linear layer copies these lengths.
 #
 # Expected: 1 for one length (the delay), 0 for two close ones. Lengths 6 and 12 are possible: a word of 6 has no
 # question 6, so step 2 fails. With 18 as a third length, the margin is 0, since 12 and 18 are close again (D = 6).
@@ -129,11 +130,11 @@ for words, expected in margins.items():
     assert np.isclose(found, expected, atol=1e-6)
 
 # %% [markdown]
-# If the model sees the right answers instead of blanks, it can subtract what it has answered. This helps only for
-# n and n + 1, and there the margin falls quickly with the length. The figure has all pairs of lengths up to 12.
+# If the model sees the right answers instead of blanks, it can subtract what it has answered. This helps only for n
+# and n + 1, and there the margin falls quickly with the length. The figure has all pairs of lengths up to 12.
 #
-# Expected: with blanks, n and n + D are impossible for D from 1 to n - 1. With answers, they are impossible for D from
-# 2 to n - 1.
+# Expected: with blanks, n and n + D are impossible for D from 1 to n - 1. With answers, they are impossible for D
+# from 2 to n - 1.
 
 
 # %%
@@ -167,18 +168,18 @@ bar.set_ticks([-4, -3, -2, -1, 0], labels=["0.0001", "0.001", "0.01", "0.1", "1"
 plt.show()
 
 # %% [markdown]
-# The statement is about a *linear* layer that answers without any error. Memory is not what is missing: a long window
-# holds the whole word. But a linear layer can't use what it knows about the length to pick a symbol. A product can:
-# "symbol, **if** its rank is r". One nonlinear layer after the filter is enough in principle, and two filters with two
-# FNNs make it easy.
+# The statement is about a *linear* layer that answers without any error. Memory is not what is missing: a long
+# window holds the whole word. But a linear layer can't use what it knows about the length to pick a symbol. A
+# product can: "symbol, **if** its rank is r". One nonlinear layer after the filter is enough in principle, and two
+# filters with two FNNs make it easy.
 #
 # ## A network that copies, wire by wire
 #
-# `ms.constructions.copying` returns an ordinary model and parameters that we wrote down. We take 4 different symbols,
-# so a symbol is two signs. Words have at most 4 symbols.
+# `ms.constructions.copying` returns an ordinary model and parameters that we wrote down. We take 4 different
+# symbols, so a symbol is two signs. Words have at most 4 symbols.
 #
-# 1. Filter 1 counts the symbols (rank) and notes whether `<COPY>` has come. It passes on the signs, and a mark on the
-#    tokens that can ask: `<COPY>` and all that may follow it.
+# 1. Filter 1 counts the symbols (rank) and notes whether `<COPY>` has come. It passes on the signs, and a mark on
+#    the tokens that can ask: `<COPY>` and all that may follow it.
 # 2. FNN 1 opens slot k if the rank is k, and writes the signs into it. From `<COPY>` on it opens no slot. There, a
 #    token that can ask is a question.
 # 3. Filter 2 keeps what was written (a sum over time) and counts the questions.
@@ -195,8 +196,11 @@ print(ms.evaluate(net, params, task, rng))
 assert ms.evaluate(net, params, task, rng)["token_accuracy"] == 1
 
 # %% [markdown]
-# Which wire is which? The order is the one in minissm/constructions/networks.py. `net.trace` returns the output of each
-# block. We follow the word c a b.
+# S counts the parameters that are not 0, out of `size`. The loss is far from 0, because the right logit is 1 and
+# the others are close: an answer needs the largest logit, not a probability near 1.
+#
+# Which wire is which? The order is the one in minissm/constructions/networks.py. `net.trace` returns the output of
+# each block. We follow the word c a b.
 #
 # Expected: the rank stops at 3, the questions count from `<COPY>` on, and the answers are c, a, b.
 
@@ -237,9 +241,9 @@ plt.show()
 # Filter 2 sums slot 2 because its kernel is cos(0) = 1 at every lag: c = (1, 0), a = 0. We set the c of one channel
 # to 0. Then slot 2 forgets its first sign at once.
 #
-# Expected: the second answer of each word loses one sign, and all other answers stay right. With one sign left, two of
-# the four symbols get the same logit, and `argmax` takes the first of the two. So the second answer is wrong for every
-# other symbol: b is answered as a, and d as c.
+# Expected: the second answer of each word loses one sign, and all other answers stay right. With one sign left, two
+# of the four symbols get the same logit, and `argmax` takes the first of the two. So the second answer is wrong for
+# every other symbol: b is answered as a, and d as c.
 
 # %%
 broken = ms.tree.map(np.copy, params)
@@ -269,9 +273,9 @@ assert np.isclose(wrong[number == 2].mean(), 0.5, atol=0.05)
 #
 # ## Exercises
 #
-# 1. Set the weights that aren't 0 to 0, one at a time. For about a third of them, all answers to all words stay right.
-#    What are these weights for? Look at the logits. For a few weights of FNN 1, only third answers go wrong. Which
-#    weights are they?
+# 1. Set the weights that aren't 0 to 0, one at a time. For about a third of them, all answers to all words stay
+#    right. What are these weights for? Look at the logits. For a few weights of FNN 1, only third answers go wrong.
+#    Which weights are they?
 # 2. Lengths 4, 8 and 16 with blanks have a margin above 0. Print the g of `ms.constructions.lti_taps([4, 8, 16],
 #    fed_back=False)`. At which lags is g not 0, and why is that enough?
 # 3. Train `ssm` and `ssm + fnn1` on `copying` (see docs/experiments.md). Both have one filter layer, but the second

@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--rows", metavar="DIR", help=rows)
     parser.add_argument("--save", metavar="FILE.npz", help="write the network NAME to a file for minissm.load")
     parser.add_argument("--train", action="store_true", help="train the models beside the networks anew, in minutes")
-    learn = "train on from the written weights of recall, and the same network from a random draw"
+    learn = "train on from the written weights of recall, and from a random draw, in half an hour"
     parser.add_argument("--learn", action="store_true", help=learn)
 
 
@@ -71,15 +71,21 @@ def command(a: argparse.Namespace) -> int:
             found["limits"].append({"lengths": lengths, "fed_back": fed, "margin": round(lti_margin(lengths, fed), 6)})
             tell(f"  {lengths}, {'fed back' if fed else 'with blanks'}: {found['limits'][-1]['margin']:g}")
     found |= {"seconds": round(time.process_time() - start, 1), "versions": versions()}
-    write_whole(out / FILES[0], lambda file: file.write(json.dumps(found, indent=1).encode() + b"\n"))
+    write_whole(out / file_of(a.name), lambda file: file.write(json.dumps(found, indent=1).encode() + b"\n"))
     if codes:
         figures.draw_codes(found["codes"], out / FILES[1])
         figures.draw_nonzeros(found["nonzeros"], out / FILES[2])
-    tell(f"results and figures: {out}")
+    tell("L: affine maps of the FNNs; W: the widest layer; B: the largest parameter; state: its numbers")
+    tell(f"results: {out}")
     if a.learn:
         learning.learn(out)
         tell(f"trainings: {out / 'constructions-learn.jsonl'}, and a figure")
     return 1 if any(n["wrong"] for n in found["networks"]) else 0
+
+
+def file_of(name: str | None) -> str:
+    """One network doesn't replace the results of all."""
+    return f"constructions-{name}.json" if name else FILES[0]
 
 
 def checked(a: argparse.Namespace, out: Path, studies: list[str]) -> dict[str, list[dict]]:
@@ -97,7 +103,7 @@ def checked(a: argparse.Namespace, out: Path, studies: list[str]) -> dict[str, l
     rows = {study: stored(folder / f"{study}.jsonl") for study in studies}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for path in [a.save] * bool(a.save) + [out / name for name in FILES]:
+        for path in [a.save] * bool(a.save) + [out / name for name in (file_of(a.name), *FILES[1:])]:
             check_place("constructions", path)
     except OSError as error:
         why = os.strerror(error.errno or 0)

@@ -157,7 +157,7 @@ def smoothness(r: Rows) -> Iterator[Figure]:
 
 
 def provable(r: Rows) -> Iterator[Figure]:
-    yield lines("nonzeros", r, "constructions", "vocab", ("written", "trained"), "parameters", log="xy")
+    yield lines("nonzeros", r, "constructions", "vocab", ("written", "between", "trained"), "parameters", log="xy")
 
 
 DEFAULT = ("ssm", ONE, SSM, "attn + attn", ATTN)
