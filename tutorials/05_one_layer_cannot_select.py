@@ -68,7 +68,7 @@ def accuracy(net, params, shortest, longest):
 # %% [markdown]
 # Expected: with a delay of 8, words of 8 symbols are copied without an error. In all other words, the answer is a
 # symbol from another position, or a marker. Such a symbol is right by luck once in 8 times, a marker never. So for
-# words of 4 to 12 symbols few answers are right, and half of these are in words of 8.
+# words of 4 to 12 symbols few answers are right, and more than half of these are in words of 8.
 
 # %%
 net, params = delay(8, symbols=8)

@@ -1,4 +1,4 @@
-"""Networks whose weights are written down. Each solves its task exactly, with the paper's filter and relu networks.
+"""Networks whose weights are written down. They solve their tasks exactly, with `trig` filters and relu networks.
 
     net, params = recall(keys=6, values=6, pairs=4)     # an ordinary Model and its parameters
 
@@ -17,7 +17,7 @@ from ..tasks.copying import ASK, COPY, PAD
 from .circuit import Circuit, Wire, gate, one_hot, relu, signed_gate, write_fnn
 
 Built = tuple[Model, dict]
-NEVER = -10.0  # bias of tokens that are never answers. It serves the loss alone: the right logit, 1, is above 0 anyway
+NEVER = -10.0  # bias of tokens that are never answers, for the loss: with exact codes, the right logit, 1, is above 0
 LARGEST = 100_000_000  # the most numbers in one array of a network
 
 
@@ -56,7 +56,7 @@ def recall(
     seed: int = 0,
     dtype: str = "float64",
 ) -> Built:
-    """Associative recall: k_1 v_1 .. k_m v_m, then keys in any order and number; each answer is the key's value.
+    """Associative recall: k_1 v_1 .. k_m v_m, then keys in any order; each answer is the key's value.
 
     The first filter delays keys by one step. The first FNN multiplies the key before with the bits of the value now.
     The second filter sums these products, M = sum_i key_i value_i^T. The last FNN reads bits = M^T key / |key|^2.
@@ -64,7 +64,7 @@ def recall(
     keys, values: numbers of different keys and of different values, as in tasks.Recall. The first tokens are keys.
     pairs: the largest m. The keys of a sequence must differ.
     codes: None (default): one-hot keys, and no wrong answer. An integer: each key is a random code of that many signs,
-        drawn from `seed`. With n pairs, an answer is wrong with probability at most
+        drawn from `seed`. With n pairs and values >= 2, an answer is wrong with probability at most
         ceil(log2 values) exp(-codes / (2 (n - 1))).
     length: tokens of the longest sequence (default 3 * pairs: as many queries as pairs).
     """
@@ -128,7 +128,7 @@ def copying(min_len: int, max_len: int, symbols: int, *, dtype: str = "float64")
 def selective_copying(copied: int, context: int, symbols: int, *, dtype: str = "float64") -> Built:
     """Copying by counting, among blanks. They carry no bits and don't count. See `copying`.
 
-    copied, context, symbols: as in tasks.SelectiveCopying. At most `copied` symbols are answered.
+    copied, context, symbols: as in tasks.SelectiveCopying. With more than `copied` symbols, the last slot is wrong.
     """
     P, context, V = _sizes("selective_copying", copied=copied, context=context, symbols=symbols)
     if context < P:
@@ -158,7 +158,7 @@ def selection(bins: int, d: int, length: int, *, delta: float = 1e-6, dtype: str
     d: numbers in u, each from -1 to 1.
     length: tokens of the longest sequence.
     delta: width of a ramp (default 1e-6). Each edge, at k / bins, is a ramp up to k / bins + delta. No mu may lie on a
-        ramp. The largest weight is 1 / delta.
+        ramp. The largest weight is 1 / delta, or length.
     """
     K, d, length = _sizes("selection", bins=bins, d=d, length=length)
     _check_numbers("selection", K * (d + 1), length)
