@@ -44,7 +44,8 @@ def fake_constructions(wrong=0, margin=0.25):
     found = {"networks": [sizes | {"name": name, "task": "recall"} for name in rules.NETWORKS]}
     limits = [(lengths, fed_back, margin * can) for (lengths, fed_back), can in rules.LINEAR.items()]
     found["limits"] = [{"lengths": list(n), "fed_back": fed_back, "margin": value} for n, fed_back, value in limits]
-    found["nonzeros"] = [{"vocab": 7, "written": 3, "trained": 5}, {"vocab": 11, "written": 4, "trained": None}]
+    sizes = [(7, 3, 2, 5), (11, 4, 2, None)]
+    found["nonzeros"] = [dict(zip(("vocab", "written", "between", "trained"), n, strict=True)) for n in sizes]
     return merged(written(found | {"seconds": 2.5, "versions": VERSIONS}), [])
 
 

@@ -126,7 +126,7 @@ def written(found: dict) -> list[dict]:
     limits = [{"model": "linear", "vary": {n: m[n] for n in ("lengths", "fed_back")}} | m for m in found["limits"]]
     sizes = [
         {"model": model, "vary": {"vocab": n["vocab"]}, "parameters": n[model]}
-        for model in ("written", "trained")
+        for model in ("written", "between", "trained")
         for n in found["nonzeros"]
         if n[model] is not None
     ]
