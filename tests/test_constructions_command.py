@@ -187,6 +187,7 @@ def test_models_are_trained_anew(tmp_path):
         (["--rows", ""], "--rows is empty; give a name, or leave --rows away\n"),
         (["recall", "--save", ""], "--save is empty; give a name, or leave --save away\n"),
         (["--save", "x.npz"], "--save without NAME; expected one of recall, copying, selective_copying, selection\n"),
+        (["copying", "--learn"], "--learn with copying; it trains recall, leave NAME away or give recall\n"),
         (["--rows", "none"], "no folder none; give --rows, the folder docs/results of a clone\n"),
         (["--rows", "."], "recall.jsonl has a line that is no row; give other --rows\n"),
         (["--out", "recall.jsonl"], "can't write recall.jsonl (File exists); choose another name\n"),

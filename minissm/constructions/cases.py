@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..calls import spell
 from ..model import Model
 from ..scan import MODES
 from ..tasks import Batch, parse
@@ -52,13 +53,13 @@ def on_edges() -> Sequences:
 
 class Case(NamedTuple):
     """statement: what the network answers.
-    call: the network, an expression in minissm.constructions.
+    sizes: the arguments of the network, a function of its name in networks.py.
     sequences: all sequences of a small size. Its docstring names them.
     tasks: others are drawn from these. The first is the task of the trained model.
     """
 
     statement: str
-    call: str
+    sizes: dict[str, int]
     sequences: Callable[[], Sequences]
     tasks: tuple[str, ...]
 
@@ -66,25 +67,25 @@ class Case(NamedTuple):
 CASES = {
     "recall": Case(
         "each query is answered with the value of its key, after up to 4 pairs of different keys",
-        "recall(keys=6, values=6, pairs=4)",
+        {"keys": 6, "values": 6, "pairs": 4},
         two_pairs,
         ("recall",),
     ),
     "copying": Case(
         "each word of up to 12 symbols is repeated, with the right answers or with blanks as inputs",
-        "copying(min_len=4, max_len=12, symbols=8)",
+        {"min_len": 4, "max_len": 12, "symbols": 8},
         short_words,
         ("copying", "copying(blank=True)"),
     ),
     "selective_copying": Case(
         "up to 5 symbols among 16 tokens are repeated in order, without the blanks between them",
-        "selective_copying(copied=5, context=16, symbols=8)",
+        {"copied": 5, "context": 16, "symbols": 8},
         among_blanks,
         ("selective_copying",),
     ),
     "selection": Case(
         "the answer is the vector of the token with the largest mu, if this mu is .1 above the others",
-        "selection(bins=10, d=2, length=8)",
+        {"bins": 10, "d": 2, "length": 8},
         on_edges,
         ("selection",),
     ),
@@ -96,13 +97,15 @@ def network(name: str, rows: list[dict]) -> dict:
     case, (net, params) = CASES[name], built(name)
     found = np.concatenate([wrong(net, params, batch) for batch in batches(case)])
     checked = f"{(case.sequences.__doc__ or '').rstrip('.')}; {DRAWN} drawn ones of {' and of '.join(case.tasks)}"
-    about: dict[str, Any] = {"name": name, "statement": case.statement, "call": case.call, "task": case.tasks[0]}
-    about |= {"checked": checked, "answers": found.size, "wrong": int(found.sum())} | stats(net, params)._asdict()
+    about: dict[str, Any] = {"name": name, "statement": case.statement, "call": spell(name, case.sizes)}
+    about |= {"task": case.tasks[0], "checked": checked, "answers": found.size, "wrong": int(found.sum())} | stats(
+        net, params
+    )._asdict()
     return about | {"spec": net.spec, "trained": trained(name, rows)}
 
 
 def built(name: str) -> tuple[Model, dict]:
-    return eval(CASES[name].call, vars(networks))
+    return getattr(networks, name)(**CASES[name].sizes)
 
 
 def batches(case: Case) -> Iterator[Batch]:

@@ -95,6 +95,8 @@ def checked(a: argparse.Namespace, out: Path, studies: list[str]) -> dict[str, l
             raise ValueError(f"constructions: --{name} is empty; give a name, or leave --{name} away")
     if a.save and not a.name:
         raise ValueError(f"constructions: --save without NAME; expected one of {', '.join(CASES)}")
+    if a.learn and a.name not in (None, "recall"):
+        raise ValueError(f"constructions: --learn with {a.name}; it trains recall, leave NAME away or give recall")
     folder = Path(a.rows or Path(__file__).parents[2] / "docs" / "results")
     if not folder.is_dir() and (a.rows or a.train):
         raise ValueError(f"constructions: no folder {shown(folder)}; give --rows, the folder docs/results of a clone")

@@ -1,4 +1,4 @@
-"""The figures of `minissm constructions`: recall with random keys, and sizes over the vocabulary."""
+"""The figures of `minissm constructions`: recall with random keys, sizes over the vocabulary, and trainings."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 from .. import tree
 from ..files import write_whole
 from ..tasks import Recall
-from .networks import _signs, recall
+from .networks import recall, signs
 from .stats import stats
 
 KEYS, VALUES = 256, 64
@@ -23,6 +23,7 @@ CODES = {  # pairs -> numbers of signs in a code
 }
 VOCAB = tuple(6 + values for values in (6, 14, 30, 62, 126, 254, 510, 1022))
 COLOURS, MARKS = ("#0072B2", "#D55E00", "#009E73"), ("o", "s", "^")  # Okabe and Ito's
+SHADES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")
 
 
 def recall_error(codes: int, pairs: int) -> dict:
@@ -35,8 +36,8 @@ def recall_error(codes: int, pairs: int) -> dict:
 
 def predicted(codes: float, pairs: int) -> tuple[float, float]:
     """The proven bound of the error, 1 at most, and the prediction of a Gaussian sum."""
-    signs, exponent = math.ceil(math.log2(VALUES)), codes / (pairs - 1) / 2
-    return min(1.0, signs * math.exp(-exponent)), 1 - (1 - math.erfc(math.sqrt(exponent)) / 2) ** signs
+    bits, exponent = math.ceil(math.log2(VALUES)), codes / (pairs - 1) / 2
+    return min(1.0, bits * math.exp(-exponent)), 1 - (1 - math.erfc(math.sqrt(exponent)) / 2) ** bits
 
 
 def by_network(codes: int, pairs: int, draws: int = 4, n: int = 300) -> np.ndarray:
@@ -54,7 +55,7 @@ def by_sum(codes: int, pairs: int, n: int = 20_000) -> np.ndarray:
 
     key_i . key is a sum of random signs, codes - 2 Binomial(codes, 1/2), and for the key of the query codes.
     """
-    rng, value = np.random.default_rng(codes), _signs(VALUES)
+    rng, value = np.random.default_rng(codes), signs(VALUES)
     v, inner = rng.integers(0, VALUES, (n, pairs)), codes - 2 * rng.binomial(codes, 0.5, (n, pairs))
     inner[:, 0] = codes
     bits = (inner[:, None] @ value[v])[:, 0]
@@ -82,7 +83,8 @@ def nonzeros(vocab: int, rows: list[dict]) -> dict:
 
 
 def draw_codes(rows: list[dict], path: Path) -> None:
-    with drawing(path, "signs m in the random code of a key", "fraction of wrong answers") as axes:
+    with drawing(path) as figure:
+        axes = figure.subplots()
         for (pairs, codes), colour, mark in zip(CODES.items(), COLOURS, MARKS, strict=True):
             m = np.geomspace(codes[0], codes[-1], 99)
             bound, gauss = np.transpose([predicted(x, pairs) for x in m])
@@ -94,7 +96,8 @@ def draw_codes(rows: list[dict], path: Path) -> None:
             axes.errorbar(codes, error, bar, fmt=mark, color=colour, markersize=5, capsize=2, label=text)
         axes.plot([], [], "-", color="0.3", label="proven bound")
         axes.plot([], [], "--", color="0.3", label="Gaussian prediction")
-        axes.set(ylim=(1e-3, 1.3), title=f"Recall with random keys, {VALUES} values")
+        axes.set(xscale="log", yscale="log", ylim=(1e-3, 1.3), title=f"Recall with random keys, {VALUES} values")
+        axes.set(xlabel="signs m in the random code of a key", ylabel="fraction of wrong answers")
         label(axes.xaxis, [8 << i for i in range(8)])
         label(axes.yaxis, [0.001, 0.01, 0.1, 1])
 
@@ -105,7 +108,8 @@ def draw_nonzeros(rows: list[dict], path: Path) -> None:
         "written": "written: parameters that are not 0",
         "between": "the same without embedding and readout",
     }
-    with drawing(path, "different tokens (6 keys, and values)", "parameters") as axes:
+    with drawing(path) as figure:
+        axes = figure.subplots()
         for (name, text), colour, mark in zip(names.items(), COLOURS, MARKS, strict=True):
             points = np.array([(row["vocab"], row[name]) for row in rows if row[name]]).reshape(-1, 2)
             axes.plot(*points.T, "-" + mark, color=colour, markersize=5, linewidth=1.5, label=text)
@@ -114,7 +118,8 @@ def draw_nonzeros(rows: list[dict], path: Path) -> None:
                 options = {"ha": "left", "va": "bottom", "fontsize": 9, "color": COLOURS[0]}
                 axes.annotate(f" none up to {row['tried']:,}", (row["vocab"], row["tried"]), **options)
                 axes.plot(row["vocab"], row["tried"], "x", color=COLOURS[0])
-        axes.set(title="Recall of 4 pairs: size over the vocabulary")
+        axes.set(xscale="log", yscale="log", title="Recall of 4 pairs: size over the vocabulary")
+        axes.set(xlabel="different tokens (6 keys, and values)", ylabel="parameters")
         label(axes.xaxis, [row["vocab"] for row in rows])
         label(axes.yaxis, [300, 1000, 3000, 10_000, 30_000, 100_000])
 
@@ -125,9 +130,33 @@ def label(axis: Any, ticks: list) -> None:
     axis.set_ticks([], minor=True)
 
 
+def draw_learning(rows: list[dict], path: Path, lr: float, baseline: float) -> None:
+    """Accuracy over steps, a line a row: from the weights at the rate lr, by the noise; from a draw, by the rate."""
+    rows = [row for row in rows if (row["act"], row["dtype"]) == ("relu", "float32")]
+    written = [row for row in rows if row["start"] == "weights" and row["lr"] == lr and not row["relative"]]
+    drawn = [row for row in rows if row["start"] == "draw"]
+    panels = (
+        ("From the written weights, with noise", "noise", written),
+        ("From a random draw", "lr", [row for row in drawn if not row["residual"]]),
+        ("From a random draw, with a residual", "lr", [row for row in drawn if row["residual"]]),
+    )
+    with drawing(path, (11, 3.8)) as figure:
+        for axes, (title, by, mine) in zip(figure.subplots(1, 3, sharey=True), panels, strict=True):
+            values = sorted({row[by] for row in mine})
+            for row in mine:
+                steps, accuracy, _ = zip(*row["curve"], strict=True)
+                name = f"{by} {row[by]:g}" if row["seed"] == 0 else None
+                axes.plot(steps, accuracy, color=SHADES[values.index(row[by]) % len(SHADES)], linewidth=1.2, label=name)
+            axes.axhline(baseline, color="0.2", linestyle=":", linewidth=1.2, label="baseline")
+            axes.set(xlabel="steps", title=title, ylim=(0, 1.03), xlim=(0, None))
+            axes.set_xscale("symlog", linthresh=50)  # from 0; logarithmic from 50 on
+            axes.xaxis.set_major_formatter("{x:,g}")
+        figure.axes[0].set_ylabel("accuracy on fresh sequences")
+
+
 @contextmanager
-def drawing(path: Path, x: str, y: str) -> Iterator[Any]:
-    """The axes of a figure, in matplotlib's own settings. At the end it is written to path, a .png."""
+def drawing(path: Path, size: tuple[float, float] = (6.4, 4.4)) -> Iterator[Any]:
+    """A figure, in matplotlib's own settings. At the end it gets legends, and is written to path, a .png."""
     import io
 
     import matplotlib
@@ -135,12 +164,11 @@ def drawing(path: Path, x: str, y: str) -> Iterator[Any]:
 
     own: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
     with matplotlib.rc_context(own):
-        figure, buffer = Figure(figsize=(6.4, 4.4), layout="constrained"), io.BytesIO()
-        axes = figure.subplots()
-        axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
-        yield axes
-        axes.legend(fontsize=9)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        figure, buffer = Figure(figsize=size, layout="constrained"), io.BytesIO()
+        yield figure
+        for axes in figure.axes:
+            axes.legend(fontsize=9)
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(buffer, format="png", dpi=150)
     write_whole(path, lambda file: file.write(buffer.getvalue()))

@@ -15,11 +15,11 @@ from ..model import Model
 from ..progress import Progress
 from ..tasks import Recall, parse
 from ..train import fit
+from .figures import draw_learning
 from .networks import recall
 
 SIZES = {"keys": 6, "values": 6, "pairs": 4}
 LIBRARY = "trig(window=3) + fnn1 + trig + fnn1"  # a model that the library trains on recall
-COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")  # Okabe and Ito's
 RATES = (1e-3, 2e-3, 3e-3, 5e-3, 8e-3)  # of trainings from a draw
 FIRST: dict[str, Any] = {"start": "weights", "noise": 0.0, "relative": 0.0, "lr": 1e-3, "steps": 300}
 FIRST |= {"residual": False, "act": "relu", "dtype": "float32"}
@@ -89,7 +89,7 @@ def learn(out: Path, seeds: int = 3, cells: Iterable[dict] = CELLS) -> list[dict
     """
     every = [FIRST | cell | {"seed": seed} for cell in cells for seed in range(seeds)]
     rows = finished(out / "constructions-learn.jsonl", every, _learn)
-    draw_curves(rows, out / "constructions-learn.png")
+    draw_learning(rows, out / "constructions-learn.png", FIRST["lr"], Recall(**SIZES).baseline)
     return rows
 
 
@@ -139,37 +139,3 @@ def lags(net: Model, params: dict) -> list[dict[str, float]]:
             energy = (weight * (k**2).sum(axis=1)).sum()
             found.append({name: round(float((weight * part).sum() / energy), 4) for name, part in parts.items()})
     return found
-
-
-def draw_curves(rows: list[dict], path: Path) -> None:
-    """Accuracy over steps, a line a row: from the weights, coloured by the noise; from a draw, by the rate."""
-    from io import BytesIO
-
-    from matplotlib import rc_context, rcParamsDefault
-    from matplotlib.figure import Figure
-
-    rows = [row for row in rows if (row["act"], row["dtype"]) == ("relu", "float32")]
-    panels = (
-        ("From the written weights, with noise", "noise", lambda r: r["start"] == "weights" and not r["relative"]),
-        ("From a random draw", "lr", lambda r: r["start"] == "draw" and not r["residual"]),
-        ("From a random draw, with a residual", "lr", lambda r: r["start"] == "draw" and r["residual"]),
-    )
-    with rc_context({name: value for name, value in rcParamsDefault.items() if name != "backend"}):
-        figure, png = Figure(figsize=(11, 3.8), layout="constrained"), BytesIO()
-        for axes, (title, by, drawn) in zip(figure.subplots(1, 3, sharey=True), panels, strict=True):
-            mine = [row for row in rows if drawn(row) and (by == "lr" or row["lr"] == FIRST["lr"])]
-            values = sorted({row[by] for row in mine})
-            for row in mine:
-                steps, accuracy, _ = zip(*row["curve"], strict=True)
-                label = f"{by} {row[by]:g}" if row["seed"] == 0 else None
-                colour = COLOURS[values.index(row[by]) % len(COLOURS)]
-                axes.plot(steps, accuracy, color=colour, linewidth=1.2, label=label)
-            axes.axhline(Recall(**SIZES).baseline, color="0.2", linestyle=":", linewidth=1.2, label="baseline")
-            axes.set(xlabel="steps", title=title, ylim=(0, 1.03), xlim=(0, None))
-            axes.set_xscale("symlog", linthresh=50)  # from 0; logarithmic from 50 on
-            axes.xaxis.set_major_formatter("{x:,g}")
-            axes.legend(fontsize=8, loc="lower right")
-            axes.grid(alpha=0.25)
-        figure.axes[0].set_ylabel("accuracy on fresh sequences")
-        figure.savefig(png, format="png", dpi=150)
-    write_whole(path, lambda file: file.write(png.getvalue()))

@@ -78,7 +78,7 @@ def recall(
     b = _bits(V)
     _check_numbers("recall", n * (b + 1), K + V, length)
     rng = np.random.default_rng(check_integer("recall", "seed", seed, 0))
-    key, value = np.eye(K) if codes is None else rng.choice([-1.0, 1.0], (K, n)), _signs(V)
+    key, value = np.eye(K) if codes is None else rng.choice([-1.0, 1.0], (K, n)), signs(V)
     times = gate if codes is None else signed_gate
 
     store = Circuit(2 * n + b)
@@ -111,7 +111,7 @@ def copying(min_len: int, max_len: int, symbols: int, *, dtype: str = "float64")
         raise ValueError(f"copying: min_len={min_len}, max_len={P}; expected min_len <= max_len")
     b = _bits(V)
     _check_numbers("copying", P * b, V, 2 * P + 1)
-    code = _signs(V)
+    code = signs(V)
     embed = np.zeros((3 + V, b + 3))
     embed[3:, :b], embed[3:, b] = code, 1
     embed[COPY, b + 1] = 1
@@ -135,7 +135,7 @@ def selective_copying(copied: int, context: int, symbols: int, *, dtype: str = "
         raise ValueError(f"selective_copying: copied={P}, context={context}; expected copied <= context")
     b = _bits(V)
     _check_numbers("selective_copying", P * b, V, context + P)
-    code = _signs(V)
+    code = signs(V)
     embed = np.zeros((2 + V, b + 2))
     embed[2:, :b], embed[2:, b] = code, 1
     embed[ASK, b + 1] = 1
@@ -198,7 +198,7 @@ def _bits(symbols: int) -> int:
     return max(1, (symbols - 1).bit_length())
 
 
-def _signs(symbols: int) -> np.ndarray:
+def signs(symbols: int) -> np.ndarray:
     """(symbols, bits): the bits of each symbol's number as signs, 1 for 0 and -1 for 1."""
     return 1.0 - 2.0 * ((np.arange(symbols)[:, None] >> np.arange(_bits(symbols))) & 1)
 
