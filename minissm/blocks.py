@@ -21,6 +21,7 @@ Optional:
     stepper(p) -> step                  y, state = step(x, state) for one token, x and y (B, 1, D), if this costs less
                                         than run; a step may overwrite the state it is given
     trace(p, x) -> dict                 inner arrays to look at, by name
+    dtrace(p, x, dy) -> dict            gradients of some of them, each with its name and a d; dy is that of the output
     draws_by_depth = True               init gets a third argument, relative_depth: 0 in the first such block of the
                                         model, 1 in the last, or None. It may change the draw, never the function
 

@@ -281,23 +281,40 @@ class Model:
 
         return step
 
-    def trace(self, params: dict, x: Array, mode: str = "auto") -> dict[str, Array]:
+    def trace(self, params: dict, x: Array, mode: str = "auto", dy: Array = None) -> dict[str, Array]:
         """The inner arrays by name: embed, blocks.0.kernel, .states, .output, blocks.1.weights, ..., y.
 
-        `.output` is the residual stream after the block: x + block(x), or block(x) without a residual.
+        dy: a cotangent of y (B, L, outputs). Then also gradients: dembed, blocks.0.doutput, .dread, .dinput, ...
+            None (default): no gradients.
+
+        `.output` is the residual stream after the block: x + block(x), or block(x) without a residual. A gradient has
+        the name and the shape of its array, with a d. ValueError where params, x or dy don't fit.
         """
         params = self._check(params, x, mode)
         norm, norms = layers.NORMS[self.norm], params["norms"]
         y, _ = self._embed(params, x)
-        arrays = {"embed": y}
+        arrays, tape = {"embed": y}, []
         for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], norms, strict=False)):
-            n, _ = norm(p_norm, y)
+            n, back_norm = norm(p_norm, y)
             inside = block.trace(p, n) if hasattr(block, "trace") else {}
-            z, _, _ = blocks.run(block, p, n, None, mode)
+            z, _, back_block = blocks.run(block, p, n, None, mode)
             y = y + z if self.residual else z
             arrays |= {f"blocks.{i}.{name}": a for name, a in inside.items()} | {f"blocks.{i}.output": y}
-        arrays["y"], _ = layers.linear(params["head"], norm(norms[-1], y)[0])
-        return arrays
+            tape.append((i, block, p, n, back_norm, back_block))
+        n, back_norm = norm(norms[-1], y)
+        arrays["y"], back_head = layers.linear(params["head"], n)
+        if dy is None:
+            return arrays
+
+        _, dn = back_head(*cotangents("Model.trace", ("dy", dy, arrays["y"])))
+        _, dy = back_norm(dn)
+        for i, block, p, n, back_norm, back_block in reversed(tape):
+            inside = block.dtrace(p, n, dy) if hasattr(block, "dtrace") else {}
+            arrays |= {f"blocks.{i}.doutput": dy} | {f"blocks.{i}.{name}": a for name, a in inside.items()}
+            _, dn, _ = back_block(dy, None)
+            _, dz = back_norm(dn)
+            dy = dy + dz if self.residual else dz
+        return arrays | {"dembed": dy}
 
     def _embed(self, params: dict, x: Array) -> tuple:
         p, xp = params["embed"], namespace(x)

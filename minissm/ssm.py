@@ -143,14 +143,32 @@ class Ssm:
         return step
 
     def trace(self, p: dict, x: Array) -> dict:
-        """kernel (E, L): the impulse response of each channel, skip included.  states: the L states, on axis 1."""
-        xp = namespace(x, p["w_in"])
-        L, u = x.shape[1], x @ p["w_in"] + p["b_in"]
-        coefficients, _ = self.filter(p["filter"])
+        """What happens inside, by name:
+
+        input (B, L, E): u.  read (B, L, E): filter(u), without the skip.  states: the L states, on axis 1.
+        kernel (E, L): the impulse response of each channel, skip included.
+        """
+        coefficients, u = self._inward(p, x)
+        xp, L = namespace(u), u.shape[1]
+        read, _, _ = scan.pick("auto", u.shape, coefficients)(*coefficients, u)
         impulse = xp.concat([xp.ones_like(u[:1, :1, :]), xp.zeros_like(u[:1, 1:, :])], axis=1)
         response, _, _ = scan.pick("auto", impulse.shape, coefficients)(*coefficients, impulse)
+        kernel = (response + p["skip"] * impulse)[0, ...].T
         states, state = [], None
         for t in range(L):
             _, state, _ = scan.family(coefficients).recurrent(*coefficients, u[:, t : t + 1, :], state)
             states.append(state)
-        return {"kernel": (response + p["skip"] * impulse)[0, ...].T, "states": xp.stack(states, axis=1)}
+        return {"input": u, "read": read, "kernel": kernel, "states": xp.stack(states, axis=1)}
+
+    def dtrace(self, p: dict, x: Array, dy: Array) -> dict:
+        """dread = dy w_out^T,  dinput = the adjoint of the filter, applied to dread, + skip dread; (B, L, E)."""
+        coefficients, u = self._inward(p, x)
+        _, _, back_scan = scan.pick("auto", u.shape, coefficients)(*coefficients, u)
+        dread = dy @ p["w_out"].T
+        *_, du, _ = back_scan(dread)
+        return {"dread": dread, "dinput": du + p["skip"] * dread}
+
+    def _inward(self, p: dict, x: Array) -> tuple:
+        """The coefficients of the filter, and its input u (B, L, E)."""
+        coefficients, _ = self.filter(p["filter"])
+        return coefficients, x @ p["w_in"] + p["b_in"]

@@ -63,9 +63,10 @@ def test_whole_models_train_a_step_there(norm, rng):
 def test_the_trace_stays_there(rng):
     net = Model("ssm + fnn1 + attn(max_len=9)", vocab=5, width=4, dtype="float64")
     params, tokens = net.init(rng), rng.integers(0, 5, (2, 9))
-    found = net.trace(there(params), there(tokens))
+    dy = rng.normal(size=(2, 9, 5))
+    found = net.trace(there(params), there(tokens), dy=there(dy))
     assert {a.device for a in found.values()} == {DEVICE}
-    for name, a in net.trace(params, tokens).items():
+    for name, a in net.trace(params, tokens, dy=dy).items():
         np.testing.assert_allclose(here(found[name]), a, atol=1e-12)
 
 

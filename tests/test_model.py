@@ -155,6 +155,8 @@ def test_the_trace_names_what_happens_inside(rng):
     shapes = {name: a.shape for name, a in found.items()}
     assert shapes == {
         "embed": (B, L, 4),
+        "blocks.0.input": (B, L, 8),
+        "blocks.0.read": (B, L, 8),
         "blocks.0.kernel": (8, L),
         "blocks.0.states": (B, L, 8, 8),
         "blocks.0.output": (B, L, 4),
@@ -164,6 +166,33 @@ def test_the_trace_names_what_happens_inside(rng):
         "y": (B, L, V),
     }
     np.testing.assert_allclose(found["y"], net(params, tokens)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "rms"}, {"norm": "layer", "residual": False}], ids=str)
+def test_the_trace_shows_the_gradients_on_the_way_back(options, rng):
+    """dembed against backward, and the others by a model that begins behind the block."""
+    net = small("ssm + fnn1 + attn + s6 + lstm + trig + mean", **options)
+    params, x, dy = net.init(rng), rng.normal(size=(B, L, V)), rng.normal(size=(B, L, V))
+    found = net.trace(params, x, dy=dy)
+    dparams, dx = net(params, x)[1](dy)
+    np.testing.assert_allclose(found["dembed"] @ params["embed"]["w"].T, dx, atol=1e-12)
+    np.testing.assert_allclose(np.einsum("blv,bld->vd", x, found["dembed"]), dparams["embed"]["w"], atol=1e-12)
+    for i in range(len(net.blocks) - 1):
+        rest = Model(net.blocks[i + 1 :], inputs=4, outputs=V, width=4, dtype="float64", **options)
+        p = {"embed": {"w": np.eye(4), "b": np.zeros(4)}, "blocks": params["blocks"][i + 1 :]}
+        p |= {"norms": params["norms"][i + 1 :], "head": params["head"]}
+        _, dout = rest(p, found[f"blocks.{i}.output"])[1](dy)
+        np.testing.assert_allclose(found[f"blocks.{i}.doutput"], dout, atol=1e-12)
+    shapes = {name: (a.shape, found[name.replace(".d", ".")].shape) for name, a in found.items() if ".d" in name}
+    assert all(one == other for one, other in shapes.values())
+    assert {"blocks.0.dread", "blocks.0.dinput", "blocks.5.dread", "blocks.6.doutput"} <= set(shapes)
+    assert not {name for name in net.trace(params, x) if ".d" in name or name == "dembed"}
+
+
+def test_a_wrong_cotangent_of_a_trace_is_refused(rng):
+    net = small("ssm")
+    with pytest.raises(ValueError, match=r"Model.trace: dy .*"):
+        net.trace(net.init(rng), rng.integers(0, V, (B, L)), dy=np.ones((B, L + 1, V)))
 
 
 def test_state_size_is_what_must_be_remembered():

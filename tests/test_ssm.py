@@ -98,6 +98,18 @@ def test_the_trace_shows_states_and_kernels(rng):
     )
 
 
+def test_the_trace_shows_what_enters_the_filter_and_what_is_read_and_their_gradients(rng):
+    block, p = layer(rng)
+    x, dy = draw(rng, B, L, D), draw(rng, B, L, D)
+    found, gradients = block.trace(p, x), block.dtrace(p, x, dy)
+    y, _, backward = ssm(p, x, filter=block.filter)
+    np.testing.assert_allclose((found["read"] + p["skip"] * found["input"]) @ p["w_out"] + p["b_out"], y, atol=1e-12)
+    dp, dx, _ = backward(dy)
+    np.testing.assert_allclose(gradients["dinput"] @ p["w_in"].T, dx, atol=1e-12)
+    np.testing.assert_allclose((gradients["dread"] * found["input"]).sum((0, 1)), dp["skip"], atol=1e-12)
+    np.testing.assert_allclose(gradients["dread"], dy @ p["w_out"].T, atol=1e-12)
+
+
 def test_the_skip_starts_at_one(rng):
     np.testing.assert_array_equal(Ssm().init(rng, D)["skip"], np.ones(2 * D))
 
