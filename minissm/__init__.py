@@ -4,7 +4,7 @@ After "State Space Models are Provably Comparable to Transformers in Dynamic Tok
 ICLR 2025, arXiv 2405.19036). Start at README.md; read layers.linear, scan.recurrent and filters.s4d first.
 """
 
-from . import constructions, filters, layers, losses, optim, scan, tasks, tree
+from . import constructions, filters, layers, losses, optim, plots, scan, tasks, tree
 from .attention import Attn, attention, attention_weights
 from .backend import namespace, to
 from .check_block import BlockError, check_block
@@ -59,6 +59,7 @@ __all__ = [
     "namespace",
     "optim",
     "parse",
+    "plots",
     "reference",
     "register",
     "save",

@@ -15,18 +15,20 @@ LEVELS = [
         "scan",
         "mean ssm attention selective lstm",
         "blocks spec model check_block checkpoint resume evaluate train",
-        "lab constructions",  # of these none imports another
+        "plots lab constructions watch",  # of the folders none imports another
         "cli __main__",
     )
 ]
-WINGS = LEVELS[5]
+WINGS = LEVELS[5][1:]
 OUTSIDE = {
     "gpu",
     "progress",
     "tasks",
     "fast",
+    "plots",
     "lab",
     "constructions",
+    "watch",
     "cli",
     "__main__",
 }  # what is not the core of the library

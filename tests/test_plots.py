@@ -8,10 +8,12 @@ import sys
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from minissm import spec, tasks
-from minissm.lab import plots
+from minissm import Log, Model, plots, scan, spec, tasks
+from minissm.lab import figures
 from minissm.lab.config import MODELS, Config
 from minissm.tasks import Copying, RealTask
 
@@ -55,7 +57,7 @@ def draw(folder, models, seeds=3, evals=3, lr=8e-3, task=None, most=1.0):
             reached = most * (i + 1 + 0.1 * seed) / (len(models) + 1)
             rows.append(run | {score: reached})
             curves += [run | {"step": 10 * k, score: reached * k / evals} for k in range(1, evals + 1)]
-    return plots.comparison(rows, curves, folder)
+    return figures.comparison(rows, curves, folder)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_a_figure_is_drawn_without_warnings_and_without_touching_matplotlibs_set
     medians = [(i + 1 + 0.1 * (seeds // 2)) / (len(models) + 1) for i in range(len(models))]
     for value in medians:
         assert f"{value:.3f}" in text
-    for label in plots.short(list(Config("copying", models=models).models)):
+    for label in figures.short(list(Config("copying", models=models).models)):
         for line in label.splitlines():
             assert line.replace("'", "&apos;") in text or line in text
 
@@ -110,7 +112,7 @@ def test_an_error_is_drawn_on_the_scale_of_its_values_and_a_score_that_is_not_fi
     assert [(t.get_text(), t.get_ha()) for t in reached.texts] == [("22.000", "left"), ("42.000", "right")]
     rows = [key("ssm", s, 1, "errors") | {"mean_squared_error": [2.0, None][s], "step": 9} for s in (0, 1)]
     rows += [key("attn", 0, 1, "errors") | {"mean_squared_error": None, "step": 9}]
-    plots.comparison(rows, rows, tmp_path)
+    figures.comparison(rows, rows, tmp_path)
     learning, reached = unsaved[-1].axes
     assert [text.get_text() for text in reached.texts] == ["2.000"]
     assert [list(line.get_ydata()) for line in learning.lines[:2]] == [[2.0], []]
@@ -137,7 +139,7 @@ def test_the_same_results_give_the_same_bytes_whatever_the_users_settings_are(tm
 def test_a_backend_that_is_not_installed_and_a_damaged_matplotlibrc_do_no_harm(tmp_path):
     """A notebook's kernel sets MPLBACKEND, for programs that it starts as well."""
     code = (
-        "import os, sys, hashlib; from pathlib import Path; from minissm.lab import plots\n"
+        "import os, sys, hashlib; from pathlib import Path; from minissm import plots\n"
         "with plots.new_figure(2, 1) as figure:\n"
         "    print(hashlib.sha256(plots.save(figure, Path(sys.argv[1])).read_bytes()).hexdigest())\n"
         "print(os.environ['MPLBACKEND'])"
@@ -161,9 +163,9 @@ def test_a_figure_that_fails_is_a_sentence(capsys):
 
 
 def test_labels_are_short_and_differ():
-    assert plots.short(list(MODELS)) == list(MODELS)
-    labels = plots.short(list(LONG))
-    alike = plots.short([LONG[0] + " + attn", LONG[0] + " + fnn0"])
+    assert figures.short(list(MODELS)) == list(MODELS)
+    labels = figures.short(list(LONG))
+    alike = figures.short([LONG[0] + " + attn", LONG[0] + " + fnn0"])
     for found in (labels, alike):
         assert len(set(found)) == len(found)
         for label in found:
@@ -179,4 +181,73 @@ def test_many_models_are_told_apart_in_colour_and_in_grey():
 
 
 def test_every_block_is_explained_in_the_title():
-    assert set(plots.BLOCKS) == {*spec.BUILT_IN, "fnn"}
+    assert set(figures.BLOCKS) == {*spec.BUILT_IN, "fnn"}
+
+
+# ---- figures to look at
+
+
+def panels(count):
+    return list(Figure().subplots(1, count, squeeze=False)[0])
+
+
+def test_curves_show_a_score_of_each_training_and_the_baseline():
+    logs = {
+        name: Log([{"step": 5 * i, "token_accuracy": i / k} for i in (1, 2, 3)]) for name, k in (("a", 3), ("b", 4))
+    }
+    axes = plots.curves(logs, baseline=0.25, axes=panels(1)[0])
+    assert [list(line.get_ydata()) for line in axes.lines] == [[1 / 3, 2 / 3, 1], [1 / 4, 1 / 2, 3 / 4], [0.25, 0.25]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "baseline 0.250"]
+    assert not plots.curves(logs["a"], axes=panels(1)[0]).get_legend()
+
+
+def test_kernels_are_those_of_the_filters_sorted_by_memory(rng):
+    net = Model("trig(window=3) + fnn1 + ssm", vocab=5, width=4, dtype="float64")
+    params = net.init(rng)
+    params["blocks"][0]["skip"][:] = 9  # not part of the kernel
+    for axes, i in zip(plots.kernel(net, params, length=7, axes=panels(2)), (0, 2), strict=True):
+        coefficients, _ = net.blocks[i].filter(params["blocks"][i]["filter"])
+        impulse = np.eye(7)[0].reshape(1, 7, 1) * np.ones(8)
+        k = scan.family(coefficients).recurrent(*coefficients, impulse)[0][0].T
+        k /= abs(k).max(axis=1, keepdims=True)
+        shown = axes.images[0].get_array().data
+        memory = (abs(shown) * np.arange(7)).sum(1) / abs(shown).sum(1)
+        assert (np.diff(memory) >= 0).all()
+        np.testing.assert_allclose(np.sort(shown, axis=0), np.sort(k, axis=0), atol=1e-12)
+
+
+def test_poles_lie_in_the_unit_circle(rng):
+    net = Model("ssm(poles=3) + trig + ssm(poles=2)", vocab=5, width=4)
+    axes = plots.poles(net, net.init(rng), panels(1)[0])
+    assert [len(line.get_xdata()) for line in axes.lines] == [3 * 8, 2 * 8]
+    assert all(np.hypot(*line.get_data()).max() < 1 for line in axes.lines)
+
+
+def test_attention_weights_are_named_by_their_tokens(rng):
+    net = Model("attn(heads=2) + attn(heads=1)", vocab=3, width=4)
+    params, x = net.init(rng), np.array([[0, 2, 1, 1], [0, 0, 0, 0]])
+    axes = plots.attention(net, params, x, names=("k", "l", "m"), axes=panels(3))
+    inside = net.trace(params, x)
+    expected = [inside["blocks.0.weights"][0, 0], inside["blocks.0.weights"][0, 1], inside["blocks.1.weights"][0, 0]]
+    for one, weights in zip(axes, expected, strict=True):
+        np.testing.assert_array_equal(one.images[0].get_array().data, weights)
+        assert [label.get_text() for label in one.get_xticklabels()] == ["k", "m", "l", "l"]
+
+
+def test_without_axes_a_figure_of_pyplot_is_made_and_wrong_ones_are_refused(rng, monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    net = Model("ssm + ssm", vocab=3, width=4)
+    params = net.init(rng)
+    assert len(plots.kernel(net, params, length=5)) == 2
+    plt.close("all")
+    with pytest.raises(ValueError, match=r"plots: axes=.*; expected a list of 2 axes"):
+        plots.kernel(net, params, axes=panels(1))
+    with pytest.raises(ValueError, match=r"has no block with attention \(attn\); give a model with one"):
+        plots.attention(net, params, np.zeros((1, 3), int))
+    with pytest.raises(ValueError, match=r"plots.curves: logs, score='accuracy'; expected a score among step, loss"):
+        plots.curves(Log([{"step": 1, "loss": 2.0}]), "accuracy")
+    with pytest.raises(ValueError, match=r"plots.curves: .*; expected a log of fit with evaluations"):
+        plots.curves(Log())

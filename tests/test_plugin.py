@@ -12,7 +12,7 @@ import pytest
 
 from minissm import load, spec, tasks
 from minissm.cli import main
-from minissm.lab import compare, plots, plugin
+from minissm.lab import compare, plugin, sweep
 from minissm.lab.compare import resume, run
 from minissm.lab.config import Config
 
@@ -184,7 +184,7 @@ def stopped(here):
 
 
 def test_a_stopped_run_goes_on_with_its_plugin(stopped, capsys, monkeypatch):
-    monkeypatch.setattr(plots, "comparison", lambda *_: ["undrawn"])
+    monkeypatch.setattr(sweep, "comparison", lambda *_: ["undrawn"])
     assert main(["run", TASK, "--resume", "out", "--jobs", "1"]) == 0
     assert [row["plugin"] for row in lines(stopped / "results.jsonl")] == [SHA, SHA]
     shutil.copy("mine.py", "other.py")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from minissm.lab import plots, sweep
+from minissm import plots
+from minissm.lab import sweep
 from minissm.train import LR
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..files import write_whole
+from ..plots import COLOURS, MARKS, new_figure, save
 from ..tasks import Recall
 from .networks import recall, signs
 from .stats import stats
@@ -22,7 +22,6 @@ CODES = {  # pairs -> numbers of signs in a code
     128: (64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448),
 }
 VOCAB = tuple(6 + values for values in (6, 14, 30, 62, 126, 254, 510, 1022))
-COLOURS, MARKS = ("#0072B2", "#D55E00", "#009E73"), ("o", "s", "^")  # Okabe and Ito's
 SHADES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")
 
 
@@ -85,7 +84,7 @@ def nonzeros(vocab: int, rows: list[dict]) -> dict:
 def draw_codes(rows: list[dict], path: Path) -> None:
     with drawing(path) as figure:
         axes = figure.subplots()
-        for (pairs, codes), colour, mark in zip(CODES.items(), COLOURS, MARKS, strict=True):
+        for (pairs, codes), colour, mark in zip(CODES.items(), COLOURS, MARKS, strict=False):
             m = np.geomspace(codes[0], codes[-1], 99)
             bound, gauss = np.transpose([predicted(x, pairs) for x in m])
             axes.plot(m, bound, "-", m, gauss, "--", color=colour, linewidth=1.2)
@@ -110,7 +109,7 @@ def draw_nonzeros(rows: list[dict], path: Path) -> None:
     }
     with drawing(path) as figure:
         axes = figure.subplots()
-        for (name, text), colour, mark in zip(names.items(), COLOURS, MARKS, strict=True):
+        for (name, text), colour, mark in zip(names.items(), COLOURS, MARKS, strict=False):
             points = np.array([(row["vocab"], row[name]) for row in rows if row[name]]).reshape(-1, 2)
             axes.plot(*points.T, "-" + mark, color=colour, markersize=5, linewidth=1.5, label=text)
         for row in rows:
@@ -156,19 +155,11 @@ def draw_learning(rows: list[dict], path: Path, lr: float, baseline: float) -> N
 
 @contextmanager
 def drawing(path: Path, size: tuple[float, float] = (6.4, 4.4)) -> Iterator[Any]:
-    """A figure, in matplotlib's own settings. At the end it gets legends, and is written to path, a .png."""
-    import io
-
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    own: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
-    with matplotlib.rc_context(own):
-        figure, buffer = Figure(figsize=size, layout="constrained"), io.BytesIO()
+    """A figure. At the end it gets legends, and is written to path, a .png."""
+    with new_figure(*size) as figure:
         yield figure
         for axes in figure.axes:
             axes.legend(fontsize=9)
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(buffer, format="png", dpi=150)
-    write_whole(path, lambda file: file.write(buffer.getvalue()))
+        save(figure, path)

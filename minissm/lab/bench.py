@@ -18,10 +18,10 @@ import numpy as np
 from .. import backend, fast, scan, tree
 from ..checks import check_integer
 from ..files import check_place, shown
+from ..plots import COLOURS, drawn, new_figure, save
 from ..progress import Progress
 from ..spec import parse
 from . import machine, timing
-from .plots import COLOURS, drawn, new_figure, save
 
 SPEC = "ssm"
 PATIENCE = {True: 1.5, False: 0.7}  # seconds of one call, at the requested length and at others

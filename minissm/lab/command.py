@@ -103,7 +103,8 @@ def _sweep(text: str) -> tuple[str, tuple]:
 
 
 def _run(a: argparse.Namespace) -> int:
-    from . import compare, machine, plots, report, sweep
+    from .. import plots
+    from . import compare, machine, report, sweep
     from .config import config_of
 
     if a.row is not None:

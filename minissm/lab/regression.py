@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import plots
 from ..tasks import parse
 from ..tasks.smooth import series_risks
-from . import plots
 from .job import task_of
 from .rows import chosen
 

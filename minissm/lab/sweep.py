@@ -5,9 +5,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .. import plots
 from ..tasks import Regression, TokenTask, parse
 from ..train import LR
-from . import plots, regression
+from . import regression
+from .figures import FRACTIONS, comparison, short
 from .rows import cells, chosen, name_of, order, setting
 
 
@@ -24,7 +26,7 @@ def figures(rows: list[dict], curves: list[dict], folder: Path) -> list[Path]:
     if names == ["n"] and isinstance(parse(rows[0]["task"]), Regression):
         names, found = [], regression.figure(rows, folder / "figure")
     else:
-        found = [] if names else plots.comparison(rows, curves, folder)
+        found = [] if names else comparison(rows, curves, folder)
     for i, name in enumerate(names):
         found += over(name, rows, folder / (f"figure-{name}" if i else "figure"))
     return found + (over("lr", rows, folder / "rates") if len({row["lr"] for row in rows}) > 1 else [])
@@ -40,7 +42,7 @@ def over(name: str, rows: list[dict], path: Path) -> list[Path]:
         lines.setdefault(_label(mine[0], name), []).extend(mine)
     values = sorted({setting(row, name) for row in rows} - {None}, key=order)
     timed = isinstance(task, TokenTask) and any(row.get("steps_to_95") is not None for row in rows)
-    labels, never = plots.short(list(lines)), 1.12 * max(row["steps"] for row in rows)
+    labels, never = short(list(lines)), 1.12 * max(row["steps"] for row in rows)
     entries = sum(label.count("\n") + 1 for label in labels)
     columns = 1 if max(map(len, lines)) > 60 else 2
     with plots.new_figure(10 if timed else 6.4, 3.9 + 0.17 * -(-entries // columns)) as figure:
@@ -135,7 +137,7 @@ def _scores(axes: Any, rows: list[dict], name: str, coordinates: dict[Any, float
     if all(len(found) == 1 for found in baselines.values()):
         y = [min(baselines[value]) for value in coordinates]
         axes.plot(list(coordinates.values()), y, color="0.4", linewidth=1, linestyle=(0, (1, 2)), label="baseline")
-    if task.main[0] in plots.FRACTIONS:
+    if task.main[0] in FRACTIONS:
         axes.set_ylim(0, 1.03)
     elif all(row[task.main[0]] is None or row[task.main[0]] > 0 for row in rows):
         axes.set_yscale("log")

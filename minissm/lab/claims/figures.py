@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Any, NamedTuple
 
+from ...plots import COLOURS, DASHES, MARKS, new_figure
 from ...train import LR
-from ..plots import COLOURS, DASHES, MARKS, new_figure
 from ..studies import (
     ATTN,
     ATTN_NO_POSITIONS,
