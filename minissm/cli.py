@@ -10,23 +10,44 @@ Exit codes:
 """
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .files import shown
 from .progress import tell, usable_streams
 
 MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
+EXAMPLES = """examples:
+  minissm run recall           compare five models on recall
+  minissm run copying --models "ssm; ssm + fnn1" --steps 500
+                               compare models of your own
+  minissm run --help           all options of a comparison
+"""
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        page = f"{self.prog} run" if message.startswith("unrecognized") else self.prog  # the outer parser reports these
-        self.exit(2, _one_line(f"{self.prog}: {message}; see {page} --help") + "\n")
+        self.exit(2, _one_line(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """No argument is left for the outer parser, which doesn't know the options of a command."""
+        namespace, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._hint(left[0], args or ())}")
+        return namespace, left
+
+    def _hint(self, word: str, words: Sequence[str]) -> str:
+        """What was probably meant by the word that isn't recognized."""
+        if word.startswith("+") or "+" in words:
+            return '; a spec with spaces needs quotes: --models "ssm + fnn1"'
+        options = [option for action in self._actions for option in action.option_strings]
+        close = difflib.get_close_matches(word.partition("=")[0], options, 1)
+        return f"; did you mean {close[0]}?" if close else ""
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Help that can't be printed is an error too."""
@@ -45,6 +66,9 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         parser = _parser()
         arguments = parser.parse_args(argv)
+        if not hasattr(arguments, "command"):
+            parser.print_help()
+            parser.exit()
         if [] in vars(arguments).values():  # what argparse makes of `--models=--`
             parser.error("an option is given the value --; expected another")
         code = arguments.command(arguments)
@@ -86,14 +110,19 @@ def _one_line(text: str) -> str:
 
 
 def _parser() -> Parser:
+    from . import __version__
     from .constructions import command as constructions
     from .lab import bench, command, tasks_command
     from .lab.claims import command as claims
 
     parser = Parser(
-        prog="minissm", description="State space models, FNNs and attention in NumPy, every gradient by hand."
+        prog="minissm",
+        description="State space models, FNNs and attention in NumPy, every gradient by hand.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    parser.add_argument("--version", action="version", version=f"minissm {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
     command.add(commands)
     bench.add(commands)
     claims.add(commands)

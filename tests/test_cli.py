@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,9 @@ from hashlib import sha256
 
 import pytest
 
+import minissm
 from minissm.checkpoint import load_tree
-from minissm.cli import main
+from minissm.cli import _parser, main
 from minissm.files import write_whole
 from minissm.lab import compare, config as settings, machine, results, sweep, workers
 from minissm.lab.repeat import job_of
@@ -57,7 +59,6 @@ def buffered():
 # ---- wrong requests
 
 BAD = {
-    "no command": ([], "required: COMMAND"),
     "table of nothing": (["table"], "required: DIR_OR_JSONL"),
     "table of no file": (["table", "nowhere"], "table: nowhere can't be read (No such file"),
     "row of no file": (["run", "--row", "nowhere:1"], "nowhere can't be read (No such file"),
@@ -83,6 +84,10 @@ BAD = {
     "unknown command of two lines": (["wa\nlk"], "lk'"),
     "no task": (["run"], "run: no TASK given; expected one like recall"),
     "unknown flag": (["run", "copying", "--colour", "red"], "unrecognized arguments: --colour red"),
+    "a flag that is nearly right": (["run", "copying", "--model", "ssm"], "--model ssm; did you mean --models?; see"),
+    "one of bench": (["bench", "--lenght=3"], "--lenght=3; did you mean --length?; see minissm bench --help"),
+    "no quotes": (["run", "copying", "--models", "ssm", "+", "fnn1"], "+ fnn1; a spec with spaces needs quotes: --m"),
+    "no quotes before the task": (["run", "--models", "ssm", "+", "fnn1", "copying"], "needs quotes: --models"),
     "unknown flag of two lines": (["run", "copying", "--col\nour"], "unrecognized arguments: --col our"),
     "abbreviated flag": (["run", "copying", "--see", "1"], "unrecognized arguments: --see 1"),
     "flag without value": (["run", "copying", "--seeds"], "--seeds"),
@@ -108,7 +113,7 @@ BAD = {
     "resume and out": (["run", "copying", "--resume", "a", "--out", "b"], "both --resume and --out given; "),
 }
 for option in ("seeds", "steps", "width", "budget", "jobs"):
-    for value in ("0", "-1", "two", "1.5", "1e3", "", "inf", "9" * 5000):
+    for value in ("0", "-1", "two", "1.5", "1.5e0", "1e-3", "1e999", "", "inf", "9" * 5000):
         BAD[f"{option} {value[:9]}"] = (["run", "copying", f"--{option}={value}"], f"--{option}: ")
 for value in ("0", "-1e-3", "nan", "inf", "1e999", "1e-3,0"):
     BAD[f"lr {value}"] = (["run", "copying", f"--lr={value}"], "expected different numbers above 0")
@@ -262,12 +267,25 @@ def test_a_stderr_that_fails_changes_no_exit_code(monkeypatch):
     assert command("run", "walking") == 2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["info", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "--help"], ["info", "--help"]], ids=" ".join)
 def test_help_goes_to_stdout(arguments, capsys):
     assert command(*arguments) == 0
     out, err = capsys.readouterr()
     assert out.startswith("usage: minissm")
     assert err == ""
+
+
+def test_no_argument_prints_three_examples_that_are_commands(capsys):
+    assert command() == 0
+    examples = re.findall(r"^  minissm (.*?)(?:   .*)?$", capsys.readouterr().out, re.MULTILINE)
+    assert len(examples) == 3
+    for text in examples:
+        _parser().parse_args(shlex.split(text.replace("--help", "recall")))
+
+
+def test_the_version(capsys):
+    assert command("--version") == 0
+    assert capsys.readouterr().out == f"minissm {minissm.__version__}\n"
 
 
 # ---- a run
@@ -280,7 +298,7 @@ def test_help_goes_to_stdout(arguments, capsys):
         (["--profile", "full"], (settings.MODELS, 5, 4000, (4e-3, 8e-3, 16e-3), 30_000, None)),
         (["--profile", "full", "--seeds", "2", "--lr", "0.5"], (settings.MODELS, 2, 4000, (0.5,), 30_000, None)),
         (["--models", "ssm ;fnn1(act='gelu')", "--width", "8"], (("ssm", "fnn1"), 3, 1500, (8e-3,), 30_000, 8)),
-        (["--steps", "7", "--budget", "900"], (settings.MODELS, 3, 7, (8e-3,), 900, None)),
+        (["--steps", "7e0", "--budget", "9E2"], (settings.MODELS, 3, 7, (8e-3,), 900, None)),
     ],
     ids=lambda value: " ".join(map(str, value))[:60],
 )

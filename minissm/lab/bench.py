@@ -22,6 +22,7 @@ from ..plots import COLOURS, drawn, new_figure, save
 from ..progress import Progress
 from ..spec import parse
 from . import machine, timing
+from .command import integer
 
 SPEC = "ssm"
 PATIENCE = {True: 1.5, False: 0.7}  # seconds of one call, at the requested length and at others
@@ -46,9 +47,9 @@ def add(commands: Any) -> None:
     """Add the command to the parser."""
     bench = commands.add_parser("bench", help="find the fastest mode on this machine", allow_abbrev=False)
     bench.set_defaults(command=command)
-    bench.add_argument("--batch", type=int, default=8, help="sequences in a batch (default 8)")
-    bench.add_argument("--length", type=int, default=1024, help="tokens in a sequence (default 1024)")
-    bench.add_argument("--width", type=int, default=64, help="width of the model (default 64)")
+    bench.add_argument("--batch", type=integer, default=8, help="sequences in a batch (default 8)")
+    bench.add_argument("--length", type=integer, default=1024, help="tokens in a sequence (default 1024)")
+    bench.add_argument("--width", type=integer, default=64, help="width of the model (default 64)")
     bench.add_argument("--out", metavar="FILE.png", default="bench.png", help="file of the figure (default bench.png)")
 
 

@@ -77,9 +77,9 @@ def add(commands: Any) -> None:
 
 
 def integer(text: str) -> int:
-    """An integer, 1 or more, for argparse."""
+    """An integer, 1 or more, for argparse. 1e3 is one, 1.5e0 is not."""
     try:
-        return check_integer("", "", int(text))
+        return check_integer("", "", float(text) if "e" in text.lower() else int(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} given; expected an integer, 1 or more") from None
 
