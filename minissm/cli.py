@@ -114,6 +114,7 @@ def _parser() -> Parser:
     from .constructions import command as constructions
     from .lab import bench, command, tasks_command
     from .lab.claims import command as claims
+    from .watch import command as watch
 
     parser = Parser(
         prog="minissm",
@@ -128,4 +129,5 @@ def _parser() -> Parser:
     claims.add(commands)
     constructions.add(commands)
     tasks_command.add(commands)
+    watch.add(commands)
     return parser
