@@ -392,4 +392,4 @@ def test_a_folder_that_may_not_be_written_is_refused_before_the_training(here, c
 def test_a_training_that_would_take_too_long_is_refused(here, capsys, monkeypatch):
     monkeypatch.setattr(models, "PATIENCE", 1e-9)
     assert main(["watch", "--model", "ssm(poles=2)"]) == 2
-    assert "would take 0 minutes here, 0 are allowed; train it with minissm run" in capsys.readouterr().err
+    assert "s here, 0 s are allowed; train it with minissm run" in capsys.readouterr().err

@@ -100,9 +100,8 @@ def trained(net: Model, task: Any) -> tuple[Model, dict]:
         expected = spent / step * STEPS
         early = EARLY[0] <= step <= EARLY[1] or (step < EARLY[0] and spent > PATIENCE / 10)
         if early and expected > PATIENCE:
-            what = f"training {net.spec} on {task.spec} would take {expected / 60:.0f} minutes here"
-            how = "train it with minissm run, and give its folder"
-            raise ValueError(f"watch: {what}, {PATIENCE / 60:.0f} are allowed; {how}")
+            what = f"training {net.spec} on {task.spec} would take {expected:,.0f} s here, {PATIENCE:.0f} s are allowed"
+            raise ValueError(f"watch: {what}; train it with minissm run, and give its folder")
 
     params, log = fit(net, net.init(rng), task, STEPS, rng, on_step=patient)
     if log.stopped.startswith("interrupted"):
