@@ -154,7 +154,7 @@ figure, axes = plt.subplots(figsize=(5, 3.8), layout="constrained")
 axes.plot(n[margin == 0], m[margin == 0], "x", color=COLOURS[1], markersize=8, label="impossible")
 axes.plot(n[margin > 0], m[margin > 0], "o", color=COLOURS[0], markersize=8, label="possible")
 axes.set(xlabel="shorter length", ylabel="longer length", xticks=range(1, 12), yticks=range(2, 13))
-axes.set_title("One layer needs lengths that are a factor of 2 apart")
+axes.set_title("One layer: the longer length must be twice the shorter, or more")
 axes.legend(loc="lower right", frameon=False)
 plt.show()
 
