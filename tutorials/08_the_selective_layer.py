@@ -1,0 +1,300 @@
+# %% [markdown]
+# # 8. The selective layer
+#
+# A filter treats every token alike: the same pole, the same weights. Mamba lets each token choose them. What does this
+# add, and what is dt now? First six tokens by hand. Then a trained model reads a sequence with noise in it. We look at
+# its dt, and change it.
+#
+# - **Goals**: compute the selective layer by hand; say what a small and a large dt do; test what dt seems to show.
+# - **You need**: tutorials 1 and 2 (pole, state, step dt, Mamba's mixed rule), 5 and 6 (task, FNN, `fit`, `trace`).
+# - **Time**: 60 minutes.
+
+# %%
+import json
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minissm as ms
+from minissm.plots import COLOURS, DASHES, MARKS
+
+HERE = Path(__file__).parent if "__file__" in globals() else Path(ms.__file__).parents[1] / "tutorials"
+FILE = HERE / "trained" / "08_the_selective_layer.npz"
+TRAIN = "--train" in sys.argv or not FILE.exists()  # in a notebook, write TRAIN = True to train it yourself
+
+# %% [markdown]
+# ## A step for each token
+#
+# Tutorial 2 made a recurrence out of $h' = a h + b u$. With Mamba's mixed rule a step dt gives
+#
+# $$ h_t = e^{dt\, a}\, h_{t-1} + dt\, b\, u_t. $$
+#
+# In a filter dt is a parameter of the channel. **In the selective layer it is computed from the token.** It must be
+# above 0. So a number z of any sign goes through the **softplus**, $\log(1 + e^z)$. This is near z where z is large,
+# and near $e^z$, just above 0, where z is far below 0.
+
+
+# %%
+def softplus(z):
+    return np.logaddexp(0, z)  # log(e^0 + e^z), without overflow
+
+
+# %% [markdown]
+# With a = -1 and b = 1, the state keeps $e^{-dt}$ of itself and takes in dt times the token. Where **dt is near 0**, it
+# keeps everything and takes in nothing: the token is *ignored*. Where **dt is large**, it keeps nothing: the token
+# *overwrites* the state.
+#
+# Six tokens, of which two matter: they are marked. Let $z = 8 \cdot \mathrm{mark} - 4$. Then dt is 4.02 at a marked
+# token and 0.018 at another. Expected: the state jumps at the marked tokens, and hardly moves in between.
+
+# %%
+u = np.array([3.0, 1, -2, 5, 1, -1])
+mark = np.array([1, 0, 0, 1, 0, 0])
+dt = softplus(8 * mark - 4)
+
+
+def states_by_hand(dt, u):
+    """h_t = exp(-dt_t) h_{t-1} + dt_t u_t, from h_0 = 0."""
+    h, states = 0.0, []
+    for dt_t, u_t in zip(dt, u, strict=True):
+        h = np.exp(-dt_t) * h + dt_t * u_t
+        states.append(h)
+    return np.array(states)
+
+
+h = states_by_hand(dt, u)
+print("dt:", dt.round(3), " states:", h.round(2))
+assert np.allclose(h[[0, 3]], dt[[0, 3]] * u[[0, 3]], rtol=0.02)  # overwritten: 98 % of it is the token
+assert abs(h[2] / h[0] - 1) < 0.06  # ignored
+assert abs(h[5] / h[3] - 1) < 0.06
+
+# %% [markdown]
+# The state is 4.02 times the token, because dt multiplies the token: what is written grows with dt. With the zero-order
+# hold (tutorial 2) the factor would be $(e^{dt\,a} - 1)\,b/a = 1 - e^{-dt}$, which stays below 1. Call it g. Then
+# $h_t = (1 - g_t)\, h_{t-1} + g_t\, u_t$: a **gate** g between 0 and 1 says how much of the old the new replaces. Since
+# dt is a softplus, $g = 1 / (1 + e^{-z})$, the sigmoid of z (Gu & Dao 2023, theorem 1).
+
+# %%
+z = np.linspace(-6, 6, 25)
+assert np.allclose(1 - np.exp(-softplus(z)), 1 / (1 + np.exp(-z)))
+
+figure, (steps, state) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+t = np.arange(1, 7)
+steps.bar(t, dt, color=[COLOURS[1] if m else COLOURS[0] for m in mark])
+steps.set(xlabel="token t", ylabel="$dt_t$", xticks=t)
+steps.set_title("Two tokens of six get a large dt", fontsize=10.5)
+for i, (name, curve) in enumerate({"dt from the token": h, "dt = 1 for all": states_by_hand(np.ones(6), u)}.items()):
+    state.plot(t, curve, MARKS[i], linestyle=DASHES[i], color=COLOURS[i], label=name)
+state.set(xlabel="token t", ylabel="state $h_t$", xticks=t)
+state.set_title("So the state holds the last marked token", fontsize=10.5)
+state.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## Where to write, where to read
+#
+# A channel has N numbers of state. The token also chooses $B_t$, how much of it goes into each of them, and $C_t$, how
+# much of each is read:
+#
+# $$ h_{t,n} = e^{dt_t A_n} h_{t-1,n} + dt_t\, u_t\, B_{t,n}, \qquad y_t = \sum_n C_{t,n}\, h_{t,n}. $$
+#
+# So the state can be a small table. In these six tokens "a" writes 3 into the first number, "b" writes 5 into the
+# second, two tokens are noise, and then b and a are asked for. dt is 0.049 for the pairs and 0.0001 for the others.
+# Expected: the answers are near 0.049 times 5 and 3.
+
+# %%
+A = np.array([-1.0, -1])
+u = np.array([3.0, 5, 9, -7, 0, 0])
+dt = softplus(np.array([-3.0, -3, -9, -9, -9, -9]))
+B = np.array([[1.0, 0], [0, 1], [1, 1], [1, 1], [0, 0], [0, 0]])  # (L, N)
+C = np.array([[0.0, 0], [0, 0], [0, 0], [0, 0], [0, 1], [1, 0]])
+
+h, y = np.zeros(2), []
+for u_t, dt_t, B_t, C_t in zip(u, dt, B, C, strict=True):
+    h = np.exp(dt_t * A) * h + dt_t * u_t * B_t
+    y.append(h @ C_t)
+print("asked for b and a:", (y[4:] / dt[0]).round(2), "times 0.049")
+assert np.allclose(y[4:] / dt[0], [5, 3], rtol=0.06)
+
+# %% [markdown]
+# The answer for a is 5 % too small: writing b has faded it, since one dt fades all numbers of a channel. The library's
+# function is `ms.selective_scan(u, dt, A, B, C)`. u and dt are (B, L, E), A is (E, N), B and C are (B, L, N): each
+# channel has a dt of its own, and all channels share B and C. Expected: the same y. And where dt, B and C are the same
+# for all tokens, the y of a filter with $\log\lambda = dt\,A$ and $c = dt\,B\,C$.
+
+# %%
+x = u[None, :, None]  # (B, L, E) = (1, 6, 1)
+y_library, _, _ = ms.selective_scan(x, dt[None, :, None], A[None], B[None], C[None])
+assert np.allclose(y_library[0, :, 0], y)
+
+A, b, c = np.array([[-1.0, -3]]), np.array([0.5, 2]), np.array([1.0, -1])
+y_same, _, _ = ms.selective_scan(x, np.full((1, 6, 1), 0.3), A, np.tile(b, (1, 6, 1)), np.tile(c, (1, 6, 1)))
+y_filter, _, _ = ms.scan.recurrent(0.3 * A + 0j, (0.3 * b * c + 0j)[None], x)
+assert np.allclose(y_same, y_filter)
+
+# %% [markdown]
+# ## The layer `s6`, and Mamba
+#
+# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to E = 2 D channels u, and another one
+# takes them back, past a direct path. Between them, for each token,
+#
+# $$ dt = \mathrm{softplus}(u\, W_{low} W_{dt} + b_{dt}), \; B = u W_B, \; C = u W_C, \; A = -e^{\log a}. $$
+#
+# $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: D / 16, at least 1. With D = 24 it is 1: each token makes
+# **one** number, and each channel turns it into a dt of its own. (In Mamba's code, `log_a` is `A_log`, `w_low`, `w_b`
+# and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.) Mamba's block has two parts more: before the
+# scan, a convolution over 4 tokens in each channel; after it, a factor from the token, a second gate. `s6` has neither.
+#
+# ## A sequence with noise
+#
+# **Selective copying**: 4 symbols at random places among 12 blanks, then 4 times `<ASK>`. The answers are the symbols
+# in order. The blanks are noise. Training takes some 15 s a model. So the repository keeps what
+# `python tutorials/08_the_selective_layer.py --train` wrote: an `s6` model, and the scores of an `ssm` model of its
+# size. Both were trained with 16 tokens before the questions. They are tested with 64 and 256, too: with more blanks.
+
+# %%
+CONTEXTS = (16, 64, 256)
+tasks = [ms.tasks.SelectiveCopying(copied=4, context=n, symbols=6) for n in CONTEXTS]
+task, rng = tasks[0], np.random.default_rng(1)
+batch, *_ = batches = [tasks[i].batch(rng, n) for i, n in enumerate((200, 100, 50))]
+net = ms.Model("s6 + fnn1", vocab=task.vocab, width=24)
+ssm = ms.Model("ssm + fnn1", vocab=task.vocab, width=24)
+
+
+def train(net):
+    rng = np.random.default_rng(0)
+    params, _ = ms.fit(net, net.init(rng), task, steps=800, rng=rng, lr=1.6e-2)
+    return params
+
+
+def accuracy(y, batch):
+    counts = batch.weights > 0
+    return float((y.argmax(axis=-1) == batch.targets)[counts].mean())
+
+
+if TRAIN:
+    params, params_ssm = train(net), train(ssm)
+    of_ssm = [accuracy(ssm(params_ssm, more.inputs)[0], more) for more in batches]
+else:
+    loaded, params = ms.load(FILE)
+    assert loaded == net
+    of_ssm = json.loads(FILE.with_suffix(".json").read_text(encoding="utf-8"))
+if "--train" in sys.argv:
+    FILE.parent.mkdir(exist_ok=True)
+    ms.save(FILE, net, params)
+    FILE.with_suffix(".json").write_text(json.dumps(of_ssm) + "\n", encoding="utf-8")
+print(f"parameters: s6 {net.size:,}, ssm {ssm.size:,}")
+
+# %% [markdown]
+# Here is the model by hand, with a place to change dt. Without a change it must be `net`.
+
+
+# %%
+def model(tokens, change=None):
+    """The outputs (B, L, vocab). change: a function of dt (B, L, E) and the tokens (B, L) that returns another dt."""
+    p = params["blocks"][0]
+    f, x = p["filter"], params["embed"]["w"][tokens]
+    u = x @ p["w_in"] + p["b_in"]
+    dt = softplus(u @ f["w_low"] @ f["w_dt"] + f["b_dt"])
+    dt = dt if change is None else change(dt, tokens)
+    v, _, _ = ms.selective_scan(u, dt, -np.exp(f["log_a"]), u @ p["w_b"], u @ p["w_c"])
+    x = x + (v + p["skip"] * u) @ p["w_out"] + p["b_out"]
+    z, _ = ms.layers.fnn(params["blocks"][1], x)
+    return (x + z) @ params["head"]["w"] + params["head"]["b"]
+
+
+assert np.allclose(model(batch.inputs), net(params, batch.inputs)[0], atol=1e-3)
+
+# %% [markdown]
+# ## Is dt small at blanks?
+#
+# `trace` returns dt as `steps`. No layer comes before this one, so its dt depends on the token alone: a blank has the
+# same dt everywhere. Small at blanks? Make a guess before you read on.
+
+# %%
+kinds = np.array(task.kinds)[batch.inputs]  # "blank", "marker" or "symbol" for each token
+dt = net.trace(params, batch.inputs)["blocks.0.steps"]
+at = {kind: dt[kinds == kind].mean(axis=0) for kind in ("blank", "symbol", "marker")}  # (E,) each
+print("mean over all channels:", {kind: round(float(mean.mean()), 3) for kind, mean in at.items()})
+ratio = at["blank"] / at["symbol"]
+shut = ratio < 0.1  # the channels that a blank shuts
+print(f"of {len(ratio)} channels, {shut.sum()} have a dt ten times smaller at blanks, {(ratio > 1).sum()} a larger one")
+assert shut.sum() > 10
+assert (ratio > 1).sum() > 5
+
+figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
+image = axis.imshow(np.log10(dt[0, :, np.argsort(ratio)].clip(1e-4)), aspect="auto", cmap="viridis")
+axis.set_xticks(range(20), [task.names[token].replace("<ASK>", "?") for token in batch.inputs[0]])
+axis.set(xlabel="token (_ blank, ? asks for an answer)", ylabel="channel")
+axis.set_title("At blanks the upper channels nearly stop, and the lower ones run faster", fontsize=10.5)
+figure.colorbar(image, label="log10 of dt")
+plt.show()
+
+# %% [markdown]
+# In many channels a blank is ignored, in others it overwrites, and the mean over the channels hides both. (With R = 1 a
+# channel's dt can only rise or fall with the token's one number. The sign is drawn at random, and most channels keep
+# it.) Does the model *use* the small dt? We change dt at the blanks. Expected:
+#
+# - the dt of a symbol, in the channels that a blank shuts: the answers are destroyed;
+# - the same in all other channels: little changes, if they carry nothing;
+# - dt = 0 in all channels: nothing is lost, if blanks are meant to be ignored.
+
+
+# %%
+def at_blanks(value, channels=True):
+    """The change that sets dt at blanks, in these channels, to this value."""
+    return lambda dt, tokens: np.where((tokens == 0)[..., None] & channels, value, dt).astype(dt.dtype)
+
+
+changes = {
+    "as it is": None,
+    "shut channels: dt of a symbol": at_blanks(at["symbol"], shut),
+    "other channels: dt of a symbol": at_blanks(at["symbol"], ~shut),
+    "all channels: dt = 0": at_blanks(0),
+}
+scores = {name: accuracy(model(batch.inputs, change), batch) for name, change in changes.items()}
+for name, score in scores.items():
+    print(f"{name:32s} {score:.3f}")
+assert scores["as it is"] > 0.97
+assert scores["shut channels: dt of a symbol"] < 0.5
+assert scores["other channels: dt of a symbol"] > 0.95
+assert scores["all channels: dt = 0"] > 0.97
+
+# %% [markdown]
+# Now with more blanks. They change the distances, by which the filter weighs tokens. Expected: it fails. The selective
+# layer fades slowly, since a small dt isn't 0. With dt = 0 at blanks their number can't matter.
+
+# %%
+curves = {
+    "s6 + fnn1, dt = 0 at blanks": [accuracy(model(more.inputs, at_blanks(0)), more) for more in batches],
+    "s6 + fnn1": [accuracy(net(params, more.inputs)[0], more) for more in batches],
+    "ssm + fnn1": of_ssm,
+}
+assert of_ssm[1] < 0.5 < 0.9 < curves["s6 + fnn1"][1]
+assert curves["s6 + fnn1, dt = 0 at blanks"][2] > 0.95 > curves["s6 + fnn1"][2]
+figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+for i, (name, curve) in enumerate(curves.items()):
+    print(f"{name:28s}", *(f"{n}: {score:.3f} " for n, score in zip(CONTEXTS, curve, strict=True)))
+    axis.plot(CONTEXTS, curve, MARKS[i], linestyle=DASHES[i], color=COLOURS[i], label=name)
+axis.axhline(task.baseline, color="0.4", linestyle=":", label="baseline")
+axis.set(xlabel="tokens before the questions (trained with 16)", ylabel="accuracy", ylim=(0, 1.03), xticks=CONTEXTS)
+axis.set_title("A filter fails with more blanks, the selective layer fades", fontsize=10.5)
+axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+plt.show()
+
+# %% [markdown]
+# **What this shows**: for these parameters a small dt at blanks is what keeps the symbols. A larger one destroys the
+# answers, and 0 helps. **What it doesn't**: that dt measures importance. Some channels have a large dt at blanks and
+# don't matter, and $B_t$ can keep a token out as well. It is one model on one task. And a blank is known by itself. If
+# a token matters *because of others*, the dt of a first layer can't know it.
+#
+# ## To try
+#
+# 1. Write the six marked tokens with the zero-order hold: `g = 1 - np.exp(-softplus(8 * mark - 4))`, and
+#    $h_t = (1 - g_t)\, h_{t-1} + g_t\, u_t$. What is the state now, and what can it no longer be?
+# 2. What does `<ASK>`, token 1, do? Set its dt to 0: `y = model(batch.inputs, lambda dt, tokens: ...)`. Why are the
+#    four answers of a sequence then the same?
+# 3. Which channels does a blank shut? Begin with `u = params["embed"]["w"] @ p["w_in"] + p["b_in"]`, the input of each
+#    token of the vocabulary, and `s = u @ f["w_low"]`, its one number (p and f as in `model`).
