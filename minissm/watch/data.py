@@ -75,8 +75,8 @@ def _rows(net: Model, shown: list[Sequence]) -> int:
 
 def _block(net: Model, params: dict, i: int, trace: dict, most: int) -> dict[str, Any]:
     inside = views.inside_of(net, trace, i)
-    kind = views.kind_of(net.blocks[i], inside)
-    return {"name": spell(net.blocks[i : i + 1]), "view": kind} | views.still(kind, params["blocks"][i], inside, most)
+    view = views.view_of(net.blocks[i])
+    return {"name": spell(net.blocks[i : i + 1]), "view": view} | views.still(view, params["blocks"][i], inside, most)
 
 
 def _answers(task: Any, found: Search) -> np.ndarray:
@@ -113,7 +113,10 @@ def _example(
                 "lead": float((dy[a] * y).sum()),
                 "costs": found[a],
                 "path": np.stack([np.linalg.norm(gradient[a], axis=1) for gradient in _path(net, trace)]),
-                "blocks": [views.backwards(b["view"], i, a, b["rows"]) for b, i in zip(blocks, inside, strict=True)],
+                "blocks": [
+                    views.backwards(b["view"], i, a, b.get("outputs", b["rows"]))
+                    for b, i in zip(blocks, inside, strict=True)
+                ],
             }
             for a in range(A)
         ],

@@ -25,7 +25,7 @@ def page(net: Model, params: dict, task: Any, rng: np.random.Generator) -> str:
 def joined(data: dict[str, Any]) -> str:
     """The page that shows the data."""
     html = _file("page.html")
-    for name in ("page.css", "page.js"):
+    for name in ("page.css", "page.js", "blocks.js"):  # blocks.js stands in page.js
         html = html.replace(f"/* {name} */", _file(name))
     text = json.dumps(packed(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return html.replace("/* data */", text)

@@ -6,8 +6,7 @@
     lstm        lstm: cell, output and gates of each unit
     stream      any other block with a memory: what it adds to the residual stream
 
-The names in the trace decide which view a block has, so that a block of your own has the view of its kind. A block
-without a memory has none.
+A block without a memory has no view.
 """
 
 from typing import Any
@@ -15,16 +14,19 @@ from typing import Any
 import numpy as np
 
 from .. import blocks
+from ..attention import Attn
+from ..lstm import Lstm
 from ..model import Model
+from ..selective import S6
+from ..ssm import Ssm
 
-SIGNS = {"read": "filter", "weights": "attention", "steps": "selective", "gates": "lstm"}  # name in the trace -> view
+VIEWS = {Ssm: "filter", Attn: "attention", S6: "selective", Lstm: "lstm"}
 Arrays = dict[str, np.ndarray]
 
 
-def kind_of(block: Any, inside: Arrays) -> str | None:
+def view_of(block: Any) -> str | None:
     """The view of the block; None for a block without a memory."""
-    named = [view for name, view in SIGNS.items() if name in inside]
-    return (named or ["stream"])[0] if blocks.has_memory(block) else None
+    return VIEWS.get(type(block), "stream") if blocks.has_memory(block) else None
 
 
 def inside_of(net: Model, trace: Arrays, i: int) -> Arrays:
@@ -35,12 +37,14 @@ def inside_of(net: Model, trace: Arrays, i: int) -> Arrays:
     return inside | {"adds": inside["output"] - before if net.residual else inside["output"]}
 
 
-def still(kind: str | None, p: Any, inside: Arrays, most: int) -> dict[str, Any]:
-    """What doesn't depend on the sequence: the rows to show, and of a filter each row's kernel, skip and memory.
+def still(view: str | None, p: Any, inside: Arrays, most: int) -> dict[str, Any]:
+    """What doesn't depend on the sequence: the rows to show; of a filter, each row's kernel, skip and memory.
+
+    outputs: the rows of other blocks on the way back.
 
     most: rows of a filter or a state, at most. Of more, some are left out: evenly in the order of memory.
     """
-    if kind == "filter":
+    if view == "filter":
         kernel = np.array(inside["kernel"], float)
         kernel[:, 0] -= p["skip"]
         memory = np.abs(kernel) @ np.arange(kernel.shape[1]) / np.maximum(np.abs(kernel).sum(axis=1), 1e-30)
@@ -52,39 +56,36 @@ def still(kind: str | None, p: Any, inside: Arrays, most: int) -> dict[str, Any]
             "kernel": kernel[rows],
             "skip": p["skip"][rows],
         }
-    size = {
-        "attention": lambda: inside["weights"].shape[1],
-        "selective": lambda: inside["steps"].shape[2],
-        "lstm": lambda: inside["states"].shape[2],
-        "stream": lambda: inside["adds"].shape[2],
-        None: lambda: 0,
-    }[kind]()
-    return {"rows": _some(np.arange(size), most), "of": size}
+    size = len(next(iter(forwards(view, inside, np.s_[:]).values()), ()))
+    outputs = {} if view in (None, "attention") else {"outputs": _some(np.arange(inside["output"].shape[2]), most)}
+    return {"rows": _some(np.arange(size), most), "of": size, **outputs}
 
 
-def forwards(kind: str | None, inside: Arrays, rows: np.ndarray) -> Arrays:
+def forwards(view: str | None, inside: Arrays, rows: Any) -> Arrays:
     """Arrays (rows, ...) of the first sequence in the trace."""
-    if kind == "filter":
+    if view == "filter":
         return {name: inside[name][0].T[rows] for name in ("input", "read")}
-    if kind == "attention":
+    if view == "attention":
         return {"weights": inside["weights"][0][rows]}
-    if kind == "selective":
+    if view == "selective":
         states = inside["states"][0].transpose(1, 0, 2)[rows]
         return {"dt": inside["steps"][0].T[rows], "states": states, "size": np.linalg.norm(states, axis=2)}
-    if kind == "lstm":
+    if view == "lstm":
         gates = inside["gates"][0].transpose(2, 1, 0)[rows]  # (rows, 4, L): i, f, o, g
         return {"output": inside["states"][0].T[rows], "gates": gates, "cell": _cells(gates)}
-    return {} if kind is None else {"adds": inside["adds"][0].T[rows]}
+    return {} if view is None else {"adds": inside["adds"][0].T[rows]}
 
 
-def backwards(kind: str | None, inside: Arrays, a: int, rows: np.ndarray) -> Arrays:
-    """Arrays (rows, L) of the gradients of answer a: sequence a of the trace has its lead as dy."""
-    if kind == "filter":
+def backwards(view: str | None, inside: Arrays, a: int, rows: np.ndarray) -> Arrays:
+    """Arrays (rows, L) of the gradients of answer a: sequence a of the trace has its lead as dy.
+
+    rows: those of a filter; of other blocks, the outputs.
+    """
+    if view == "filter":
         return {name: inside[name][a].T[rows] for name in ("dinput", "dread")}
-    if kind in (None, "attention"):
+    if view in (None, "attention"):
         return {}
-    doutput = inside["doutput"][a].T
-    return {"doutput": doutput[_some(np.arange(len(doutput)), len(rows))]}
+    return {"doutput": inside["doutput"][a].T[rows]}
 
 
 def _cells(gates: np.ndarray) -> np.ndarray:
