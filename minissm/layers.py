@@ -289,6 +289,7 @@ def linear_init(rng: np.random.Generator, inputs: int, outputs: int) -> dict:
 
 
 def linear_size(inputs: int, outputs: int) -> int:
+    """The number of parameters of `linear`."""
     return inputs * outputs + outputs
 
 

@@ -1,0 +1,1 @@
+"""What builds the site; see docs/build.py."""
