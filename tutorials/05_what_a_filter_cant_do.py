@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 5. What a filter can't do
 #
-# A filter weighs a token by how long ago it came, never by what it is. **Why does one layer of filters copy words of
-# one length without an error, and fail at many lengths?** At one length, a pure delay copies. The proof that two
-# lengths are too many has four lines. A network that we write down copies all of them: we follow one word through it,
-# and break it.
+# A filter weighs a token by how long ago it came, never by what it is. Take a simple job: copy a word, that is, read it
+# and then give it back letter by letter. **Why does one layer of filters copy words of one length without an error, and
+# fail at many lengths?** The proof that two lengths are too many has four lines. With something more than filters, all
+# lengths can be copied: we write down such a network, follow one word through it, and break it.
 #
 # - **Goals**: know what a task, an embedding and a readout are; prove a limit of filters; see what an FNN adds.
-# - **You need**: tutorial 1 (filter, kernel, channel) and tutorial 3 (causal).
+# - **You need**: tutorial 1 (filter, kernel, channel, state).
 # - **Time**: 50 minutes.
 #
 # The proof and the network are ours. They are not those of the paper (arXiv 2405.19036), which proves more.
@@ -30,9 +30,9 @@ rng = np.random.default_rng(0)
 # right answers, as many as one wants.
 #
 # `copying` shows a word between the markers `<BOS>` (begin) and `<COPY>`. Its letters are called **symbols**. Then it
-# asks for them, one at a time. The model sees blanks `_` while it answers. Only the answers printed below count: the
-# first at `<COPY>`, the others at the blanks. A batch has `inputs`, `targets` (the right answers) and `weights` (above
-# 0 where an answer counts).
+# asks for them, one at a time. A **model** is what computes answers from tokens. It sees blanks `_` while it answers.
+# Only the answers printed below count: the first at `<COPY>`, the others at the blanks. A batch has `inputs`, `targets`
+# (the right answers) and `weights` (above 0 where an answer counts).
 #
 # A score needs a **baseline**: the best that can be reached without what the task tests. Copying tests the order of the
 # symbols. Who knows which symbols are in the word, but not their order, does best to name the most frequent one.
@@ -48,18 +48,20 @@ print(f"baseline {task.baseline:.3f}")
 # %% [markdown]
 # ## A layer of filters, and a delay
 #
-# A filter needs numbers. So the **embedding**, a table with one row for each symbol of the vocabulary, turns each token
-# into a vector. At the end the **readout**, a linear map, makes one number for each symbol of the vocabulary, the
-# **logits**. The answer is the symbol with the largest logit. Between them stands a **linear layer**: a linear map of
-# each vector to channels, a filter in each channel, a linear map back.
+# A filter needs numbers. So the **embedding**, a table with one row for each token of the vocabulary, turns each token
+# into a vector. At the end the **readout**, a linear map, makes one number for each token of the vocabulary, the
+# **logits**. The answer is the token with the largest logit. Between them stands a **linear layer**: a linear map of
+# each vector to channels, `w_in`; a filter in each channel; a linear map back, `w_out`.
 #
 # In a word of n symbols each answer is the token of n steps ago. So a filter copies if $k_n = 1$ and all other
 # $k_j = 0$: $y_t = u_{t-n}$. The layer `fir(window=n)` has a free kernel $k_0, \dots, k_n$ in each channel, and we
-# write this one down. `ms.Model` puts an embedding before the layer and a readout behind it. (The option `expand=1`
-# means as many channels as numbers in a vector. `residual=False` switches off a path that tutorial 6 explains.)
+# write this one down. `ms.Model` puts an embedding before the layer and a readout behind it. (`vocab` is the size of
+# the vocabulary, `width` the numbers in a vector. `expand=1` means as many channels as that. `residual=False` switches
+# off a path that tutorial 6 explains.)
 #
 # The embedding of a letter is one-hot: a 1 in a place of its own, and 0 elsewhere. The markers `<BOS>`, `<COPY>` and
-# `_` get zeros. `ms.zeros` returns all parameters of a model, set to 0. Some of them we set to 1.
+# `_` get zeros. The **parameters** of a model are all numbers in it that one may choose: tables, matrices, kernels.
+# `ms.zeros` returns them set to 0, and we set some to 1.
 
 
 # %%
@@ -75,7 +77,7 @@ def delay(n, symbols):
 
 
 def accuracy(shortest, longest):
-    """The fraction of right answers of a delay of 8, for 500 words of 8 different symbols."""
+    """The fraction of right answers of a delay of 8, for 500 words of 8 different symbols, freshly drawn."""
     words = ms.tasks.Copying(min_len=shortest, max_len=longest, symbols=8, blank=True)
     return ms.evaluate(*delay(8, symbols=8), words, np.random.default_rng(1), 500)["token_accuracy"]
 
@@ -115,9 +117,9 @@ plt.show()
 #
 # $$ z_t = \sum_j g_j\, s_{t-j}, $$
 #
-# where $g_j$ says how much a symbol counts j tokens later. The answer is right for *all* words only if the g of the
-# right symbol is larger than the sum of |g| over all others. The reason is the word in which all others disagree with
-# the right symbol. (The constant can't help: a word and its negative must both be right.)
+# where $g_j$ says how much a symbol counts j tokens later. This j is called the **lag**. The answer is right for *all*
+# words only if the g of the right symbol is larger than the sum of |g| over all others. The reason is the word in which
+# all others disagree with the right symbol. (The constant can't help: a word and its negative must both be right.)
 #
 # Now take the lengths 6 and 8. Call the symbols $x_0, x_1, \dots$, and the questions 0, 1, ...
 #
@@ -166,8 +168,8 @@ plt.show()
 # ## What an FNN adds
 #
 # A fully connected network, **FNN**, sees one token at a time: $y = W_2\, \mathrm{relu}(W_1 x + b_1) + b_2$, with
-# $\mathrm{relu}(x) = \max(x, 0)$ for each entry. `fnn1` has one such hidden layer, `fnn2` two. It isn't linear, so it
-# can say "if". The product of a bit b (0 or 1) and a number v with $|v| \le R$ is
+# $\mathrm{relu}(x) = \max(x, 0)$ for each entry. `fnn1` has one relu between two linear maps, `fnn2` two between three.
+# An FNN isn't linear, so it can say "if". The product of a bit b (0 or 1) and a number v with $|v| \le R$ is
 #
 # $$ b\, v = \mathrm{relu}(v + R (b - 1)) - \mathrm{relu}(-v + R (b - 1)). $$
 #
@@ -198,7 +200,7 @@ assert (product == bit * v).all()
 net, params = ms.constructions.copying(min_len=1, max_len=4, symbols=4)
 task = ms.tasks.Copying(min_len=1, max_len=4, symbols=4, blank=True)
 scores = ms.evaluate(net, params, task, rng)
-print(net.spec, scores)
+print(net.spec, "  right answers:", scores["token_accuracy"])
 print(f"needs {ms.constructions.memory_bits(4, 4):.0f} bits of memory, has {net.state_size()} numbers in its state")
 assert scores["token_accuracy"] == 1
 

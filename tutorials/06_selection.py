@@ -174,7 +174,7 @@ plt.show()
 #
 # ## Which blocks? Which lags?
 #
-# We set all parameters of one block to 0. Then it adds nothing to the stream. Expected: all four are needed.
+# We set all arrays in the parameters of one block to 0. Then it adds nothing to the stream. Expected: all are needed.
 
 # %%
 for i, name in enumerate(("layer 1", "FNN 1", "layer 2", "FNN 2")):
@@ -184,10 +184,10 @@ for i, name in enumerate(("layer 1", "FNN 1", "layer 2", "FNN 2")):
     assert accuracy({**params, "blocks": blocks}) < 0.55
 
 # %% [markdown]
-# That a block is needed doesn't say for what. In 12 tokens a kernel has 12 numbers, for the **lags** j = 0 to 11. The
-# block `fir` (tutorial 5) has a free kernel. So we copy the trained kernels into `fir` blocks, skip included. Then we
-# set them to 0: at one lag, or in one channel. In layer 2 we also split off the mean of each kernel over the lags 1 to
-# 11, since a constant kernel makes a sum. Expected: layer 1 needs this token and the one before, layer 2 the sum.
+# That a block is needed doesn't say for what. In 12 tokens a kernel has 12 numbers, for the lags j = 0 to 11. A layer
+# `fir` has a free kernel (tutorial 5). We copy the trained kernels into `fir` layers, skip included, and set them to 0
+# at one lag, or in one channel. In layer 2 we also split off the mean of each kernel over the lags 1 to 11: a constant
+# kernel makes a sum. Expected: layer 1 needs this token and the one before, layer 2 needs the sum.
 
 # %%
 inside, lags = net.trace(params, x), np.arange(12)
@@ -220,7 +220,7 @@ assert np.median(single) > 0.95
 # %% [markdown]
 # In the picture: the ten loudest kernels of each layer (a channel is as loud as $|w_{in}|\, |w_{out}|\, |k|$); what is
 # left without lag j; and what comes in (u) and is handed on (v) in one channel, the loudest at lag 1 and the one with
-# the loudest sum. A kernel may be negative. There we draw -u, so that one sees it.
+# the loudest sum. Purple is positive, orange negative. For a negative kernel we draw -u.
 
 
 # %%
@@ -241,7 +241,7 @@ for column, (k, without) in enumerate(((one, without_1), (two, without_2))):
     top.set(ylabel="channel", yticks=[], xticks=lags, title=title)
     middle.bar(lags, without, color=COLOURS[0])
     middle.set(xlabel="lag j that is set to 0", ylabel="right answers", ylim=(0, 1.05), xticks=lags, xlim=(-0.5, 11.5))
-    u = inside[f"blocks.{i}.input"][0, :, e]
+    u = inside[f"blocks.{i}.input"][0, :, e]  # and "read" is filter(u)
     v = inside[f"blocks.{i}.read"][0, :, e] + params["blocks"][i]["skip"][e] * u
     assert np.allclose(v, np.convolve(u, (first, second)[column][e])[:12], atol=1e-3)
     bottom.bar(lags, u * np.sign(k[e].sum()), color="0.8")
@@ -273,7 +273,8 @@ for i, name in enumerate(("layer 1", "FNN 1")):
 #
 # `ms.constructions.recall` has this mechanism in weights written by hand (docs/constructions.md). Layer 1 delays keys
 # by one token. FNN 1 multiplies the key before with the value. Layer 2 adds up. FNN 2 reads the sum at the asked key.
-# All its answers are right. We compare the kernels, by parts of the sum of their squares: at lag 1, and constant.
+# All its answers are right. We compare the kernels. Of the sum of their squares, which part is at lag 1, and which part
+# is left if each kernel is replaced by its mean?
 
 # %%
 written, weights = ms.constructions.recall(keys=6, values=6, pairs=4)
@@ -282,13 +283,12 @@ parts = []
 for name, model, p in (("drawn", net, start), ("trained", net, params), ("written", written, weights)):
     one, two = (loud(p, model.trace(p, x[:1])[f"blocks.{i}.kernel"], i) for i in (0, 2))
     parts.append([(one[:, 1] ** 2).sum() / (one**2).sum(), 12 * (two.mean(axis=1) ** 2).sum() / (two**2).sum()])
-    print(f"{name:8} layer 1, lag 1: {parts[-1][0]:.2f}   layer 2, constant part: {parts[-1][1]:.2f}")
+    print(f"{name:8} layer 1, lag 1: {parts[-1][0]:.2f}   layer 2, its mean: {parts[-1][1]:.2f}")
 assert (np.diff(parts, axis=0) > -0.1).all()
 
 # %% [markdown]
 # **Layer 1 puts the key beside its value, FNN 1 joins the two, layer 2 adds up the joined pairs, FNN 2 picks the one
-# that is asked.** Filters move and add, FNNs multiply and pick. (All of this is one model. With two other draws of
-# parameters and data, the seeds 1 and 2, every assert of this tutorial holds as well.)
+# that is asked.** (All of this is one model. With the seeds 1 and 2 in place of 0, all asserts hold as well.)
 #
 # ## To try
 #
