@@ -174,7 +174,7 @@ plt.show()
 #
 # ## Which blocks? Which lags?
 #
-# We set all arrays in the parameters of one block to 0. Then it adds nothing to the stream. Expected: all are needed.
+# We set all parameters of one block to 0. Then it adds nothing to the stream. Expected: all four are needed.
 
 # %%
 for i, name in enumerate(("layer 1", "FNN 1", "layer 2", "FNN 2")):
@@ -213,19 +213,19 @@ print(f"layer 1: lags 0 and 1 alone {only_two:.3f}; without lag 1 {without_1[1]:
 print(f"layer 2: lag 0 and the mean alone {only_mean:.3f}; without the mean {no_mean:.3f}")
 print(f"layer 1 without channel {np.argmin(single)}: {min(single):.3f}; in the median {np.median(single):.3f}")
 assert abs(with_kernels(first, second) - accuracy(params)) < 0.01
-assert min(only_two, only_mean, *without_1[2:]) > 0.9
+assert min(only_two, only_mean, *without_1[2:], np.median(single)) > 0.9
 assert max(without_1[1], no_mean) < 0.55
-assert np.median(single) > 0.95
 
 # %% [markdown]
-# In the picture: the ten loudest kernels of each layer (a channel is as loud as $|w_{in}|\, |w_{out}|\, |k|$); what is
-# left without lag j; and what comes in (u) and is handed on (v) in one channel, the loudest at lag 1 and the one with
-# the loudest sum. Purple is positive, orange negative. For a negative kernel we draw -u.
+# Most channels can be spared alone. (And lag 0 of layer 2 is the question itself.) In the picture: the ten loudest
+# kernels of each layer, where a channel is as loud as $|w_{in}|\, |w_{out}|\, |k|$; what is left without lag j; and
+# what comes in (u) and is handed on (v) in one channel, the loudest at lag 1 and the one with the loudest sum. Purple
+# is positive, orange negative. For a negative kernel we draw -u.
 
 
 # %%
 def loud(params, kernel, i):
-    """The kernels (E, 12) of block i, each times the lengths of its rows of w_in and w_out."""
+    """The kernels (E, 12) of block i, each times the length of its column of w_in and of its row of w_out."""
     p = params["blocks"][i]
     return kernel * (np.linalg.norm(p["w_in"], axis=0) * np.linalg.norm(p["w_out"], axis=1))[:, None]
 
