@@ -169,11 +169,12 @@ plt.show()
 #
 # A fully connected network, **FNN**, sees one token at a time: $y = W_2\, \mathrm{relu}(W_1 x + b_1) + b_2$, with
 # $\mathrm{relu}(x) = \max(x, 0)$ for each entry. `fnn1` has one relu between two linear maps, `fnn2` two between three.
-# An FNN isn't linear, so it can say "if". The product of a bit b (0 or 1) and a number v with $|v| \le R$ is
+# (Their default is gelu, a smooth relu. Here they have the option `act='relu'`.) An FNN isn't linear, so it can say
+# "if". The product of a bit b (0 or 1) and a number v with $|v| \le R$ is
 #
 # $$ b\, v = \mathrm{relu}(v + R (b - 1)) - \mathrm{relu}(-v + R (b - 1)). $$
 #
-# Expected: for b = 1 both relus see v itself, and for b = 0 both see at most 0.
+# Expected: for b = 1 the relus see v and -v, and one of them is 0. For b = 0 both see at most 0.
 
 # %%
 bit, v = np.meshgrid([0, 1], np.linspace(-3, 3, 7))

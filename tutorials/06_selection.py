@@ -51,7 +51,7 @@ print(f"baseline {task.baseline:.3f}")
 #
 # The vectors that run through the model in this way are the **residual stream**. A block needn't pass on what it
 # doesn't change. At the end the readout makes 12 logits of each vector. A layer `ssm` has three steps: a linear map to
-# 64 channels, $u = z W_{in} + b_{in}$; a filter in each channel, and around it a direct path, the **skip**,
+# 64 channels, $u = z W_{in} + b_{in}$; a filter of 8 poles in each channel, and around it a direct path, the **skip**,
 # $v = \mathrm{filter}(u) + s u$; a linear map back, $v W_{out} + b_{out}$.
 #
 # The parameters are a tree: dicts and lists of arrays. `net.trace` returns what is inside a model, by name. Expected:
