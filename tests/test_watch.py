@@ -101,6 +101,19 @@ def test_the_lead_its_gradient_and_the_probabilities_are_the_models(model, shown
             assert np.allclose(trace["blocks.4.doutput"][0].T, answer["blocks"][4]["doutput"], atol=1e-6)
 
 
+def test_two_sequences_without_a_mistake_are_shown_and_one_with(monkeypatch):
+    """A model that says value 0 everywhere."""
+    task = tasks.Recall(pairs=1, values=2)
+    net = ms.Model("fnn1", vocab=task.vocab, width=2)
+    params = ms.zeros(net)
+    params["head"]["b"][task.kinds.index("value")] = 1
+    found = sequences.search(net, params, task, np.random.default_rng(0), 50)
+    assert [one.mistakes for one in found.shown] == [0, 0, 1]
+    assert found.accuracy == 1 - found.wrong / 50
+    always = sequences.search(net, params, tasks.Recall(pairs=1, values=1), np.random.default_rng(0), 50)
+    assert ([one.mistakes for one in always.shown], always.wrong) == ([0, 0, 0], 0)
+
+
 def test_the_states_of_other_layers_are_those_of_the_trace(model, shown):
     net, params = model
     example = shown["examples"][0]

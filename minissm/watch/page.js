@@ -94,7 +94,7 @@ function answerRow() {
   const cell = (token, v, t) => {
     if (!filled(t)) return '<div class="chance"></div>';
     const question = e.asked.indexOf(t), p = e.p[v][t], shade = (question < 0 ? .2 * p : p).toFixed(3);
-    const look = (question >= 0 && e.targets[question] === token ? " right" : "") + (shade > .5 ? " likely" : "");
+    const look = (question >= 0 && e.targets[question] === token ? " right" : "") + (shade > .6 ? " likely" : "");
     return `<div class="chance${look}"><i style="--chance:${shade};opacity:${shade}"></i>`
       + `<span>${question >= 0 && p > .005 ? Math.round(100 * p) : ""}</span></div>`;
   };
@@ -110,7 +110,8 @@ function costRow() {
     + `style="width:.7px" height="${Math.abs(v)}"></rect>`;
   const cost = (v, t) => t > asked() ? "" : Number.isFinite(v) ? minus(v.toFixed(1)) : "–";
   const name = `lead lost by an exchange: ${costs.map((v, t) => `${plain(t)}: ${cost(v, t)}`).join("; ")}`;
-  return row("What it needs", "lead that is lost when the token is exchanged for others of its kind, on average", [],
+  const words = "lead that is lost when the token is exchanged for others of its kind, on average";
+  return row("What the answer needs", words, [],
     `<svg role="img" aria-label="${safe(name)}" viewBox="0 0 ${length()} ${top - low}" preserveAspectRatio="none" `
     + `style="height:70px">${costs.map((v, t) => Number.isFinite(v) ? bar(v, t) : "").join("")}</svg>`
     + costs.map((v, t) => `<span class="cost">${cost(v, t)}</span>`).join(""));
@@ -144,8 +145,8 @@ function saysBackwards() {
   const costs = a.costs.map((v, t) => [v, t]).filter(([v, t]) => t < asked() && v > 0).sort((x, y) => y[0] - x[0]);
   const most = costs.slice(0, 2).map(([v, t]) => `${named(t)} at ${t} (${minus(v.toFixed(1))})`).join(" and ");
   return `<h2>Back from the answer to ${named(asked())} at ${asked()}</h2>`
-    + `<p>The right answer is <b>${nameOf(target)}</b>${mistake}. Its lead: <b id="lead">${number(a.lead)}</b>. `
-    + `Now at token ${S.token}, ${named(S.token)}.</p>`
+    + `<p>The right answer is <b>${nameOf(target)}</b>${mistake}. Its logit is <b id="lead">${number(a.lead)}</b> above `
+    + `the mean of its kind: the lead. Now at token ${S.token}, ${named(S.token)}.</p>`
     + (most ? `<p>Of the tokens before, an exchange of ${most} costs most.</p>` : "");
 }
 
