@@ -74,8 +74,8 @@ assert np.allclose(y[:, 16:], y[:, 16:17], atol=1e-4)  # the four answers are th
 # ## 3. Which channels a blank shuts
 #
 # Each token makes one number s, and channel e has dt = softplus(s w_e + b_e). The blank's s lies on one side, far from
-# those of the symbols. Say it lies below. Then dt is smaller at blanks in the channels with w above 0, by far where w is
-# large, and larger in those with w below 0. The sign of w was drawn before the training, and most channels kept it.
+# those of the symbols. Say it lies below. Then dt is smaller at blanks in the channels with w above 0, by far where w
+# is large, and larger in those with w below 0. The sign of w was drawn before the training, and most channels kept it.
 
 # %%
 u = params["embed"]["w"] @ p["w_in"] + p["b_in"]
