@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 8. The selective layer
 #
-# A filter treats every token alike: the same pole, the same weights. Mamba lets each token choose them. What does this
-# add, and what is dt now? First six tokens by hand. Then a trained model reads a sequence with noise in it. We look at
-# its dt, and change it.
+# A filter treats every token alike: the same pole, the same weights. In Mamba, a state space model of 2023 (Gu & Dao,
+# arXiv 2312.00752), each token chooses them. **What does this add, and what is dt now?** First six tokens by hand. Then
+# a trained model reads a sequence with noise in it. We look at its dt, and change it.
 #
 # - **Goals**: compute the selective layer by hand; say what a small and a large dt do; test what dt seems to show.
 # - **You need**: tutorials 1 and 2 (pole, state, step dt, Mamba's mixed rule), 5 and 6 (task, FNN, `fit`, `trace`).
@@ -20,6 +20,7 @@ import numpy as np
 import minissm as ms
 from minissm.plots import COLOURS, DASHES, MARKS
 
+plt.rcParams["axes.titlesize"] = 10.5
 HERE = Path(__file__).parent if "__file__" in globals() else Path(ms.__file__).parents[1] / "tutorials"
 FILE = HERE / "trained" / "08_the_selective_layer.npz"
 TRAIN = "--train" in sys.argv or not FILE.exists()  # in a notebook, write TRAIN = True to train it yourself
@@ -27,32 +28,23 @@ TRAIN = "--train" in sys.argv or not FILE.exists()  # in a notebook, write TRAIN
 # %% [markdown]
 # ## A step for each token
 #
-# Tutorial 2 made a recurrence out of $h' = a h + b u$. With Mamba's mixed rule a step dt gives
+# Tutorial 2 ended with tokens that have a step of their own. With Mamba's mixed rule, and a weight B of the input,
 #
-# $$ h_t = e^{dt\, a}\, h_{t-1} + dt\, b\, u_t. $$
+# $$ h_t = e^{\Delta_t a}\, h_{t-1} + \Delta_t\, B\, u_t, \qquad a < 0. $$
 #
-# In a filter dt is a parameter of the channel. **In the selective layer it is computed from the token.** It must be
-# above 0. So a number z of any sign goes through the **softplus**, $\log(1 + e^z)$. This is near z where z is large,
-# and near $e^z$, just above 0, where z is far below 0.
+# Where $\Delta_t$ (`dt` in the code) is near 0, the state keeps everything and takes in nothing: the token is
+# *ignored*. Where it is large, the state keeps nothing: the token *overwrites* it. In a filter $\Delta$ is a parameter
+# of the channel. **In the selective layer it is computed from the token.** It must be above 0. So a number z of any
+# sign goes through the **softplus**, $\log(1 + e^z)$, which is near z for large z, and near $e^z$ for z far below 0.
+#
+# Six tokens, of which two matter: they are marked. Take $a = -1$, $B = 1$, and $z = 8 \cdot \mathrm{mark} - 4$. Then
+# $\Delta$ is 4.02 at a marked token and 0.018 at another. Expected: the state jumps at the marked tokens, and hardly
+# moves in between.
 
 
 # %%
 def softplus(z):
     return np.logaddexp(0, z)  # log(e^0 + e^z), without overflow
-
-
-# %% [markdown]
-# With a = -1 and b = 1, the state keeps $e^{-dt}$ of itself and takes in dt times the token. Where **dt is near 0**, it
-# keeps everything and takes in nothing: the token is *ignored*. Where **dt is large**, it keeps nothing: the token
-# *overwrites* the state.
-#
-# Six tokens, of which two matter: they are marked. Let $z = 8 \cdot \mathrm{mark} - 4$. Then dt is 4.02 at a marked
-# token and 0.018 at another. Expected: the state jumps at the marked tokens, and hardly moves in between.
-
-# %%
-u = np.array([3.0, 1, -2, 5, 1, -1])
-mark = np.array([1, 0, 0, 1, 0, 0])
-dt = softplus(8 * mark - 4)
 
 
 def states_by_hand(dt, u):
@@ -64,6 +56,9 @@ def states_by_hand(dt, u):
     return np.array(states)
 
 
+u = np.array([3.0, 1, -2, 5, 1, -1])
+mark = np.array([1, 0, 0, 1, 0, 0])
+dt = softplus(8 * mark - 4)
 h = states_by_hand(dt, u)
 print("dt:", dt.round(3), " states:", h.round(2))
 assert np.allclose(h[[0, 3]], dt[[0, 3]] * u[[0, 3]], rtol=0.02)  # overwritten: 98 % of it is the token
@@ -71,10 +66,9 @@ assert abs(h[2] / h[0] - 1) < 0.06  # ignored
 assert abs(h[5] / h[3] - 1) < 0.06
 
 # %% [markdown]
-# The state is 4.02 times the token, because dt multiplies the token: what is written grows with dt. With the zero-order
-# hold (tutorial 2) the factor would be $(e^{dt\,a} - 1)\,b/a = 1 - e^{-dt}$, which stays below 1. Call it g. Then
-# $h_t = (1 - g_t)\, h_{t-1} + g_t\, u_t$: a **gate** g between 0 and 1 says how much of the old the new replaces. Since
-# dt is a softplus, $g = 1 / (1 + e^{-z})$, the sigmoid of z (Gu & Dao 2023, theorem 1).
+# The state is 4.02 times the token: what is written grows with $\Delta$. With the zero-order hold the factor is the
+# gate $g = 1 - e^{-\Delta}$ of tutorial 2, below 1. And why the softplus, of all functions above 0? With it this gate
+# is the **sigmoid** of z, $1 / (1 + e^{-z})$, a smooth switch from 0 to 1 (Gu & Dao 2023, theorem 1).
 
 # %%
 z = np.linspace(-6, 6, 25)
@@ -83,12 +77,10 @@ assert np.allclose(1 - np.exp(-softplus(z)), 1 / (1 + np.exp(-z)))
 figure, (steps, state) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 t = np.arange(1, 7)
 steps.bar(t, dt, color=[COLOURS[1] if m else COLOURS[0] for m in mark])
-steps.set(xlabel="token t", ylabel="$dt_t$", xticks=t)
-steps.set_title("Two tokens of six get a large dt", fontsize=10.5)
+steps.set(xlabel="token t", ylabel=r"$\Delta_t$", xticks=t, title="Two tokens of six get a large dt")
 for i, (name, curve) in enumerate({"dt from the token": h, "dt = 1 for all": states_by_hand(np.ones(6), u)}.items()):
     state.plot(t, curve, MARKS[i], linestyle=DASHES[i], color=COLOURS[i], label=name)
-state.set(xlabel="token t", ylabel="state $h_t$", xticks=t)
-state.set_title("So the state holds the last marked token", fontsize=10.5)
+state.set(xlabel="token t", ylabel="state $h_t$", xticks=t, title="So the state holds the last marked token")
 state.legend(frameon=False)
 plt.show()
 
@@ -98,10 +90,10 @@ plt.show()
 # A channel has N numbers of state. The token also chooses $B_t$, how much of it goes into each of them, and $C_t$, how
 # much of each is read:
 #
-# $$ h_{t,n} = e^{dt_t A_n} h_{t-1,n} + dt_t\, u_t\, B_{t,n}, \qquad y_t = \sum_n C_{t,n}\, h_{t,n}. $$
+# $$ h_{t,n} = e^{\Delta_t A_n} h_{t-1,n} + \Delta_t\, u_t\, B_{t,n}, \qquad y_t = \sum_n C_{t,n}\, h_{t,n}. $$
 #
-# So the state can be a small table. In these six tokens "a" writes 3 into the first number, "b" writes 5 into the
-# second, two tokens are noise, and then b and a are asked for. dt is 0.049 for the pairs and 0.0001 for the others.
+# So the state can be a small table. Six other tokens: the first writes 3 into number 1, the second 5 into number 2. Two
+# are noise. Then number 2 is asked for, and number 1. $\Delta$ is 0.049 at the two that write and 0.0001 at the others.
 # Expected: the answers are near 0.049 times 5 and 3.
 
 # %%
@@ -115,14 +107,14 @@ h, y = np.zeros(2), []
 for u_t, dt_t, B_t, C_t in zip(u, dt, B, C, strict=True):
     h = np.exp(dt_t * A) * h + dt_t * u_t * B_t
     y.append(h @ C_t)
-print("asked for b and a:", (y[4:] / dt[0]).round(2), "times 0.049")
+print("asked for number 2 and 1:", (y[4:] / dt[0]).round(2), "times 0.049")
 assert np.allclose(y[4:] / dt[0], [5, 3], rtol=0.06)
 
 # %% [markdown]
-# The answer for a is 5 % too small: writing b has faded it, since one dt fades all numbers of a channel. The library's
-# function is `ms.selective_scan(u, dt, A, B, C)`. u and dt are (B, L, E), A is (E, N), B and C are (B, L, N): each
-# channel has a dt of its own, and all channels share B and C. Expected: the same y. And where dt, B and C are the same
-# for all tokens, the y of a filter with $\log\lambda = dt\,A$ and $c = dt\,B\,C$.
+# Number 1 is 5 % too small: writing number 2 has faded it, since one dt fades all numbers of a channel. The library's
+# function is `ms.selective_scan(u, dt, A, B, C)`. (A **scan** runs a recurrence.) u and dt are (B, L, E), A is (E, N),
+# B and C are (B, L, N): each channel has a dt of its own, and all channels share B and C. Expected: the same y. And
+# where dt, B and C are the same for all tokens, the y of a filter with $\log\lambda = \Delta A$ and $c = \Delta B C$.
 
 # %%
 x = u[None, :, None]  # (B, L, E) = (1, 6, 1)
@@ -135,30 +127,36 @@ y_filter, _, _ = ms.scan.recurrent(0.3 * A + 0j, (0.3 * b * c + 0j)[None], x)
 assert np.allclose(y_same, y_filter)
 
 # %% [markdown]
+# Otherwise it is no filter: how much a token counts depends on the tokens, not only on their distance. So there is no
+# kernel, and no convolution or FFT computes it. The recurrence has to be run.
+#
 # ## The layer `s6`, and Mamba
 #
-# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to E = 2 D channels u, and another one
-# takes them back, past a direct path. Between them, for each token,
+# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to E = 2 D channels u, another one takes
+# them back, and a skip leads around the scan. Between the maps, for each token,
 #
-# $$ dt = \mathrm{softplus}(u\, W_{low} W_{dt} + b_{dt}), \; B = u W_B, \; C = u W_C, \; A = -e^{\log a}. $$
+# $$ \Delta = \mathrm{softplus}(u\, W_{low} W_{dt} + b_{dt}), \; B = u W_B, \; C = u W_C, \; A = -e^{\log a}. $$
 #
-# $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: D / 16, at least 1. With D = 24 it is 1: each token makes
-# **one** number, and each channel turns it into a dt of its own. (In Mamba's code, `log_a` is `A_log`, `w_low`, `w_b`
-# and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.) Mamba's block has two parts more: before the
-# scan, a convolution over 4 tokens in each channel; after it, a factor from the token, a second gate. `s6` has neither.
+# A is the same for all tokens. $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: D / 16, at least 1. With D = 24
+# it is 1: each token makes **one** number, and each channel turns it into a dt of its own. (In Mamba's code, `log_a` is
+# `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.) Mamba's block has two
+# parts more: before the scan, a convolution over 4 tokens in each channel; after it, a factor from the token, a second
+# gate. `s6` has neither.
 #
 # ## A sequence with noise
 #
 # **Selective copying**: 4 symbols at random places among 12 blanks, then 4 times `<ASK>`. The answers are the symbols
 # in order. The blanks are noise. Training takes some 15 s a model. So the repository keeps what
 # `python tutorials/08_the_selective_layer.py --train` wrote: an `s6` model, and the scores of an `ssm` model of its
-# size. Both were trained with 16 tokens before the questions. They are tested with 64 and 256, too: with more blanks.
+# size. Both were trained with 16 tokens before the questions (`context`), and are tested with 64 and 256, too: with
+# more blanks.
 
 # %%
 CONTEXTS = (16, 64, 256)
 tasks = [ms.tasks.SelectiveCopying(copied=4, context=n, symbols=6) for n in CONTEXTS]
 task, rng = tasks[0], np.random.default_rng(1)
-batch, *_ = batches = [tasks[i].batch(rng, n) for i, n in enumerate((200, 100, 50))]
+batches = [tasks[i].batch(rng, n) for i, n in enumerate((200, 100, 50))]
+batch = batches[0]
 net = ms.Model("s6 + fnn1", vocab=task.vocab, width=24)
 ssm = ms.Model("ssm + fnn1", vocab=task.vocab, width=24)
 
@@ -228,7 +226,7 @@ figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
 image = axis.imshow(np.log10(dt[0, :, np.argsort(ratio)].clip(1e-4)), aspect="auto", cmap="viridis")
 axis.set_xticks(range(20), [task.names[token].replace("<ASK>", "?") for token in batch.inputs[0]])
 axis.set(xlabel="token (_ blank, ? asks for an answer)", ylabel="channel")
-axis.set_title("At blanks the upper channels nearly stop, and the lower ones run faster", fontsize=10.5)
+axis.set_title("At blanks the upper channels nearly stop (dark), and the lower ones run faster")
 figure.colorbar(image, label="log10 of dt")
 plt.show()
 
@@ -280,7 +278,7 @@ for i, (name, curve) in enumerate(curves.items()):
     axis.plot(CONTEXTS, curve, MARKS[i], linestyle=DASHES[i], color=COLOURS[i], label=name)
 axis.axhline(task.baseline, color="0.4", linestyle=":", label="baseline")
 axis.set(xlabel="tokens before the questions (trained with 16)", ylabel="accuracy", ylim=(0, 1.03), xticks=CONTEXTS)
-axis.set_title("A filter fails with more blanks, the selective layer fades", fontsize=10.5)
+axis.set_title("A filter fails with more blanks, the selective layer fades")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
@@ -290,10 +288,12 @@ plt.show()
 # don't matter, and $B_t$ can keep a token out as well. It is one model on one task. And a blank is known by itself. If
 # a token matters *because of others*, the dt of a first layer can't know it.
 #
+# So what does Mamba add? A token decides how much of the state it replaces, where it is written, and what is read.
+#
 # ## To try
 #
-# 1. Write the six marked tokens with the zero-order hold: `g = 1 - np.exp(-softplus(8 * mark - 4))`, and
-#    $h_t = (1 - g_t)\, h_{t-1} + g_t\, u_t$. What is the state now, and what can it no longer be?
+# 1. How many blanks does a state survive? It is halved after $\log 2 / (\Delta |A|)$ of them. Begin with
+#    `A = -np.exp(params["blocks"][0]["filter"]["log_a"])`, (E, N), and compare the channels in `shut` with the figure.
 # 2. What does `<ASK>`, token 1, do? Set its dt to 0: `y = model(batch.inputs, lambda dt, tokens: ...)`. Why are the
 #    four answers of a sequence then the same?
 # 3. Which channels does a blank shut? Begin with `u = params["embed"]["w"] @ p["w_in"] + p["b_in"]`, the input of each

@@ -51,9 +51,9 @@ assert np.isclose(weights[5, 4] / weights[5, 2], np.exp(2), rtol=0.05)  # nearly
 # %% [markdown]
 # ## 2. An ssm with 64 poles
 #
-# The state has 2 E N numbers, the cache 2 D a token: equal after 2 N = 128 tokens. The multiplications are equal at
-# 2 (Q + 4 N) = 2 (32 + 256) = 576 tokens. (With more than 48 poles the library doesn't work in chunks but with the FFT,
-# whose count is another: read the 576 as the price of 64 poles in chunks.)
+# The state has 2 E N numbers, the cache 2 D a token: equal after 2 N = 128 tokens. In chunks the ssm multiplies less
+# from L = 666 on. With more than 48 poles the library takes the FFT, whose count is another (tutorial 3). So the 666 is
+# the price of 64 poles in chunks.
 
 # %%
 D, N, Q = 32, 64, 32
@@ -65,9 +65,9 @@ smaller = [net.state_size(int(t)) < attention.state_size(int(t)) for t in L]
 print("the state is smaller from token", L[np.argmax(smaller)], "on")
 assert L[np.argmax(smaller)] == 2 * N + 1
 
-fewer = E * (Q + 4 * N) < L * D
+fewer = E * (L * (Q + 4 * N + 4 * N / Q) + 12 * N * Q) < L**2 * D
 print("the ssm multiplies less from L =", L[np.argmax(fewer)], "on")
-assert L[np.argmax(fewer)] == 2 * (Q + 4 * N) + 1
+assert L[np.argmax(fewer)] == 666
 
 # %% [markdown]
 # ## 3. One sequence in place of 16
