@@ -1,5 +1,6 @@
-"""Every python block of every page runs; every link and every file that a page names exists."""
+"""Every python block of every page runs, and every example of the reference; each link and file named exists."""
 
+import doctest
 import re
 import shlex
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+from docs.site import reference
 from minissm import cli, spec, tasks
 from minissm.tasks import task
 
@@ -37,6 +39,23 @@ def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch, capsys
     names: dict = {}
     for block in code(page):
         exec(compile(block, str(page), "exec"), names)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("module", reference.modules())
+def test_every_public_name_has_an_example_in_the_reference_and_it_runs(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plt.switch_backend("Agg")
+    examples = reference.examples(module)
+    assert sorted(examples) == sorted(reference.entries(module))
+    for name, text in examples.items():
+        names: dict = {}
+        exec(reference.PRELUDE, names)
+        example = doctest.DocTestParser().get_doctest(text, names, f"{module}.{name}", None, None)
+        assert example.examples, f"{module}.{name} has no example"
+        report: list[str] = []
+        doctest.DocTestRunner().run(example, out=report.append)
+        assert not report, "".join(report)
     plt.close("all")
 
 
