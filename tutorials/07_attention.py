@@ -76,8 +76,9 @@ def attend(q, k, v):
 
 # %% [markdown]
 # **Layer 1 looks at the token before, by position.** The key of token s is $p_s$, a one-hot vector of its position. The
-# query of token t is $8\, p_{t-1}$. So one score is 8, and the others are 0. Against t - 1 scores of 0 it gets the
-# weight $e^8 / (e^8 + t - 1)$, 0.998 at t = 6. The values are the tokens. Expected: each output is the token before.
+# query of token t is $8\, p_{t-1}$. (8 is our choice. A larger number makes a sharper look.) So one score is 8, and the
+# others are 0. Against $t - 1$ scores of 0 it gets the weight $e^8 / (e^8 + t - 1)$, 0.998 at $t = 6$. The values are
+# the tokens. Expected: each output is nearly the token before.
 
 # %%
 before, weights_1 = attend(8 * np.eye(6, k=-1), np.eye(6), x)  # row t of eye(6, k=-1) has its 1 at t - 1
@@ -121,7 +122,7 @@ plt.show()
 # ## The library, and heads
 #
 # Several looks side by side are called **heads**. Each of the H heads has queries, keys and values of its own, of P
-# numbers, and their outputs are put one after another: D = H P. `ms.attention` takes q, k, v of shape (B, H, L, P). It
+# numbers, and their outputs are put one after another: $D = HP$. `ms.attention` takes q, k, v of shape (B, H, L, P). It
 # divides the scores by $\sqrt P$, as fast as sums of P random products grow; we multiply q by it first. It computes all
 # t at once: masked scores are set to $-\infty$, whose weight is 0. Here head 1 looks one token back, head 2 two.
 # Expected: the outputs of `attend`, and another last token changes no output before it.
@@ -149,9 +150,9 @@ for t in range(6):
     assert np.allclose(o_t, answer[t])
 
 # %% [markdown]
-# The cache is attention's state: 2 D numbers a token and layer. The state of an `ssm` layer has E = 2 D channels with N
-# complex poles: 2 E N = 4 D N real numbers at any length. They are equal after **2 N tokens**, and below that the ssm
-# carries more. With N = 8 these are 16 tokens. Recall has 12: in the first table of
+# The cache is attention's state: $2D$ numbers a token and layer. The state of an `ssm` layer has $E = 2D$ channels with
+# N complex poles: $2EN = 4DN$ real numbers at any length. They are equal after $2N$ tokens, and below that the ssm
+# carries more. With $N = 8$ these are 16 tokens. Recall has 12: in the first table of
 # [experiments.md](../docs/experiments.md) two ssm layers carry 2,048 numbers, two of attention 1,632. (`attn` is the
 # library's block. It can add a learned vector for each position to its input; here it doesn't.)
 
@@ -170,8 +171,8 @@ for t in (4, 16, 256, 4096):
 #
 # Both layers begin and end with products of each token and matrices, $4 D^2$ multiplications a token. Between them,
 # attention compares token t with t keys and adds up t values, D multiplications each: $L^2 D$ for L tokens. The ssm, in
-# chunks of Q tokens, takes E (Q + 4 N + 4 N / Q) a token, and E 12 N Q once for its matrices (tutorial 3). We leave out
-# exponentials. Expected, for one sequence: attention does less up to L = 166, and more from there on.
+# chunks of Q tokens, takes $E\,(Q + 4N + 4N/Q)$ a token, and $12\,E N Q$ once for its matrices (tutorial 3). We leave
+# out exponentials. Expected, for one sequence: attention does less up to $L = 166$, and more from there on.
 
 # %%
 for L in (32, 166, 167, 2048):
@@ -232,12 +233,12 @@ for name in NETS:
 # token and head. It needn't. From q, k and one number a token (the logarithm of the sum in the softmax) the backward
 # can compute the weights again, a few at a time (Dao et al. 2022; `minissm/fast/attention.py`). What is kept, a token:
 #
-# - attention: q, k, v, o and the output, D numbers each, and one for each of the two heads: 5 D + 2 = 162;
-# - ssm: input and output of the filters, E = 2 D each, the output, D, and a state for each chunk, 2 E N / Q: 192.
+# - attention: q, k, v, o and the output, D numbers each, and one for each of the two heads: $5D + 2 = 162$;
+# - ssm: input and output of the filters, $E = 2D$ each, the output, D, and a state for each chunk, $2EN/Q$: 192.
 #
 # **The ssm keeps more**, because its inside is twice as wide. It also keeps the matrices of its filters, 212,000
 # numbers however few the tokens are. `tracemalloc` counts the bytes: one layer, 16 sequences, forward and backward.
-# Expected: at L = 512 the ssm needs more, at 1024 a little less. Attention with all weights needs most from 128 on.
+# Expected: at $L = 512$ the ssm needs more, at 1024 a little less. Attention with all weights needs most from 128 on.
 
 
 # %%
@@ -296,4 +297,4 @@ plt.show()
 # 2. Give the ssm 64 poles: `net = ms.Model("ssm(poles=64) + fnn1 + ssm(poles=64) + fnn1", vocab=16, width=D)`. From
 #    which length on is its state smaller than the cache, and from which does it multiply less?
 # 3. Take one sequence in place of 16: `numbers = [memory(ms.Ssm(), L, B=1) for L in SHORT]`. Does the ssm still need
-#    more memory than attention at L = 1024, and why does the batch matter?
+#    more memory than attention at $L = 1024$, and why does the batch matter?

@@ -132,16 +132,16 @@ assert np.allclose(y_same, y_filter)
 #
 # ## The layer `s6`, and Mamba
 #
-# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to E = 2 D channels u, another one takes
-# them back, and a skip leads around the scan. Between the maps, for each token,
+# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to $E = 2D$ channels u, another one
+# takes them back, and a skip leads around the scan. Between the maps, for each token,
 #
 # $$ \Delta = \mathrm{softplus}(u\, W_{low} W_{dt} + b_{dt}), \; B = u W_B, \; C = u W_C, \; A = -e^{\log a}. $$
 #
-# A is the same for all tokens. $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: D / 16, at least 1. With D = 24
-# it is 1: each token makes **one** number, and each channel turns it into a dt of its own. (In Mamba's code, `log_a` is
-# `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.) Mamba's block has two
-# parts more: before the scan, a convolution over 4 tokens in each channel; after it, a factor from the token, a second
-# gate. `s6` has neither.
+# A is the same for all tokens. $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: $D/16$, at least 1. With
+# $D = 24$ it is 1: each token makes **one** number, and each channel turns it into a dt of its own. (In Mamba's code,
+# `log_a` is `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.) Mamba's
+# block has two parts more: before the scan, a convolution over 4 tokens in each channel; after it, a factor from the
+# token, a second gate. `s6` has neither.
 #
 # ## A sequence with noise
 #
@@ -231,8 +231,8 @@ figure.colorbar(image, label="log10 of dt")
 plt.show()
 
 # %% [markdown]
-# In many channels a blank is ignored, in others it overwrites, and the mean over the channels hides both. (With R = 1 a
-# channel's dt can only rise or fall with the token's one number. The sign is drawn at random, and most channels keep
+# In many channels a blank is ignored, in others it overwrites, and the mean over the channels hides both. (With $R = 1$
+# a channel's dt can only rise or fall with the token's one number. The sign is drawn at random, and most channels keep
 # it.) Does the model *use* the small dt? We change dt at the blanks. Expected:
 #
 # - the dt of a symbol, in the channels that a blank shuts: the answers are destroyed;

@@ -51,9 +51,9 @@ assert np.isclose(weights[5, 4] / weights[5, 2], np.exp(2), rtol=0.05)  # nearly
 # %% [markdown]
 # ## 2. An ssm with 64 poles
 #
-# The state has 2 E N numbers, the cache 2 D a token: equal after 2 N = 128 tokens. In chunks the ssm multiplies less
-# from L = 666 on. With more than 48 poles the library takes the FFT, whose count is another (tutorial 3). So the 666 is
-# the price of 64 poles in chunks.
+# The state has $2EN$ numbers, the cache $2D$ a token: equal after $2N = 128$ tokens. In chunks the ssm multiplies less
+# from $L = 666$ on. With more than 48 poles the library takes the FFT, whose count is another (tutorial 3). So the 666
+# is the price of 64 poles in chunks.
 
 # %%
 D, N, Q = 32, 64, 32
@@ -72,7 +72,7 @@ assert L[np.argmax(fewer)] == 666
 # %% [markdown]
 # ## 3. One sequence in place of 16
 #
-# Yes. At L = 1024 the ssm needs about twice as much a token, and with 16 sequences a little less than attention. The
+# Yes. At $L = 1024$ the ssm needs about twice as much a token, and with 16 sequences a little less than attention. The
 # matrices of its filters are made once for the whole batch. So their share, a token, is 16 times as large with one
 # sequence. What counts is the number of tokens in the batch.
 
