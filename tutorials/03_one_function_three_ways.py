@@ -6,7 +6,8 @@
 #
 # - **Goals**: compute one filter in three ways that look nothing alike; count what each costs; carry a state from one
 #   piece of a sequence to the next.
-# - **You need**: tutorial 1 (state, pole, kernel, channel); products of matrices and their rank; polynomials.
+# - **You need**: tutorial 1 (state, pole, kernel, channel) and the first half of 2 (dt, S4D); products of matrices and
+#   their rank; polynomials.
 # - **Time**: 60 minutes.
 #
 # The library has three **modes** for the same filter:
@@ -32,8 +33,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # All three are called alike: `y, h_last, backward = mode(log_lam, c, u, h0)`, with the arrays of tutorial 1. h0 is the
 # state before the first token; without it the state begins with zeros. (`backward` is for tutorial 4.) `ms.S4d` draws
-# `log_lam` and `c` as a new model has them. Double precision has 16 digits. Expected: the modes agree in all but the
-# last few of them.
+# dt, a and c as a new model has them (`init`), and makes $\log\lambda = \Delta a$ of them. Double precision has 16
+# digits. Expected: the modes agree in all but the last few of them.
 
 # %%
 B, L, D, N = 2, 500, 4, 8  # sequences, tokens, channels, poles a channel
@@ -73,12 +74,12 @@ for name, mode in ms.scan.MODES.items():
 #
 # - The blocks on the diagonal are the same small Toeplitz matrix $T_Q$: what a chunk gives to its own outputs.
 # - A block to the right of it is what an earlier chunk gives to a later one. All of it goes through the state between
-#   them, and the state is N complex numbers, or 2 N real ones. So the rank of the block can't be above 2 N, however
+#   them, and the state is N complex numbers, or $2N$ real ones. So the rank of the block can't be above $2N$, however
 #   large Q is. The block is a product of two thin matrices: `state_in` ($Q \times 2N$), from the chunk into the state,
 #   and `state_out` ($2N \times Q$), from the state to the outputs.
 #
-# We take N = 2 and Q = 16. Expected: the rank is 4. `powers` gives $\lambda^0, \dots, \lambda^Q$, and `state_matrices`
-# makes the thin matrices from them.
+# We take $N = 2$ and $Q = 16$. Expected: the rank is 4. `powers` gives $\lambda^0, \dots, \lambda^Q$, and
+# `state_matrices` makes the thin matrices from them.
 
 # %%
 Q = 16
@@ -125,8 +126,9 @@ plt.show()
 # values of both at enough points, multiply them, and go back to coefficients.
 #
 # As points we take the n solutions of $z^n = 1$. The values there are the **Fourier transform** of the coefficients.
-# There is a fast way to them: $u(z) = \mathrm{even}(z^2) + z\,\mathrm{odd}(z^2)$, and z and -z share $z^2$. So n values
-# come from n/2 values of each half, with n/2 multiplications. Expected: $\frac n2 \log_2 n$ complex multiplications.
+# There is a fast way to them: $u(z) = \mathrm{even}(z^2) + z\,\mathrm{odd}(z^2)$, and $z$ and $-z$ share $z^2$. So n
+# values come from $n/2$ values of each half, with $n/2$ multiplications. (The way back is the same, at the points
+# $1/z$, divided by n.) Expected: $\frac n2 \log_2 n$ complex multiplications.
 
 
 # %%
@@ -144,7 +146,7 @@ assert np.allclose(values, np.fft.fft(u[0, :256, 0]))
 assert count == 256 / 2 * 8
 
 # %% [markdown]
-# How many points are enough? The product of u and k has 2 L - 1 coefficients. So 2 L points are enough: one appends
+# How many points are enough? The product of u and k has $2L - 1$ coefficients. So $2L$ points are enough: one appends
 # zeros (**padding**). With L points, $z^L = 1$, so $z^{L+t}$ can't be told from $z^t$. What runs past the end comes in
 # again at the beginning, and the output depends on *future* tokens.
 #
@@ -182,18 +184,18 @@ plt.show()
 # ## What each costs
 #
 # We count real multiplications for one token and one channel. A product of two complex numbers takes 4. A row of n
-# numbers times an $n \times m$ matrix takes n m. The last column is the work on $\lambda$ and c alone, for a channel:
-# all sequences share it.
+# numbers times an $n \times m$ matrix takes $nm$. "Once" is the work on $\lambda$ and c of a channel (powers, kernel,
+# `state_out`, $4N$ each; the transform of k). All sequences share it.
 #
-# | mode | multiplications a token and channel | steps of Python | and once |
+# | mode | multiplications a token and channel | steps of Python | once |
 # |---|---|---|---|
-# | `recurrent` | $\lambda h$ 4 N, c h 4 N: **8 N** | L | |
-# | `chunked` | $T_Q$ Q, into the state 2 N, out of it 2 N, $\lambda^Q h$ 4 N/Q: **Q + 4 N + 4 N/Q** | L/Q | 12 N Q |
-# | `fft` | two transforms $4 \log_2 2L$, their product 4, the states 4 N: **$4 \log_2 2L$ + 4 + 4 N** | 1 | 12 N L |
+# | `recurrent` | $4N + 4N$ ($\lambda h$, $c\,h$) | $L$ | |
+# | `chunked` | $Q + 2N + 2N + 4N/Q$ ($T_Q$, state in, state out, $\lambda^Q h$) | $L/Q$ | $12NQ$ |
+# | `fft` | $4 \log_2 2L + 4 + 2N + 2N$ (transforms, product, state in, state out) | 1 | $12NL + 2L\log_2 2L$ |
 #
-# The transforms: $\frac n2 \log_2 n$ complex multiplications are $2 n \log_2 n$ real ones, and for real numbers half
-# of them is enough. There are two, of n = 2 L: there and back. (Of c h only the real part is needed. That would be 2 N,
-# but NumPy multiplies the whole.)
+# The transforms: $\frac n2 \log_2 n$ complex multiplications are $2n \log_2 n$ real ones, and for real numbers half of
+# them is enough (half of the values are conjugates of the others). u goes there, y comes back, with $n = 2L$. (Of
+# $c\,h$ only the real part is needed, $2N$. NumPy multiplies the whole.)
 #
 # Is this what the library does? An array that counts finds out: NumPy calls its `__array_ufunc__` for each product. And
 # `ms.reference()` makes the library run the code that you read. (Otherwise `chunked` and `fft` take a **fast path**: it
@@ -235,13 +237,13 @@ L, Q = 1024, 32  # Q: the library's
 table = {"recurrent": 8 * N, "chunked": Q + 4 * N + 4 * N / Q, "fft": 4 * np.log2(2 * L) + 4 + 4 * N}
 for (name, mode), once in zip(ms.scan.MODES.items(), (0, 12 * N * Q, 12 * N * L), strict=True):
     more = (counted(mode, 3) - counted(mode, 2)) / (L * D) + (4 * np.log2(2 * L) + 4) * (name == "fft")
-    rest = (3 * counted(mode, 2) - 2 * counted(mode, 3)) / D
+    rest = (3 * counted(mode, 2) - 2 * counted(mode, 3)) / D  # without the transform of k
     print(f"{name:10s} counted {more:.1f}, table {table[name]:.1f}; once: counted {rest:.0f}, table {once}")
     assert np.isclose(more, table[name], rtol=0.01)
     assert np.isclose(rest, once, rtol=0.1)
 
 # %% [markdown]
-# So with N = 8 the counts are much the same. Now the time, with the fast paths, on one thread: 8 sequences of 1024
+# So with $N = 8$ the counts are much the same. Now the time, with the fast paths, on one core: 8 sequences of 1024
 # tokens, 16 channels, single precision, the lowest of nine runs. **The times belong to the machine that runs this
 # cell.** They are shown, not asserted. Expected: the loop takes several times as long.
 
@@ -255,7 +257,6 @@ with threads(1):
             start = time.perf_counter()
             mode(log_lam, c, u)
             times[name].append((time.perf_counter() - start) / u.size * 1e9)
-
 figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for i, name in enumerate(times):
     bar = axis.bar(f"{name}\n{table[name]:.0f} multiplications", min(times[name]), color=COLOURS[i])
@@ -270,8 +271,8 @@ plt.show()
 # is one call, and multiplies each number many times. Not the number of multiplications decides, but how they are asked
 # for. The loop is for reading, and for one token at a time.
 #
-# A model takes the mode as an argument: `net(params, x, mode="fft")`. The default, "auto", looks at shapes alone: the
-# loop for one token, chunks for more, the transform for more than 48 poles and 64 tokens.
+# A model (tutorial 6) takes the mode as an argument, `net(params, x, mode="fft")`. Its default, "auto", looks at shapes
+# alone: the loop for one token, chunks for more, the transform for more than 48 poles and 64 tokens.
 #
 # ## In pieces
 #
@@ -280,11 +281,11 @@ plt.show()
 # rest: the filter is causal.
 
 # %%
-u = u[:, :100].astype(float)
-whole, h_whole, _ = ms.scan.fft(log_lam, c, u)
-prefix, h, _ = ms.scan.chunked(log_lam, c, u[:, :70])
-rest, h, _ = ms.scan.fft(log_lam, c, u[:, 70:99], h)
-last, h, _ = ms.scan.recurrent(log_lam, c, u[:, 99:], h)
+x = u[:, :100].astype(float)
+whole, h_whole, _ = ms.scan.fft(log_lam, c, x)
+prefix, h, _ = ms.scan.chunked(log_lam, c, x[:, :70])
+rest, h, _ = ms.scan.fft(log_lam, c, x[:, 70:99], h)
+last, h, _ = ms.scan.recurrent(log_lam, c, x[:, 99:], h)
 assert np.allclose(np.concatenate([prefix, rest, last], axis=1), whole)
 assert np.allclose(h, h_whole)
 
@@ -295,5 +296,5 @@ assert np.allclose(h, h_whole)
 #    count of the table, and the time.
 # 2. Feed 3000 tokens in pieces of 1000 with `fft`: `for piece in np.split(rng.normal(size=(1, 3000, 16)), 3, axis=1):`.
 #    What goes wrong without h0, and at which tokens?
-# 3. A fourth way: all states at once in $\log_2 L$ steps, by doubling. Begin with `h = u.astype(complex)` for one pole,
-#    and `h[1:] = h[1:] + lam * h[:-1]`. What are the next lines?
+# 3. A fourth way: all states at once in $\log_2 L$ steps, by doubling. Take one pole and one row u of L numbers, and
+#    begin with `h = u.astype(complex)` and `h[1:] = h[1:] + lam * h[:-1]`. What are the next lines?

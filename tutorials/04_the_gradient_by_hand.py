@@ -26,20 +26,20 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## A linear layer
 #
-# The **loss** $\mathcal L$ is one number that says how wrong the outputs y are. Here it is half the sum of all
-# $(y - \text{target})^2$. The derivatives of the loss with respect to all entries of an array w form an array of the
-# same shape, the **gradient** dw. The d in front means this from now on: $dw = \partial \mathcal L / \partial w$. To
-# learn is to change w by a small step against dw, again and again: **gradient descent**.
+# The **loss** $\mathcal L$ is one number that says how wrong the outputs y are. Here it is half the sum of all squared
+# differences from the **target**, the outputs that we want. Its derivatives with respect to all entries of an array w
+# form an array of the same shape, the **gradient** $dw = \partial \mathcal L / \partial w$. The d in front means this
+# from now on. To learn is to change w by a small step against $dw$, again and again: **gradient descent**.
 #
 # We begin with the simplest layer, $y = x w + b$. Each row of x is a token of D numbers, each row of y has E numbers,
 # w is $D \times E$, and b is added to every row. The way to each gradient is one question: **where is it used?**
-# $w_{de}$ is multiplied by $x_{rd}$, in each row r, and added to $y_{re}$. So if the dy are known, the chain rule gives
+# $w_{ij}$ is multiplied by $x_{ri}$, in each row r, and added to $y_{rj}$. So if $dy$ is known, the chain rule gives
 #
-# $$ dw_{de} = \sum_r x_{rd}\, dy_{re}, \qquad dx_{rd} = \sum_e dy_{re}\, w_{de}, \qquad db_e = \sum_r dy_{re}, $$
+# $$ dw_{ij} = \sum_r x_{ri}\, dy_{rj}, \qquad dx_{ri} = \sum_j dy_{rj}\, w_{ij}, \qquad db_j = \sum_r dy_{rj}, $$
 #
-# that is $dw = x^T dy$ and $dx = dy\, w^T$. The gradient with respect to an output, dy, is called its **cotangent**.
+# that is $dw = x^T dy$ and $dx = dy\, w^T$. The gradient with respect to an output, $dy$, is called its **cotangent**.
 # The function from the cotangent to the gradients of all inputs is the **backward**. It doesn't know the loss. So
-# layers can be chained: the dx of one is the dy of the layer before. (The library's is `minissm.layers.linear`.)
+# layers can be chained: the $dx$ of one is the $dy$ of the layer before. (The library's is `minissm.layers.linear`.)
 
 
 # %%
@@ -56,8 +56,8 @@ y, backward = linear(w, b, x)
 dw, db, dx = backward(y - target)  # the derivative of (y - target)^2 / 2
 
 # %% [markdown]
-# Is dw right? Move one entry by a small h, up and down, and look at the loss: the **central difference**
-# $(\mathcal L(w + h) - \mathcal L(w - h)) / 2h$ is nearly the derivative. Expected: the two agree in all 12 entries.
+# Is $dw$ right? Move one entry by a small $\epsilon$, up and down, and look at the loss: the **central difference**
+# $(\mathcal L(w + \epsilon) - \mathcal L(w - \epsilon)) / 2\epsilon$ is nearly the derivative. Expected: the two agree.
 # And does it learn? We take 500 steps of gradient descent, each the gradient times 0.05 (the **learning rate**).
 # Expected: the loss ends near 0.
 
@@ -122,7 +122,7 @@ def channel(log_lam, c, u, conj=lambda z: z):
 
 
 # %% [markdown]
-# The library checks every backward by one function, `ms.gradcheck(f, *inputs)`. It draws a random dy, and takes
+# The library checks every backward by one function, `ms.gradcheck(f, *inputs)`. It draws a random $dy$, and takes
 # $\sum dy\, y$ for the loss. For each input z it draws a random direction e, and compares the central difference of the
 # loss along e with $\sum dz\, e$. So one comparison tests all entries of z. Expected for two buckets: errors far below
 # $10^{-6}$.
@@ -143,12 +143,12 @@ try:
     ms.gradcheck(channel, *spring, u, names=names)
 except ms.GradientError as error:
     print(error)
-    wrong = {row.leaf for row in error.report.rows if not row.ok}
+    wrong = {row.leaf for row in error.report.rows if not row.ok}  # a leaf is an input array
 assert wrong == {"log_lam", "c"}
 
 # %% [markdown]
-# Two of three are wrong, and a check of du alone finds nothing. Why? The loss is real, but a complex input $z = p + iq$
-# is two numbers. Both have a derivative, and we keep the two in one complex number:
+# Two of three are wrong, and a check of $du$ alone finds nothing. Why? The loss is real, but a complex $z = p + iq$ is
+# two numbers. Both have a derivative, and we keep the two in one complex number:
 #
 # $$ dz = \frac{\partial \mathcal L}{\partial p} + i\, \frac{\partial \mathcal L}{\partial q}. $$
 #
@@ -159,7 +159,7 @@ assert wrong == {"log_lam", "c"}
 #
 # **Where the forward multiplies by a, the backward multiplies by the conjugate of a.** For a real a this changes
 # nothing: tests with real poles alone never find the mistake. And of a real input only the real part of its gradient
-# counts, as in du. Expected: with every conjugate in its place the check passes. In $d\log\lambda$ the real part (the
+# counts, as in $du$. Expected: with every conjugate in its place the check passes. In $d\log\lambda$ the real part (the
 # decay) was right all the time, and the imaginary part (the rotation) had the wrong sign: off by 200 %.
 
 
@@ -206,9 +206,9 @@ plt.show()
 # ## The filter, backward in time
 #
 # The adjoint recurrence is the forward one with conjugates, run from the end. Its kernel is
-# $\mathrm{Re}(\bar c\, \bar\lambda^j)$, and the real part doesn't see the conjugates: it is $k_j$. So du is the output
-# of the *same* filter for dy, with time turned around. Expected: a cotangent at token 24 alone reaches the tokens up to
-# it. du is the kernel, read from right to left.
+# $\mathrm{Re}(\bar c\, \bar\lambda^j)$, and the real part doesn't see the conjugates: it is $k_j$. So $du$ is the
+# output of the *same* filter for $dy$, with time turned around. Expected: a cotangent at token 24 alone reaches the
+# tokens up to it, and $du$ is the kernel, read from right to left.
 
 # %%
 impulse, cotangent = np.eye(33)[8], np.eye(33)[24]
@@ -245,8 +245,8 @@ for name, mode in ms.scan.MODES.items():
 # ## A whole model in one line
 #
 # A model is called in the same way, `y, backward = net(params, x)`. So the same function checks it: each layer, and the
-# way through all of them. In its tasks tokens are integers, which have no derivative. So here a token is a vector: 1 in
-# its own place, 0 elsewhere (**one-hot**). Differences need double precision, `dtype="float64"`.
+# way through all of them. It raises if one is wrong. A model's tokens are integers, which have no derivative. So here a
+# token is a vector: 1 in its own place, 0 elsewhere (**one-hot**). Differences need double precision, "float64".
 
 # %%
 net = ms.Model("ssm + fnn1 + ssm + fnn1", vocab=5, width=4, dtype="float64")  # tutorial 6 says what stands here
@@ -262,8 +262,8 @@ print(f"{len(report.rows)} arrays; the worst: {report.worst}")
 # call, `p x` prints x, `c` goes on, `q` quits. A `breakpoint()` in your own code stops there.
 #
 # We look for the missing conjugate, in the smallest case that shows it: the tokens 1, 0 and a cotangent of 1 at the
-# second. By hand $y_2 = \mathrm{Re}(c \lambda)$, so $dc = \bar\lambda = 0.82 - 0.48 i$. In this session dc is wrong
-# after the first turn's line for it. (The cell types it again, and compares. A notebook's debugger, ipdb, shows more.)
+# second. By hand $y_2 = \mathrm{Re}(c \lambda)$, so $dc = \bar\lambda = 0.82 - 0.48 i$. In this session the line of dc
+# makes another one. (The cell types the session again, and compares. A notebook's debugger, ipdb, shows more.)
 
 # %%
 SESSION = """\

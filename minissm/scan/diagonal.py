@@ -25,7 +25,7 @@ Costs, in real multiplications for each token and channel of the reference bodie
 
     recurrent   8 N, in L steps of a Python loop
     chunked     Q + 4 N + 4 N/Q, in products of matrices; Q is the length of a chunk. 12 N Q a channel for the matrices
-    fft         4 log2(2 L) + 4 + 4 N. 12 N L a channel for the kernel and the matrices
+    fft         4 log2(2 L) + 4 + 4 N. 12 N L + 2 L log2(2 L) a channel for the kernel and the matrices
 
 All raise ValueError where shapes or dtypes don't fit.
 """
