@@ -21,7 +21,7 @@ from .progress import tell, usable_streams
 
 MEMORY = "run: not enough memory ({}); choose a smaller --width or --budget"
 EXAMPLES = """examples:
-  minissm run recall           compare five models on recall
+  minissm demo                 three models learn recall, or don't, in a minute
   minissm run copying --models "ssm; ssm + fnn1" --steps 500
                                compare models of your own
   minissm run --help           all options of a comparison
@@ -112,7 +112,7 @@ def _one_line(text: str) -> str:
 def _parser() -> Parser:
     from . import __version__
     from .constructions import command as constructions
-    from .lab import bench, command, tasks_command
+    from .lab import bench, command, demo, tasks_command
     from .lab.claims import command as claims
     from .watch import command as watch
 
@@ -124,6 +124,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"minissm {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    demo.add(commands)
     command.add(commands)
     bench.add(commands)
     claims.add(commands)

@@ -82,7 +82,7 @@ def read_checkpoint(path: str, plan: Any, initial: Any, here: dict) -> tuple[Any
     content = load_tree(path, "delete it to train anew")
     if not isinstance(content, dict) or content.keys() - {"surroundings"} != {"plan", "began", "state"}:
         raise ValueError(f"fit: {path} holds no training; give another name for the checkpoint")
-    before = {"validate": None, "keep": "last"} | content["plan"]  # 0.5 had neither
+    before = {"validate": None, "keep": "last", "until": None} | content["plan"]  # 0.5 had none of them
     for setting, value in plan.settings().items():
         if (stored := before.get(setting, value)) != value:
             clash = f"{path} holds a training with {setting}={stored}; {setting}={value} was given"
@@ -93,7 +93,7 @@ def read_checkpoint(path: str, plan: Any, initial: Any, here: dict) -> tuple[Any
     state |= {name: tuple(state.get(name, ())) for name in ("rows", "losses", "notes")}
     now, there = initial._replace(**state), content.get("surroundings", {"minissm": "0.5.0"})  # which stored none
     changed = [f"{n} {there[n]}, now {v}" for n, v in here.items() if there.get(n, v) != v]
-    if changed and now.done < plan.steps and not now.stopped:
+    if changed and not plan.ended(now) and not now.stopped:
         note = f"the first {now.done} steps of {path} had {'; '.join(changed)}: the result may differ"
         now = now._replace(notes=(*now.notes, note))
     last, start = digest(now), digest(initial)

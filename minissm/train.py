@@ -161,6 +161,7 @@ class Plan:
     evals: int
     validate: Task | None = None
     keep: str = "last"
+    until: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "evals"):
@@ -173,13 +174,15 @@ class Plan:
             raise ValueError("fit: keep='best' would choose on the training sample; give held-out data as validate")
         number(self, "fit", "lr", f"a number above 0, like {LR}", lambda v: 0 < v <= 1e30)
         number(self, "fit", "clip", *NORM)
+        if self.until is not None:
+            number(self, "fit", "until", "a score, or None", math.isfinite)
 
     def train_states(
         self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
     ) -> Iterator[TrainState]:
         """The states after `now`, one for each step. An interrupted step doesn't damage the state before it."""
-        due = frozenset(eval_steps(self.steps, self.evals))
-        while now.done < self.steps and not now.stopped:
+        due, ended = frozenset(eval_steps(self.steps, self.evals)), self.ended(now)
+        while not ended and not now.stopped:
             lr = self.lr * optim.warmup_cosine(now.done, self.steps)
             batch = self.task.batch(rng, self.batch, now.done)
             loss, gradient = loss_and_gradient(self.net, now.params, batch, self.task.loss, self.mode)
@@ -188,7 +191,16 @@ class Plan:
             now = now.after(loss, flat, adamw, rng)
             if now.done in due:
                 now = self.evaluate(now, eval_rng)
+                ended = self.ended(now)
             yield now
+
+    def ended(self, now: TrainState) -> bool:
+        """True after the last step, and after an evaluation with a score as good as `until`."""
+        if now.done == self.steps or self.until is None or not now.rows:
+            return now.done == self.steps
+        name, better = self.task.main
+        score = now.rows[-1][name]
+        return score >= self.until if better == "higher" else score <= self.until
 
     def evaluate(self, now: TrainState, eval_rng: np.random.Generator) -> TrainState:
         """The state with one more row, stopped if a score is not finite."""
@@ -257,6 +269,7 @@ def fit(
     evals: int = EVALS,
     validate: Task | None = None,
     keep: str = "last",
+    until: float | None = None,
     threads: int | None = 1,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
@@ -279,6 +292,7 @@ def fit(
     keep: "last" returns the last parameters (default), "best" those of the evaluation with the best main score, the
         first of them if several are equal; log.kept has its step. Before the first evaluation, these are the last, and
         a score that is nan is never the best.
+    until: end the training at its first evaluation with a main score as good as this. Default: none.
     threads: of BLAS and of the fast paths; None for one on each core. Default 1: small products gain nothing from more,
         a busy machine slows them down, and BLAS rounds differently with each number.
     progress: draw a bar. Default True.
@@ -300,7 +314,7 @@ def fit(
     check_training("fit", net, params, task, rng, mode)
     if validate is not None:
         check_training("fit: validate", net, params, validate, rng, mode)
-    plan = Plan(net, task, steps, lr, batch, clip, mode, evals, validate, keep)
+    plan = Plan(net, task, steps, lr, batch, clip, mode, evals, validate, keep, until)
     threads = threads if threads is None else check_integer("fit", "threads", threads, also=", or None")
     every = check_number("fit", "every", every, "seconds, 0 or more", lambda v: v >= 0)
     if progress not in (True, False) or not (on_step is None or callable(on_step)):
@@ -324,7 +338,7 @@ def fit(
     with limit_threads(threads), Progress(plan.steps, f"training on {task.spec}", progress) as bar:
         for note in now.notes if progress else ():
             bar.say(f"fit: {note}")
-        if progress and now.done == plan.steps:
+        if progress and plan.ended(now):
             bar.say(f"fit: {checkpoint} holds this training, finished; delete it to train anew")
         try:
             bar.update(now.done)

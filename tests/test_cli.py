@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ import minissm
 from minissm.checkpoint import load_tree
 from minissm.cli import _parser, main
 from minissm.files import write_whole
-from minissm.lab import compare, config as settings, machine, results, sweep, workers
+from minissm.lab import compare, config as settings, demo, machine, readme, results, sweep, workers
 from minissm.lab.repeat import job_of
 from minissm.progress import Progress
 from minissm.tasks import TASKS
@@ -343,7 +344,7 @@ def test_a_run_writes_rows_curves_weights_and_figures(done):
     folder, code, _, err = done
     assert (code, said(err)) == (0, "")
     rows = whole_rows(folder)
-    files = ["curves.jsonl", "results.jsonl", "run.json", "runs", "weights"]
+    files = ["README.txt", "curves.jsonl", "results.jsonl", "run.json", "runs", "weights"]
     files = sorted([*files, *(f"{name}.{kind}" for name in ("figure", "rates") for kind in ("png", "svg"))])
     assert sorted(os.listdir(folder)) == files
     assert len(rows) == 8 == len(list((folder / "weights").iterdir()))
@@ -529,9 +530,11 @@ def test_a_folder_that_is_removed_meanwhile_is_one_sentence(tmp_path, monkeypatc
 # ---- a full disk
 
 
-@pytest.mark.parametrize(("files", "rows"), [(0, 0), (1, 0), (3, 0), (4, 1), (7, 2), (8, 2), (9, 2), (10, 2)])
+@pytest.mark.parametrize(
+    ("files", "rows"), [(0, 0), (1, 0), (2, 0), (4, 0), (5, 1), (8, 2), (9, 2), (10, 2), (11, 2), (12, 2)]
+)
 def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, capsys, undrawn, files, rows):
-    """run.json; checkpoint, weights, record of each run; rows, curves, figures: the disk has room for so many."""
+    """run.json, README; checkpoint, weights, record of each run; rows, curves, README, figures: room for so many."""
     replace, called = os.replace, []
 
     def full(*args):
@@ -542,7 +545,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(os, "replace", full)
     folder = tmp_path / "out"
-    drawn = files > 8  # a figure that fails costs nothing else
+    drawn = files > 10  # a figure that fails costs nothing else
     assert command("run", "copying", *TINY, "--seeds", "2", "--out", str(folder)) == (0 if drawn else 2)
     out, err = capsys.readouterr()
     assert len(said(err).splitlines()) == 1
@@ -552,7 +555,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, c
     assert ("the figure can't be drawn" in err) == ("figure: none" in out) == drawn
     assert folder.exists() == (files > 0)
     assert len(whole_rows(folder)) == rows
-    assert ("baseline" in out) == (files > 8)
+    assert ("baseline" in out) == (files > 9)
     if files:
         monkeypatch.setattr(os, "replace", replace)
         kept = contents(folder / "runs")
@@ -669,6 +672,97 @@ def test_a_reader_that_goes_ends_the_run_in_one_sentence(tmp_path):
     assert said(err).startswith("minissm: the reader of the output has gone")
     assert len(said(err).splitlines()) == 1
     assert len(whole_rows(tmp_path / "out")) >= 1
+
+
+# ---- its folder explained
+
+
+def test_the_folder_explains_itself_with_a_table_and_a_line_for_each_file(done):
+    text = (done[0] / "README.txt").read_text()
+    assert done[2].split("\n\n")[1] in text
+    described = re.findall(r"^([\w-]+)[./]", text, re.MULTILINE)
+    assert {path.stem for path in done[0].iterdir()} - {"README"} <= {*described}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recall(pairs=2)", "--models", 'Model("ssm + fnn1", norm="rms"); attn', "--width", "6", "--until", ".9"],
+        [
+            "copying",
+            "--models=fnn1",
+            "--budget=700",
+            "--vary",
+            "lr=1e-3,2",
+            "fnn.act=relu,gelu",
+            "--test",
+            "copying(max_len=13)",
+        ],
+        ["copying", "--vary", "max_len=8,9", "norm=none,rms", "--vary", "width=4,5", "--mode=fft", "--dtype=float64"],
+        ["regression(n=64)", "--budget=3e3", "--vary", "ssm.dt=(0.1, 1),(0.01, 1)", "steps=1,2"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_command_of_a_readme_asks_for_the_same_again(arguments, monkeypatch):
+    def run(config, *_, **__):
+        found.append(config)
+        raise ValueError("enough")
+
+    found = []
+    monkeypatch.setattr(compare, "run", run)
+    command("run", *arguments)
+    assert command(*shlex.split(readme.command_of(found[0]))[1:]) == 2
+    assert found[0] == found[1]
+
+
+# ---- the demo
+
+
+@pytest.fixture
+def tiny_demo(monkeypatch):
+    monkeypatch.setattr(demo, "SETTINGS", demo.SETTINGS | {"steps": 30, "budget": 900, "until": 0.01})
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+
+
+def test_the_demo_shows_rows_a_figure_and_where_to_go_on(tiny_demo, tmp_path, capsys, undrawn):
+    folder = tmp_path / "out"
+    assert command("demo", "--out", str(folder)) == 0
+    out, err = capsys.readouterr()
+    assert said(err) == ""
+    rows = whole_rows(folder)
+    assert [row["model"] for row in lines(folder / "results.jsonl")] == list(demo.SETTINGS["models"])
+    assert len(lines(folder / "curves.jsonl")) == len(rows) == 3, "each ended at its first evaluation"
+    assert "recall: 3 runs of at most 30 steps, 1 at a time" in out
+    assert f"figure: {folder / 'figure.png'}" in out
+    (weights,) = re.findall(r"minissm watch (\S+)", out)
+    assert minissm.load(weights)[0].spec.startswith("ssm + fnn1(width=22) + ssm")
+    (tutorial,) = re.findall(r"tutorials/\S+", out)
+    assert (Path(__file__).parent.parent / tutorial).exists()
+    repeated = command("run", "--row", f"{folder / 'results.jsonl'}:1")
+    assert repeated == 0, "a row knows where it ended"
+    assert "--until 0.01" in (folder / "README.txt").read_text()
+
+
+def test_a_demo_that_cannot_write_is_one_sentence(tiny_demo, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "notes.txt is a file; expected a folder" in refused(capsys, "demo", "--out", str(tmp_path / "notes.txt"))
+
+
+@stoppable
+def test_a_demo_that_is_interrupted_says_how_to_go_on(tiny_demo, tmp_path, monkeypatch, capsys, undrawn):
+    def stopping(job, on_step, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    folder = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(compare, "run_job", stopping)
+        assert command("demo", "--out", str(folder)) == 130
+    how = f"minissm run recall --resume {folder}"
+    assert capsys.readouterr().err.endswith(f"go on with: {how}\n")
+    assert f"not finished; go on with: {how}\n" in (folder / "README.txt").read_text()
+    assert command(*how.split()[1:], "--jobs", "1") == 0
+    assert "not finished" not in (folder / "README.txt").read_text()
+    assert len(whole_rows(folder)) == 3
 
 
 # ---- its rows again

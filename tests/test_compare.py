@@ -449,7 +449,7 @@ def test_results_of_another_run_are_never_written_over(folder):
             run(Config("copying", **TINY), folder)
         assert contents(folder) == before
         (folder / name).unlink() if name != "runs" else shutil.rmtree(folder / name)
-    assert len(before) == 3
+    assert len(before) == 4
 
 
 def test_a_folder_that_is_there_may_hold_other_things(folder):

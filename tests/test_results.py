@@ -80,7 +80,7 @@ def test_a_stopped_run_goes_on_in_two_processes_to_the_same_rows_and_bits(stoppe
     assert outcome(folder) == outcome(whole)
     assert contents(stopped / "runs").items() >= first.items(), "finished rows are kept, their seconds too"
     assert (lines(stopped / "results.jsonl"), lines(stopped / "curves.jsonl")) == (rows, curves)
-    assert sorted(os.listdir(stopped)) == ["curves.jsonl", "results.jsonl", "run.json", "runs", "weights"]
+    assert sorted(os.listdir(stopped)) == ["README.txt", "curves.jsonl", "results.jsonl", "run.json", "runs", "weights"]
 
 
 def test_a_run_stopped_again_and_again_goes_on_from_where_it_was(tmp_path, whole):

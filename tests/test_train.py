@@ -266,6 +266,8 @@ def test_wrong_requests_are_refused_in_one_sentence():
         fit(net, params, TASK, -3, rng)
     with pytest.raises(ValueError, match="fit: batch=0; expected an integer"):
         fit(net, params, TASK, 3, rng, batch=0)
+    with pytest.raises(ValueError, match="fit: until=nan; expected a score, or None"):
+        fit(net, params, TASK, 3, rng, until=float("nan"))
     with pytest.raises(ValueError, match="evaluate: n=0; expected an integer"):
         evaluate(net, params, TASK, rng, 0)
     other = Model("ssm", vocab=TASK.vocab, outputs=2, width=4)
@@ -360,6 +362,20 @@ def test_a_finished_training_returns_at_once_and_says_so(tmp_path, capsys):
     same(again, first)
     assert 1000 <= again[1].seconds < 1100
     assert "holds this training, finished; delete it to train anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("main", [("token_accuracy", "higher"), ("loss", "lower")])
+def test_until_ends_a_training_at_its_first_evaluation_that_is_as_good(main, tmp_path, monkeypatch):
+    """An interruption before it changes nothing, and a training that it has ended has no step to do."""
+    monkeypatch.setattr(tasks.Recall, "main", main)
+    rows = trained(None, evals=6)[1].rows
+    until = rows[3][main[0]]
+    first = next(i for i, r in enumerate(rows) if (r[main[0]] >= until if main[1] == "higher" else r["loss"] <= until))
+    whole = trained(None, evals=6, until=until)
+    assert (whole[1].rows, whole[1].stopped) == (rows[: first + 1], "")
+    for at in (7, 0, 1):
+        again = trained(tmp_path / "fit.npz", on_step=Pause(at), evals=6, until=until)
+    same(again, whole)
 
 
 def test_a_notebook_cell_that_is_run_again_goes_on(tmp_path):

@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--seeds", type=integer, help="number of seeds, counted from 0 (default: the profile's)")
     run.add_argument("--steps", type=integer, help="training steps of each run (default: the profile's)")
+    run.add_argument("--until", type=float, help="end a training at its first evaluation with this main score")
     run.add_argument("--budget", type=integer, help=f"parameters of each model (default {BUDGET})")
     run.add_argument("--width", type=integer, help="one width for all models, in place of a budget")
     run.add_argument(
@@ -103,8 +104,7 @@ def _sweep(text: str) -> tuple[str, tuple]:
 
 
 def _run(a: argparse.Namespace) -> int:
-    from .. import plots
-    from . import compare, machine, report, sweep
+    from . import compare, machine
     from .config import config_of
 
     if a.row is not None:
@@ -124,7 +124,7 @@ def _run(a: argparse.Namespace) -> int:
     if len(vary) < len(a.vary or ()) or single & vary.keys():
         raise ValueError("run: a setting is varied twice, or given beside its sweep; give it once, with all its values")
     options: dict[str, Any] = {name: tuple(text.split(";")) for name, text in _lists(a) if text is not None}
-    one = ("seeds", "steps", "budget", "width", "mode", "backend", "dtype", "plugin")
+    one = ("seeds", "steps", "until", "budget", "width", "mode", "backend", "dtype", "plugin")
     options |= {name: getattr(a, name) for name in one if getattr(a, name) is not None}
     options |= {"lrs": a.lr} if a.lr else {"lrs": vary.pop("lr")} if "lr" in vary else {}
     options |= {"vary": vary} if vary else {}
@@ -137,7 +137,17 @@ def _run(a: argparse.Namespace) -> int:
     where: dict[str, Any] = {"jobs": jobs, "cluster": a.cluster}
     run = partial(compare.run, config, a.out) if a.resume is None else partial(compare.resume, a.resume)
     folder, rows, curves = run(**where)
-    print(f"\n{report.table(rows)}\n", flush=True)
+    return show(config, folder, rows, curves)
+
+
+def show(config: Any, folder: Path, rows: list[dict], curves: list[dict]) -> int:
+    """Print the table of a comparison, draw its figures and write its README.txt. -> exit code."""
+    from .. import plots
+    from . import readme, report, sweep
+
+    table = report.table(rows)
+    print(f"\n{table}\n", flush=True)
+    readme.write(folder, config, table)
     figure = plots.drawn(lambda: sweep.figures(rows, curves, folder)[0])
     print(f"rows: {folder / 'results.jsonl'}   {figure}")
     return 1 if any(r["stopped"] for r in rows) else 0

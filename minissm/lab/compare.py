@@ -20,7 +20,7 @@ from pathlib import Path
 from .. import tasks
 from ..progress import Progress
 from ..train import EVERY
-from . import plugin, results
+from . import plugin, readme, results
 from .cluster import check_address, in_cluster
 from .config import Config
 from .job import Job, Outcome, run_job, versions
@@ -36,6 +36,7 @@ def run(
     jobs: int = 1,
     every: float = EVERY,
     cluster: str | None = None,
+    about: str = "",
 ) -> tuple[Path, Lines, Lines]:
     """Train all runs of config and write the results to `out`. -> the folder, its rows, its learning curves.
 
@@ -43,6 +44,7 @@ def run(
     all runs and raise KeyboardInterrupt, whose text has the command to resume. A kill loses at most `every` seconds.
     jobs: processes. With 1 all runs are in this process, and a debugger can step through them.
     cluster: the address of a Dask scheduler, whose workers do the runs.
+    about: text to print above the first line.
     """
     if out is not None and not os.fspath(out):
         raise ValueError("out: the name is empty; give a folder, or leave --out away for a new one under runs/")
@@ -52,8 +54,9 @@ def run(
     if cluster is not None:
         check_address(cluster)
     work = config.work()
-    announce = partial(_announce, config.task, work, folder, 0, jobs, cluster)
+    announce = partial(_announce, config.task, work, folder, 0, jobs, cluster, about)
     results.new_folder(folder, asdict(config) | {"versions": versions()}, announce)
+    readme.write(folder, config)
     return folder, *_finish(config.task, work, folder, {}, jobs, every, cluster)
 
 
@@ -76,7 +79,7 @@ def resume(
 
 def stored(folder: Path) -> tuple[Config, dict]:
     """The settings of the run in the folder, and the versions with which it began."""
-    asked = results.asked_in(folder)
+    asked = {"until": None} | results.asked_in(folder)  # 0.7 had no `until`
     begun = asked.pop("versions", None)
     try:
         if asked.keys() != {field.name for field in fields(Config)} or not isinstance(begun, dict):
@@ -97,12 +100,15 @@ def executed(
     return in_processes(train, work, bar, jobs, pressed) if jobs > 1 else in_process(train, work, bar)
 
 
-def _announce(task: str, work: list[Job], folder: Path, finished: int, jobs: int, cluster: str | None) -> None:
+def _announce(
+    task: str, work: list[Job], folder: Path, finished: int, jobs: int, cluster: str | None, about: str = ""
+) -> None:
     """Print the first line of a run."""
     steps = " to ".join(dict.fromkeys(str(f(job.steps for job in work)) for f in (min, max)))
+    steps = steps if work[0].until is None else f"at most {steps}"
     done = f", {finished} of them finished" if finished else ""
     how = f"{max(1, min(jobs, len(work) - finished))} at a time" if cluster is None else f"on the cluster at {cluster}"
-    PRINT(f"{task}: {len(work)} runs of {steps} steps{done}, {how}; results go to {folder}")
+    PRINT(f"{about}{task}: {len(work)} runs of {steps} steps{done}, {how}; results go to {folder}")
 
 
 def _finish(

@@ -6,10 +6,10 @@ for each varied setting. Only settings that a model has are varied, so a model w
 
 import ast
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Config:
     lrs: learning rates. Each model is trained with each of them.
     budget: number of parameters of each model, if width is None.
     width: one width for all models, in place of a budget.
-    batch, clip: options of the training, as in `fit`.
+    batch, clip, until: options of the training, as in `fit`.
     norm, residual, timescales: options of all models, as in `Model`.
     vary: settings with several values, by name: a field of the task ("pairs"), one of OF_CONFIG, or an option of all
         blocks with one name ("ssm.poles", "fnn.depth"). "lr" is another name for lrs. All combinations are run.
@@ -81,6 +81,7 @@ class Config:
     dtype: str = "float32"
     plugin: str | None = None
     plugin_sha256: str | None = None
+    until: float | None = None
 
     def __post_init__(self) -> None:
         if self.plugin is not None:
@@ -99,6 +100,8 @@ class Config:
             integer(self, "run", name, minimum=1)
         integer(self, "run", "width", minimum=1, optional=True)
         number(self, "run", "clip", "a number above 0, to 1e30", lambda v: 0 < v <= 1e30)
+        if self.until is not None:
+            number(self, "run", "until", "a score, or None", math.isfinite)
         for model in self.models:
             if self.models.count(model) > 1:
                 raise ValueError(f"run: the model {model!r} is given twice; give it once")
@@ -118,7 +121,7 @@ class Config:
             raise ValueError("run: vary: both width and budget given; a width replaces the budget, vary one of them")
         for name, values in self.vary.items():
             self._check_varied(name, values)
-        if self.seeds * len(self.lrs) * len(self.models) * prod(map(len, self.vary.values())) > RUNS:
+        if self.seeds * len(self.lrs) * len(self.models) * math.prod(map(len, self.vary.values())) > RUNS:
             raise ValueError(f"run: seeds={self.seeds}; that is more than {RUNS:,} runs, give fewer")
 
     def _check_varied(self, name: str, values: tuple) -> None:
@@ -187,7 +190,7 @@ class Config:
 
     def work(self) -> list[Job]:
         """All runs, in the order of their rows."""
-        same = {name: getattr(self, name) for name in ("mode", "backend", "plugin", "plugin_sha256")}
+        same = {name: getattr(self, name) for name in ("mode", "backend", "plugin", "plugin_sha256", "until")}
         cells = [(model, vary, cell, repr(cell.net(cell.models[0]))) for model, vary, cell in self.cells()]
         return [
             Job(

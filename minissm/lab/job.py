@@ -35,6 +35,7 @@ class Job(NamedTuple):
     net: the repr of the model that is trained.
     vary: the varied settings, by name. The learning rate has a field of its own.
     tests: specs of more tasks to test on.
+    until: the main score of an evaluation that ends the training, or None.
     Other fields: as in Config.
     """
 
@@ -52,6 +53,7 @@ class Job(NamedTuple):
     backend: str
     plugin: str | None = None
     plugin_sha256: str | None = None
+    until: float | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +86,8 @@ class Job(NamedTuple):
         net = Model.read(self.net)
         sizes = {"parameters": net.size, "state_size": net.state_size(tasks.parse(self.task).length)}
         files = {"weights": self.weights, "plugin": self.plugin_sha256}
-        return self.key | {"steps": self.steps, "net": self.net} | sizes | files
+        until = {} if self.until is None else {"until": self.until}
+        return self.key | {"steps": self.steps, "net": self.net} | sizes | files | until
 
 
 class Outcome(NamedTuple):
@@ -114,7 +117,7 @@ def run_job(job: Job, on_step: Any = None, unfinished: Path | None = None, every
     task, net = task_of(job.task, job.seed), Model.read(job.net)
     draw, data, test, validation, sources = (np.random.default_rng([job.seed, i]) for i in range(5))
     options: dict = {"lr": job.lr, "batch": job.batch, "clip": job.clip, "mode": job.mode, "every": every}
-    options |= {"evals": job.evals, "progress": False, "on_step": on_step}
+    options |= {"evals": job.evals, "until": job.until, "progress": False, "on_step": on_step}
     if task.held_out is not None:
         options |= {"validate": task.held_out, "keep": "best"}
     if unfinished is not None and os.access(unfinished, os.W_OK):

@@ -29,7 +29,7 @@ def job_of(row: dict, folder: Path, **options: Any) -> Job:
     if row["plugin"] != config.plugin_sha256:
         raise ValueError(f"run: the row was made with the plugin of SHA-256 {row['plugin']}; give it by --plugin")
     key = {name: row[name] for name in ("task", "model", "seed", "lr", "steps", "net")}
-    return Job(**key, vary=vary, tests=list(config.tests), **fixed, **same)
+    return Job(**key, vary=vary, tests=list(config.tests), until=row.get("until"), **fixed, **same)
 
 
 def repeat(text: str, **options: Any) -> bool:

@@ -70,9 +70,8 @@ def _tested(rows: list[dict], spec: str) -> str:
 def _head(rows: list[dict]) -> str:
     specs = list(dict.fromkeys(row["task"] for row in rows))
     spec = specs[0] if len(specs) == 1 else f"{name_of(specs[0])} with {len(specs)} sets of options"
-    return (
-        f"{spec}: {_range([r['steps'] for r in rows])} steps; median over seeds (lowest to highest), on fresh sequences"
-    )
+    steps = ("at most " if any("until" in row for row in rows) else "") + _range([r["steps"] for r in rows])
+    return f"{spec}: {steps} steps; median over seeds (lowest to highest), on fresh sequences"
 
 
 def _notes(rows: list[dict]) -> list[str]:

@@ -1,5 +1,6 @@
 """The folder of a comparison: created, written run by run, and read back when it is resumed.
 
+README.txt      the command, the table, and what each file is
 run.json        the settings, and the versions with which the comparison began
 runs/           a file for each finished run, written whole: {"job": ..., "row": ..., "curve": [...]}
 weights/        the models of the finished runs
@@ -149,7 +150,9 @@ def finished(folder: Path, work: list[Job], weights: bool = True) -> dict[str, d
 
 def _misfit(record: Any, job: Job) -> str:
     """Why the record is not one of the job, or ""."""
-    if not isinstance(record, dict) or record.keys() != {"job", "row", "curve"} or record["job"] != job._asdict():
+    if not isinstance(record, dict) or record.keys() != {"job", "row", "curve"} or not isinstance(record["job"], dict):
+        return "it is of no run of run.json"
+    if {"until": None} | record["job"] != job._asdict():  # 0.7 had no `until`
         return "it is of no run of run.json"
     scores = dict.fromkeys(parse(job.task).score_names, NUMBER)
     evaluation = {"step": int, "training_loss": NUMBER} | scores
@@ -159,7 +162,8 @@ def _misfit(record: Any, job: Job) -> str:
     if not all(_fits(line, {}, evaluation) for line in curve):
         return "an evaluation has a field of another kind"
     steps = [line["step"] for line in curve]
-    return "" if steps == (due[: len(steps)] if row["stopped"] else due) else "not all its evaluations, or too many"
+    early = row["stopped"] or job.until is not None
+    return "" if steps == (due[: len(steps)] if early else due) else "not all its evaluations, or too many"
 
 
 def _fits(line: Any, known: dict, kinds: dict[str, Any]) -> bool:

@@ -45,7 +45,9 @@ def varied(rows: list[dict]) -> list[str]:
 
 def cell(row: dict) -> str:
     """All that its runs at other seeds and rates share."""
-    return json.dumps([row["task"], row["model"], row.get("vary", {}), row["steps"], row["net"]], sort_keys=True)
+    return json.dumps(
+        [row["task"], row["model"], row.get("vary", {}), row["steps"], row["net"], row.get("until")], sort_keys=True
+    )
 
 
 def cells(rows: list[dict]) -> list[list[dict]]:
