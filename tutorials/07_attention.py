@@ -96,7 +96,7 @@ print("weights of the last token:", weights_2[5].round(4), " answer:", NAMES[ans
 assert weights_2[5, 2] > 0.99
 
 # %% [markdown]
-# One layer isn't enough: where the key a is found stands an a, and not its value. Layer 1 has to bring the two
+# One such layer isn't enough: where the key a is found stands an a, and not its value. Layer 1 has to bring the two
 # together, as in tutorial 6. There a filter did it, and here a filter could, too: the weights of layer 1 are the same
 # for every text. Those of layer 2 depend on the tokens. Expected: if the last token is b, the answer is 1.
 
@@ -184,7 +184,7 @@ for L in (32, 166, 167, 2048):
 # %% [markdown]
 # ## Time
 #
-# A training step is a forward and a backward, here of one sequence. For generation, 16 sequences are read, and then
+# A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, and then
 # tokens come one by one. We time single steps and take the time that a fifth of them stay below: in the others the
 # machine did something else, too. Expected, but not asserted, since times belong to one machine and one run: in
 # training the curves cross at some hundred tokens. One more token of the ssm always costs the same, of attention more.
@@ -218,7 +218,7 @@ def generate(name, x):
 
 
 LENGTHS, READ = 2 ** np.arange(5, 10 if REFERENCE else 12), (16, 256, 512) if REFERENCE else (16, 512, 1024, 2048)
-tokens, params = rng.integers(0, 16, (16, 2048)), {n: net.init(rng) for n, net in NETS.items()}
+tokens, params = rng.integers(0, 16, (8, 2048)), {n: net.init(rng) for n, net in NETS.items()}
 with threads(1):  # one core
     training = {n: [low(lambda n=n, L=L: train_once(n, tokens[:1, :L]), 4) for L in LENGTHS] for n in NETS}
     generation = {n: [low(generate(n, tokens[:, :t]), 20) for t in READ] for n in NETS}

@@ -128,7 +128,7 @@ assert np.allclose(y_same, y_filter)
 
 # %% [markdown]
 # Otherwise it is no filter: how much a token counts depends on the tokens, not only on their distance. So there is no
-# kernel, and no convolution or FFT computes it. The recurrence has to be run.
+# kernel, and no convolution or FFT computes it. What is left is the recurrence itself.
 #
 # ## The layer `s6`, and Mamba
 #
