@@ -111,7 +111,8 @@ def s4d(p: dict) -> tuple:
     -> Poles(log_lam, c), (D, N) complex, and `dp = backward(dpoles)`.
 
     Poles are in double precision: a phase rounded to single is off by 2e-4 after 4,096 steps. There is no factor
-    (exp(dt a) - 1)/a, the input matrix of ZOH: with it, small steps make the output vanish, and recall never trains.
+    (exp(dt a) - 1)/a, the input matrix of ZOH: with it, a small step makes the first outputs small beside the skip, and
+    recall stays at the baseline at the default rate and steps (tutorials/02_from_time_to_tokens.py).
     """
     real = "c (D, N, 1)" if isinstance(p, dict) and "im" not in p else "im (D, N), p.c (D, N, 2)"
     xp = check_arrays("s4d", f"p.log_dt (D,), p.log_re (D, N), p.{real}", p)

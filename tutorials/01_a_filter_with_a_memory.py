@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minissm as ms
-from minissm.lab.plots import COLOURS, DASHES, MARKS  # distinct for every reader, also in grey print
+from minissm.plots import COLOURS, DASHES, MARKS  # distinct for every reader, also in grey print
 
 rng = np.random.default_rng(0)
 
@@ -86,7 +86,7 @@ for i, (hour, bottom) in enumerate(zip((1, 4, 8), np.cumsum(left, axis=0) - left
     style = {"color": COLOURS[i], "hatch": ("", "//", "..")[i], "edgecolor": "white"}
     axis.bar(hours, left[i], bottom=bottom, width=0.8, label=f"left of the rain in hour {hour}", **style)
 axis.set(xlabel="hour t", ylabel="state $h_t$", xticks=hours, ylim=(0, 4))
-axis.set_title("The state is the sum of what is left of each token", fontsize=10.5)
+axis.set_title("The state is the sum of what is left of each token")
 axis.legend(frameon=False)
 plt.show()
 
@@ -179,13 +179,13 @@ for i, offset in {0: (10, 0), 3: (0, 10), 6: (-10, 0), 9: (0, -10), 12: (12, 10)
     label = {"xytext": offset, "textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 9}
     plane.annotate(f"{i}", (spiral[i].real, spiral[i].imag), **label)
 plane.set(xlabel="Re h", ylabel="Im h", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
-plane.set_title("The bucket's state falls, the spring's turns", fontsize=10.5)
+plane.set_title("The bucket's state falls, the spring's turns")
 response.axhline(0, color="0.6", linewidth=0.8)
 curves = {"spring, c = 1": y_spring, "bucket, c = 1": y_bucket, "spring, c = -i": y_sine}
 for i, (name, curve) in enumerate(curves.items()):
     response.plot(j, curve, MARKS[i], linestyle=DASHES[i], color=COLOURS[i], markersize=4, linewidth=1.2, label=name)
 response.set(xlabel="tokens since the impulse, j", ylabel="output")
-response.set_title("Only a spring can weigh an earlier token most", fontsize=10.5)
+response.set_title("Only a spring can weigh an earlier token most")
 response.legend(frameon=False)
 plt.show()
 
@@ -212,7 +212,7 @@ for i, (period, curve) in enumerate(outputs.items()):
     name = f"input of period {period}"
     axis.plot(time, curve, linestyle=DASHES[i], color=COLOURS[i], linewidth=1.4, label=name)
 axis.set(xlabel="token t", ylabel="output $y_t$", ylim=(-11, 16))
-axis.set_title("A pole that turns once in 12 tokens answers a wave of period 12", fontsize=10.5)
+axis.set_title("A pole that turns once in 12 tokens answers a wave of period 12")
 axis.legend(frameon=False, loc="upper left", ncols=2)
 plt.show()
 
