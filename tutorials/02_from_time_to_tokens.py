@@ -252,7 +252,7 @@ plt.show()
 #
 #     minissm run recall --plugin tutorials/plugins/held.py --lr 8e-3 --models "held + fnn1 + held + fnn1"
 #
-# makes the bold number, in two minutes on one core. The last two rows have ZOH's b throughout, and only begin elsewhere.
+# makes the bold number, in two minutes on one core. The last two rows have ZOH's b, too, and only begin elsewhere.
 # So b does no harm by itself. **The first outputs are too small.** One reason is the **direct path**: `ssm` adds the
 # token itself to the filter's output, with a weight of 1 at first. Without it the model learns, but slowly. A higher
 # rate is enough in two of three starts, and 6,000 steps in all three: 0.993 (0.991 to 0.993). With other models it may
