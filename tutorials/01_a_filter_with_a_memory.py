@@ -143,8 +143,9 @@ assert np.isclose(y_spring[12], r**12)
 
 # %% [markdown]
 # Is this a spring? A damped spring is pulled back to the middle, and slowed down. So two earlier positions decide the
-# next one: $y_t = 2 r \cos\theta\; y_{t-1} - r^2 y_{t-2}$ while no token comes in. And the complex number is a
-# short spelling: the same state is two real numbers, turned by a $2 \times 2$ matrix.
+# next one. Here, too: $\lambda$ and its conjugate are the roots of $z^2 = 2 r \cos\theta\; z - r^2$. So while no token
+# comes in, $y_t = 2 r \cos\theta\; y_{t-1} - r^2 y_{t-2}$. And the complex number is a short spelling: the same state
+# is two real numbers, turned by a $2 \times 2$ matrix.
 
 # %%
 assert np.allclose(y_spring[2:], 2 * r * np.cos(theta) * y_spring[1:-1] - r**2 * y_spring[:-2])
@@ -158,7 +159,7 @@ for t in range(30):
 # %% [markdown]
 # The weight c is complex as well. Its size scales the output. Its angle decides at which angle of the state the output
 # is largest. With $c = -i$ the cosine becomes a sine: 0 for the token of now, and largest for the token of three steps
-# ago. A bucket can't do this. Its largest weight is always on the token of now.
+# ago. One bucket can't do this: its largest weight is on the token of now.
 
 # %%
 _, y_sine = run(lam, -1j, impulse)
@@ -185,7 +186,7 @@ curves = {"spring, c = 1": y_spring, "bucket, c = 1": y_bucket, "spring, c = -i"
 for i, (name, curve) in enumerate(curves.items()):
     response.plot(j, curve, MARKS[i], linestyle=DASHES[i], color=COLOURS[i], markersize=4, linewidth=1.2, label=name)
 response.set(xlabel="tokens since the impulse, j", ylabel="output")
-response.set_title("Only a spring can weigh an earlier token most")
+response.set_title("The spring can weigh an earlier token most, the bucket can't")
 response.legend(frameon=False)
 plt.show()
 
@@ -193,8 +194,9 @@ plt.show()
 # ## A spring listens to one period
 #
 # Push a swing in its own rhythm and it swings high. In any other rhythm the pushes soon work against each other. Our
-# spring turns once in 12 tokens. We send in two waves of the same size, with periods of 12 and of 5 tokens. Expected:
-# the first becomes a wave of about $1 / (1 - r) / 2 = 10$, the second stays near 1.
+# spring turns once in 12 tokens. We send in two waves of the same size, with periods of 12 and of 5 tokens. A cosine is
+# $(e^{i\theta t} + e^{-i\theta t}) / 2$. With period 12 its first half turns as the state does. So it adds up as rain in
+# a bucket, to $1 / (1 - r) / 2 = 10$. Expected: the first output is about 10 high, the second stays near 1.
 
 # %%
 time = np.arange(120)
@@ -287,6 +289,6 @@ for d in range(2):
 # 1. What do poles outside our examples do: $\lambda = 1$, $1.02$ and $-0.8$? Begin with
 #    `states, _ = run(1.02, 1.0, np.ones(200))`, and take $\lambda = 1$ and $-0.8$ in the same way.
 # 2. Build a filter that answers to a change of its input, and not to its level: its output for a constant input must
-#    tend to 0. Two buckets are enough: `lams, cs = np.array([0.5, 0.9]), np.array([1.0, ...])`.
+#    tend to 0. Two buckets are enough: `lams, cs = np.array([0.5, 0.9]), np.array([1.0, c_2])`. Which c_2?
 # 3. Three buckets hold three sums. Can you read three tokens back from their last states? Begin with
 #    `last = [run(lam, 1.0, np.array([2.0, -1.0, 3.0]))[0][-1] for lam in (0.3, 0.6, 0.9)]`. What about four tokens?
