@@ -26,9 +26,9 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## A linear layer
 #
-# The **loss** $\mathcal L$ is one number that says how wrong the outputs y are. Here it is half the sum of all squared
+# The **loss** $\ell$ is one number that says how wrong the outputs y are. Here it is half the sum of all squared
 # differences from the **target**, the outputs that we want. Its derivatives with respect to all entries of an array w
-# form an array of the same shape, the **gradient** $dw = \partial \mathcal L / \partial w$. The d in front means this
+# form an array of the same shape, the **gradient** $dw = \partial \ell / \partial w$. The d in front means this
 # from now on. To learn is to change w by a small step against $dw$, again and again: **gradient descent**.
 #
 # We begin with the simplest layer, $y = x w + b$. Each row of x is a token of D numbers, each row of y has E numbers,
@@ -57,7 +57,7 @@ dw, db, dx = backward(y - target)  # the derivative of (y - target)^2 / 2
 
 # %% [markdown]
 # Is $dw$ right? Move one entry by a small $\epsilon$, up and down, and look at the loss: the **central difference**
-# $(\mathcal L(w + \epsilon) - \mathcal L(w - \epsilon)) / 2\epsilon$ is nearly the derivative. Expected: the two agree.
+# $(\ell(w + \epsilon) - \ell(w - \epsilon)) / 2\epsilon$ is nearly the derivative. Expected: the two agree.
 # And does it learn? We take 500 steps of gradient descent, each the gradient times 0.05 (the **learning rate**).
 # Expected: the loss ends near 0.
 
@@ -150,7 +150,7 @@ assert wrong == {"log_lam", "c"}
 # Two of three are wrong, and a check of $du$ alone finds nothing. Why? The loss is real, but a complex $z = p + iq$ is
 # two numbers. Both have a derivative, and we keep the two in one complex number:
 #
-# $$ dz = \frac{\partial \mathcal L}{\partial p} + i\, \frac{\partial \mathcal L}{\partial q}. $$
+# $$ dz = \frac{\partial \ell}{\partial p} + i\, \frac{\partial \ell}{\partial q}. $$
 #
 # A small change e of z then changes the loss by $\mathrm{Re}(\overline{dz}\; e)$: the first derivative times
 # $\mathrm{Re}\,e$, and the second times $\mathrm{Im}\,e$. Let z be multiplied by a, $w = a z$. Then e changes w by a e,
@@ -287,8 +287,8 @@ typed, screen = "".join(line + "\n" for line in re.findall(r"\(Pdb\) (.*)", SESS
 if sys.gettrace() is None:  # only one debugger can work at a time
     debugger = pdb.Pdb(stdin=io.StringIO(typed), stdout=screen, nosigint=True, readrc=False)
     debugger.runcall(backward, np.array([0.0, 1.0]))
-    shown = re.sub(r"> .*backward\(\)\n", "", screen.getvalue())  # without the lines that name the file
-    assert "ipdb> array([0.82+0.48j])" in shown or shown == re.sub(r"\(Pdb\) .*\n", "(Pdb) ", SESSION)
+    shown, answers = screen.getvalue(), re.findall(r"^(?!\(Pdb\)).+", SESSION, re.MULTILINE)
+    assert "ipdb> array([0.82+0.48j])" in shown or all(answer in shown for answer in answers)
 
 # %% [markdown]
 # ## To try
