@@ -189,7 +189,7 @@ plt.show()
 #
 # | mode | multiplications a token and channel | steps of Python | once |
 # |---|---|---|---|
-# | `recurrent` | $4N + 4N$ ($\lambda h$, $c\,h$) | $L$ | |
+# | `recurrent` | $4N + 4N = 8N$ ($\lambda h$, $c\,h$) | $L$ | |
 # | `chunked` | $Q + 2N + 2N + 4N/Q$ ($T_Q$, state in, state out, $\lambda^Q h$) | $L/Q$ | $12NQ$ |
 # | `fft` | $4 \log_2 2L + 4 + 2N + 2N$ (transforms, product, state in, state out) | 1 | $12NL + 2L\log_2 2L$ |
 #
