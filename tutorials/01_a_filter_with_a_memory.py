@@ -195,8 +195,8 @@ plt.show()
 #
 # Push a swing in its own rhythm and it swings high. In any other rhythm the pushes soon work against each other. Our
 # spring turns once in 12 tokens. We send in two waves of the same size, with periods of 12 and of 5 tokens. A cosine is
-# $(e^{i\theta t} + e^{-i\theta t}) / 2$. With period 12 its first half turns as the state does. So it adds up as rain in
-# a bucket, to $1 / (1 - r) / 2 = 10$. Expected: the first output is about 10 high, the second stays near 1.
+# $(e^{i\theta t} + e^{-i\theta t}) / 2$. With period 12 its first half turns as the state does. So it adds up as in a
+# bucket, to $1 / (1 - r) / 2 = 10$. Expected: the first output is about 10 high, the second stays near 1.
 
 # %%
 time = np.arange(120)
