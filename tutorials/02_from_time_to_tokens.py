@@ -70,8 +70,8 @@ for i, dt in enumerate(steps):
     k, _ = ms.scan.kernel(dt * a * one, one, length=100)
     style = {"marker": MARKS[i], "markevery": (0, 5), "markersize": 5, "linestyle": DASHES[i], "color": COLOURS[i]}
     response.plot(k[0], label=f"dt = {dt}", linewidth=1.4, **style)
-plane.set(xlabel="Re lam", ylabel="Im lam", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
-plane.set_title("The pole exp(dt a) for four steps dt")
+plane.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
+plane.set_title(r"The pole $\lambda$ for four steps dt")
 response.set(xlabel="tokens since the impulse, j", ylabel="kernel", xlim=(-1, 80))
 response.set_title("Its kernel: small dt, long memory")
 response.legend(frameon=False)
@@ -141,8 +141,8 @@ assert phi(0) == 1
 # proportional to $\Delta^p$, then log(error) over log(dt) is a line of slope p. We fit it.
 #
 # Expected: for $w = 0$ the input really is held, and ZOH is exact. Euler and the mix have slope 1, bilinear 2. For
-# $w = 3$ the hold is a guess, too, and ZOH has slope 1. For $a = 0$, three rules have $\lambda = 1$ and $b = \Delta$:
-# they are the same sum.
+# $w = 3$ the hold is a guess, too, and ZOH has slope 1. For $a = 0$ all rules have $\lambda = 1$ and $b = \Delta$.
+# Three are the same sum, and the bilinear one is a sum of means.
 
 
 # %%
@@ -197,7 +197,7 @@ for i, rule in enumerate(("ZOH", "Euler", "bilinear")):
     path, marks = RULES[rule](grid, a)[0], RULES[rule](np.array([0.1, 0.3, 0.6]), a)[0]
     axis.plot(path.real, path.imag, linestyle=DASHES[i], color=COLOURS[i], label=rule)
     axis.plot(marks.real, marks.imag, MARKS[i], color=COLOURS[i], markersize=6)
-axis.set(xlabel="Re lam", ylabel="Im lam", xlim=(-1.3, 1.8), ylim=(-0.4, 2.4), aspect="equal")
+axis.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", xlim=(-1.3, 1.8), ylim=(-0.4, 2.4), aspect="equal")
 axis.set_title("Euler leaves the unit circle (marks: dt = 0.1, 0.3, 0.6)")
 axis.legend(frameon=False)
 plt.show()
@@ -208,7 +208,7 @@ assert abs(RULES["Euler"](0.3, a)[0]) ** 200 > 1e6
 # %% [markdown]
 # ## Where is b in this library?
 #
-# Nowhere. Its filter is that of tutorial 1. If dt is the same at every token, b is a constant, and the kernel
+# Nowhere. Its filter is tutorial 1's. If dt is the same at every token, b is a constant, and the kernel
 # $\mathrm{Re}\,(c\, b\, \lambda^j)$. So b only multiplies c. S4D has the factor b (ZOH's, or the bilinear rule's), this
 # library hasn't; since c is learned, both have the same set of filters. (B is left out for the same reason.) But
 # training begins elsewhere: the first outputs differ in size.
@@ -238,9 +238,9 @@ assert np.allclose(factors["b of ZOH"] / (1 - np.exp(dts * a)), -1 / a)  # const
 plt.show()
 
 # %% [markdown]
-# Does it matter? *Recall* (tutorial 5) is a task with random tokens. Guessing gets 0.456 of its answers right. We train
-# a model of two layers and 30,000 numbers (tutorial 6) in 1,500 steps, at two rates (how far a step moves each number),
-# from three random starts. Right answers, median (lowest to highest):
+# Does it matter? *Recall* (tutorial 6) is a task with random tokens. A good guess gets 0.456 of its answers right. We
+# train a model of two layers and 30,000 numbers in 1,500 steps, at two rates (how far a step moves each number), from
+# three random starts. Right answers, median (lowest to highest):
 #
 # | filter | its name | rate 0.008 | rate 0.032 |
 # |---|---|---|---|
