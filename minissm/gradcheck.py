@@ -101,6 +101,12 @@ def gradcheck(
     names = tuple(f"input {i}" for i in range(len(inputs))) if names is None else names
     if not isinstance(names, list | tuple) or len(names) != len(inputs) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"gradcheck: names={names!r} for {len(inputs)} inputs; expected a tuple of one text for each")
+    for name, value in zip(names, inputs, strict=True):
+        _check_arrays(name, value)
+    if not any(_differentiable(leaf) for leaf in tree.leaves(list(inputs))):
+        raise ValueError(
+            "gradcheck: no input has a real or complex leaf, so nothing can be checked; try x.astype(float)"
+        )
     *outputs, backward = _forward(f, inputs)
     cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differentiable(a) else None, y) for y in outputs]
     gradients, again = (_gradients(backward, cotangents, len(inputs)) for _ in range(2))
@@ -116,6 +122,9 @@ def gradcheck(
 
     rows = []
     for i, (name, value) in enumerate(zip(names, inputs, strict=True)):
+        if isinstance(gradients[i], tree.BRANCHES) and not isinstance(value, tree.BRANCHES):
+            kind = type(gradients[i]).__name__
+            raise GradientError(f"{name}: the backward gives a {kind} for an array; expected an array of its shape")
         first, second = dict(tree.named(gradients[i])), dict(tree.named(again[i]))
         leaves = dict(tree.named(value))
         if surplus := [n for n, g in first.items() if g is not None and n not in leaves]:
@@ -132,8 +141,6 @@ def gradcheck(
             precision = max(coarsest, _precision(leaf))
             checked = [_row(label, leaf, first[leaf_name], along, precision, rng) for _ in range(directions)]
             rows.append(max(checked, key=Row.badness))
-    if not rows:
-        raise ValueError("gradcheck: no input has a real or complex leaf; there is nothing to check")
     report = Report(tuple(rows))
     if not report.ok:
         raise GradientError("the backward does not match the differences of its forward:\n" + str(report), report)
@@ -143,15 +150,32 @@ def gradcheck(
 def _forward(f: Callable, inputs: tuple) -> tuple:
     """f(*inputs); TypeError unless it gives arrays and, last, a backward."""
     given = f(*inputs)
-    *outputs, backward = given if isinstance(given, tuple) and len(given) > 1 else (given, None)
-    if not callable(backward) or not any(hasattr(leaf, "dtype") for leaf in tree.leaves(outputs)):
-        raise TypeError("gradcheck: f gives no arrays, or no backward last; expected *outputs, backward = f(*inputs)")
+    *outputs, backward = given if isinstance(given, tuple) and given else (given,)
+    if not callable(backward):
+        kinds = ", ".join(type(part).__name__ for part in (*outputs, backward))
+        raise TypeError(f"gradcheck: f returns {kinds} and no backward; expected `return y, backward`")
+    for i, y in enumerate(outputs):
+        _check_arrays(f"output {i} of f", y)
+    if not any(hasattr(leaf, "dtype") for leaf in tree.leaves(outputs)):
+        raise TypeError("gradcheck: f returns a backward and no array; expected `return y, backward`")
     return (*outputs, backward)
+
+
+def _check_arrays(name: str, value: Any) -> None:
+    """TypeError for a list of numbers and for Python's own numbers: an array was meant. An integer may be an option."""
+    real = (float, complex)
+    if isinstance(value, list | tuple) and any(isinstance(v, real) for v in value):
+        raise TypeError(f"gradcheck: {name} is a {type(value).__name__} of numbers; expected an array, np.array(...)")
+    for path, leaf in tree.named(value, name):
+        if isinstance(leaf, real) and not hasattr(leaf, "dtype"):
+            raise TypeError(f"gradcheck: {path} is a Python {type(leaf).__name__}; expected an array, np.array({leaf})")
 
 
 def _gradients(backward: Callable, cotangents: list, count: int) -> tuple:
     """One gradient for each input; a single input may come without a tuple."""
     gradients = backward(*cotangents)
+    if gradients is None:
+        raise GradientError("the backward returns nothing; expected one gradient for each input")
     if count == 1 and not isinstance(gradients, tuple):
         gradients = (gradients,)
     if len(gradients) != count:
@@ -161,8 +185,9 @@ def _gradients(backward: Callable, cotangents: list, count: int) -> tuple:
 
 def _fits(name: str, leaf: Array, gradient: Array, again: Array) -> None:
     """The gradient has the leaf's shape and dtype, and is the same when backward is called again."""
-    if gradient is None or gradient.shape != leaf.shape or gradient.dtype != leaf.dtype:
-        got = "nothing" if gradient is None else f"{gradient.dtype} {tuple(gradient.shape)}"
+    if getattr(gradient, "shape", None) != leaf.shape or gradient.dtype != leaf.dtype:
+        got = "nothing" if gradient is None else f"a Python {type(gradient).__name__}"
+        got = f"{gradient.dtype} {tuple(gradient.shape)}" if hasattr(gradient, "dtype") else got
         raise GradientError(f"{name}: the backward gives {got} for a leaf {leaf.dtype} {tuple(leaf.shape)}")
     xp = namespace(leaf)
     if bool(xp.any((gradient != again) & (gradient == gradient))):  # the differences show nan

@@ -1,6 +1,7 @@
 """The gradient check must pass what is right and name what is wrong."""
 
 import importlib
+import re
 
 import numpy as np
 import pytest
@@ -179,5 +180,41 @@ def test_wrong_requests_are_refused():
     f = layers.relu
     with pytest.raises(ValueError, match="directions=0"):
         gradcheck(f, np.ones(3), directions=0)
-    with pytest.raises(ValueError, match="no input has a real or complex leaf"):
-        gradcheck(lambda x: (x * 1.0, lambda dy: None), np.arange(3))
+    with pytest.raises(ValueError, match=r"no input has a real or complex leaf, .* try x\.astype\(float\)"):
+        gradcheck(lambda x: (x * 1, lambda dy: 1 * dy), np.arange(3))
+
+
+BEGINNERS = {
+    "no backward": (lambda x: 2 * x, "f returns ndarray and no backward; expected `return y, backward`"),
+    "a gradient for a backward": (lambda x: (2 * x, 2 * x), "f returns ndarray, ndarray and no backward"),
+    "nothing": (lambda x: None, "f returns NoneType and no backward"),
+    "a list of both": (lambda x: [2 * x, lambda dy: 2 * dy], "f returns list and no backward"),
+    "no array": (lambda x: (None, lambda dy: 2 * dy), "f returns a backward and no array"),
+    "a float": (lambda x: (float(x @ x), lambda dy: 2 * x * dy), "output 0 of f is a Python float; expected an array,"),
+    "a list": (lambda x: ([2 * v for v in x], lambda dy: 2 * dy), "output 0 of f is a list of numbers; expected an a"),
+    "a gradient that is a float": (
+        lambda x: (2 * x, lambda dy: 2.0),
+        "x: the backward gives a Python float for a leaf",
+    ),
+    "a gradient that is a list": (lambda x: (2 * x, lambda dy: [*dy]), "x: the backward gives a list for an array"),
+    "no return": (lambda x: (2 * x, lambda dy: None), "the backward returns nothing; expected one gradient for each"),
+}
+
+
+@pytest.mark.parametrize(("f", "words"), BEGINNERS.values(), ids=BEGINNERS)
+def test_each_mistake_of_a_beginner_has_its_own_sentence(f, words, rng):
+    with pytest.raises((TypeError, GradientError), match=re.escape(words)):
+        gradcheck(f, draw(rng, 3), names=("x",))
+
+
+def test_a_list_and_pythons_numbers_are_no_inputs(rng):
+    def f(p, x):
+        return np.asarray(p) * x, lambda dy: (x * dy, p * dy)
+
+    with pytest.raises(TypeError, match=r"gradcheck: p is a list of numbers; expected an array, np.array\(...\)"):
+        gradcheck(f, [1.0, 2.0], draw(rng, 2), names=("p", "x"))
+    with pytest.raises(TypeError, match=r"gradcheck: p is a Python float; expected an array, np.array\(3.0\)"):
+        gradcheck(f, 3.0, draw(rng, 2), names=("p", "x"))
+    with pytest.raises(TypeError, match=r"gradcheck: p.b is a Python complex; expected an array, np.array\(1j\)"):
+        gradcheck(f, {"a": draw(rng, 2), "b": 1j}, draw(rng, 2), names=("p", "x"))
+    assert gradcheck(f, 3, draw(rng, 2)).ok, "an integer is an option"

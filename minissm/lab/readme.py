@@ -25,7 +25,7 @@ weights/        the trained models: net, params = minissm.load(FILE)
 runs/           a file for each finished run
 unfinished/     checkpoints of the other runs
 
-{versions}
+Versions: {versions}
 """
 FURTHER = ("until", "mode", "backend", "dtype", "plugin")  # options that the command has if they are not the default
 
