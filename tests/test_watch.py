@@ -170,6 +170,13 @@ def test_exchange_finds_the_pair_in_the_network_with_written_weights():
     assert found["needs"]["exchange"] > 15
 
 
+def test_a_model_without_a_memory_names_no_tokens_and_a_tie_does_not_count(rng):
+    net = ms.Model("fnn1", vocab=TASK.vocab, width=3)
+    found = data.collect(net, net.init(rng), TASK, rng)
+    assert found["needs"]["gradient"] == 0
+    assert found["blocks"][0]["view"] is None
+
+
 def test_where_the_page_would_grow_it_shows_fewer_channels_evenly_in_the_order_of_memory(model, monkeypatch, shown):
     monkeypatch.setattr(data, "NUMBERS", 9_000)
     found = data.collect(*model, TASK, np.random.default_rng(1))

@@ -15,8 +15,9 @@ def compared(net: Model, params: dict, task: Any, rng: np.random.Generator) -> d
     """How often the largest numbers stand at the tokens that hold the answer. None if the task doesn't know these.
 
     tokens: how many tokens hold an answer: the value, and the key beside it where the task has keys.
-    answers: answers that were tried, one of each sequence. exchange, gradient: those in which the measure, largest
-        first, names exactly these tokens. gradient is that of the lead times the embedding, in absolute value.
+    answers: answers that were tried, one of each sequence.
+    exchange: those in which these tokens have the largest costs of all tokens before the question. A tie doesn't count.
+    gradient: those in which they have the largest gradient of the lead times the embedding, in absolute value.
     """
     others = max(1, min(8, max(task.kinds.count(kind) for kind in set(task.kinds)) - 1))
     n = int(np.clip(WORK // (task.length**2 * others), 10, ANSWERS))
@@ -35,9 +36,8 @@ def compared(net: Model, params: dict, task: Any, rng: np.random.Generator) -> d
     pairs = "key" in task.kinds
     right = {"exchange": 0, "gradient": 0}
     for b, t in enumerate(asked):
-        holders = {source[b] - 1, source[b]} if pairs else {source[b]}
+        holders = [source[b] - 1, source[b]] if pairs else [source[b]]
         cost = costs(net, params, task, inputs[b, : t + 1], [t], targets[b : b + 1])[0]
         for name, measure in (("exchange", np.nan_to_num(cost)), ("gradient", gradient[b])):
-            largest = np.argsort(-measure[:t], kind="stable")[: len(holders)]
-            right[name] += set(largest.tolist()) == holders
+            right[name] += int(measure[holders].min() > np.delete(measure[:t], holders).max(initial=-np.inf))
     return {"tokens": 2 if pairs else 1, "answers": len(asked)} | right

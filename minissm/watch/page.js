@@ -31,6 +31,7 @@ const filled = t => back() ? t >= S.token && t <= asked() : t <= S.token;
 const safe = text => String(text).replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
 const minus = text => text.replace("-", "−");
 const number = (v, digits = 3) => !Number.isFinite(v) ? "–" : v === 0 ? "0" : minus(v.toPrecision(digits));
+const loss = v => minus(v.toFixed(largest(back().costs) < 1 ? 2 : 1).replace(/^-(0\.0+)$/, "$1")); // of lead
 const added = v => (v < 0 ? "− " : "+ ") + number(Math.abs(v));
 const percent = p => p >= .9995 ? "more than 99.9" : (100 * p).toFixed(1);
 const nameOf = token => safe(D.names[token]);
@@ -95,7 +96,7 @@ function answerRow() {
     if (!filled(t)) return '<div class="chance"></div>';
     const question = e.asked.indexOf(t), p = e.p[v][t], shade = (question < 0 ? .2 * p : p).toFixed(3);
     const look = (question >= 0 && e.targets[question] === token ? " right" : "") + (shade > .6 ? " likely" : "");
-    return `<div class="chance${look}"><i style="--chance:${shade};opacity:${shade}"></i>`
+    return `<div class="chance${look}"><i style="--chance:${shade}"></i>`
       + `<span>${question >= 0 && p > .005 ? Math.round(100 * p) : ""}</span></div>`;
   };
   const words = "probability in percent; framed: the right one; pale where nothing is asked";
@@ -108,7 +109,7 @@ function costRow() {
   const top = Math.max(1e-9, ...known), low = Math.min(0, ...known);
   const bar = (v, t) => `<rect class="${v < 0 ? "n" : "p"}" x="${t + .15}" y="${top - Math.max(v, 0)}" `
     + `style="width:.7px" height="${Math.abs(v)}"></rect>`;
-  const cost = (v, t) => t > asked() ? "" : Number.isFinite(v) ? minus(v.toFixed(1)) : "–";
+  const cost = (v, t) => t > asked() ? "" : Number.isFinite(v) ? loss(v) : "–";
   const name = `lead lost by an exchange: ${costs.map((v, t) => `${plain(t)}: ${cost(v, t)}`).join("; ")}`;
   const words = "lead that is lost when the token is exchanged for others of its kind, on average";
   return row("What the answer needs", words, [],
@@ -143,10 +144,10 @@ function saysBackwards() {
   const e = example(), a = back(), target = e.targets[S.answer], said = e.said[S.answer];
   const mistake = said === target ? "" : `, <span class="wrong">the model says ${nameOf(said)}</span>`;
   const costs = a.costs.map((v, t) => [v, t]).filter(([v, t]) => t < asked() && v > 0).sort((x, y) => y[0] - x[0]);
-  const most = costs.slice(0, 2).map(([v, t]) => `${named(t)} at ${t} (${minus(v.toFixed(1))})`).join(" and ");
+  const most = costs.slice(0, 2).map(([v, t]) => `${named(t)} at ${t} (${loss(v)})`).join(" and ");
   return `<h2>Back from the answer to ${named(asked())} at ${asked()}</h2>`
-    + `<p>The right answer is <b>${nameOf(target)}</b>${mistake}. Its logit is <b id="lead">${number(a.lead)}</b> above `
-    + `the mean of its kind: the lead. Now at token ${S.token}, ${named(S.token)}.</p>`
+    + `<p>The right answer is <b>${nameOf(target)}</b>${mistake}. Its lead over the mean logit of its kind is `
+    + `<b id="lead">${number(a.lead)}</b>. Now at token ${S.token}, ${named(S.token)}.</p>`
     + (most ? `<p>Of the tokens before, an exchange of ${most} costs most.</p>` : "");
 }
 
@@ -184,6 +185,7 @@ function newSequence() { // the buttons that stay while one steps, so that the f
   byId("directions").innerHTML = button("forwards", 'data-answer=""') + '<span class="soft">back from</span>'
     + e.asked.map(answer).join("");
   byId("stage").style.setProperty("--tokens", length());
+  byId("stage").classList.toggle("dense", length() > 16);
 }
 
 function draw() {
@@ -202,8 +204,14 @@ function draw() {
   byId("table").innerHTML = table();
   slider("token", last(), S.token, plain(S.token));
   if (S.block !== undefined) drawChosen();
+  keepInView();
   clearTimeout(draw.later); // browsers refuse an address that changes often, as while a slider is dragged
   draw.later = setTimeout(write, 200);
+}
+
+function keepInView() { // on a narrow screen a long sequence is wider than the picture
+  const stage = byId("stage"), room = stage.clientWidth;
+  if (stage.scrollWidth > room) stage.scrollLeft = byId("tokens").children[S.token].offsetLeft - room / 2;
 }
 
 function drawChosen() { // the chosen row, beside the picture
@@ -211,7 +219,7 @@ function drawChosen() { // the chosen row, beside the picture
   const memory = block.memory ? `remembers about ${block.memory[S.row].toFixed(1)} tokens` : "";
   byId("block").value = S.block;
   byId("row-of").textContent = name;
-  byId("memory").textContent = memory;
+  byId("memory").innerHTML = `<span class="print">block ${S.block}: ${safe(block.name)}, ${name}</span> ${memory}`;
   slider("row", pictured(S.block).values.length - 1, S.row, `${name} ${memory}`);
   const now = example().blocks[S.block], then = back() && back().blocks[S.block];
   byId("detail").innerHTML = VIEWS[block.view].detail(block, now, then, S.row);
