@@ -3,8 +3,9 @@
 #
 # A filter weighs a token by how long ago it came, never by what it is. Take a simple job: copy a word, that is, read it
 # and then give it back letter by letter. **Why does one layer of filters copy words of one length without an error, and
-# fail at many lengths?** The proof that two lengths are too many has four lines. With something more than filters, all
-# lengths can be copied: we write down such a network, follow one word through it, and break it.
+# fail at many lengths?** The proof that two close lengths are too many has four lines. With something more than
+# filters, all lengths up to a bound can be copied. We write down such a network, follow one word through it, and break
+# it.
 #
 # - **Goals**: know what a task, an embedding and a readout are; prove a limit of filters; see what an FNN adds.
 # - **You need**: tutorial 1 (filter, kernel, channel, state).
@@ -31,8 +32,8 @@ rng = np.random.default_rng(0)
 #
 # `copying` shows a word between the markers `<BOS>` (begin) and `<COPY>`. Its letters are called **symbols**. Then it
 # asks for them, one at a time. A **model** is what computes answers from tokens. It sees blanks `_` while it answers.
-# Only the answers printed below count: the first at `<COPY>`, the others at the blanks. A batch has `inputs`, `targets`
-# (the right answers) and `weights` (above 0 where an answer counts).
+# Only the answers printed below count: the first at `<COPY>`, the others at the blanks. A **batch** is a number of
+# sequences: their `inputs`, `targets` (the right answers) and `weights` (above 0 where an answer counts).
 #
 # A score needs a **baseline**: the best that can be reached without what the task tests. Copying tests the order of the
 # symbols. Who knows which symbols are in the word, but not their order, does best to name the most frequent one.
@@ -54,10 +55,10 @@ print(f"baseline {task.baseline:.3f}")
 # each vector to channels, `w_in`; a filter in each channel; a linear map back, `w_out`.
 #
 # In a word of n symbols each answer is the token of n steps ago. So a filter copies if $k_n = 1$ and all other
-# $k_j = 0$: $y_t = u_{t-n}$. The layer `fir(window=n)` has a free kernel $k_0, \dots, k_n$ in each channel, and we
-# write this one down. `ms.Model` puts an embedding before the layer and a readout behind it. (`vocab` is the size of
-# the vocabulary, `width` the numbers in a vector. `expand=1` means as many channels as that. `residual=False` switches
-# off a path that tutorial 6 explains.)
+# $k_j = 0$: $y_t = u_{t-n}$. The layer `fir(window=n)` (finite impulse response) has no poles. The numbers
+# $k_0, \dots, k_n$ are free in each channel; we write them down. `ms.Model` puts an embedding before the layer and a
+# readout behind it. (`vocab` is the size of the vocabulary, `width` the numbers in a vector. `expand=1` means as many
+# channels as that. `residual=False` switches off a path that tutorial 6 explains.)
 #
 # The embedding of a letter is one-hot: a 1 in a place of its own, and 0 elsewhere. The markers `<BOS>`, `<COPY>` and
 # `_` get zeros. The **parameters** of a model are all numbers in it that one may choose: tables, matrices, kernels.
@@ -83,9 +84,9 @@ def accuracy(shortest, longest):
 
 
 # %% [markdown]
-# Expected: words of 8 symbols are copied without an error. In other words an answer is the symbol of another place,
-# which is right by luck once in 8 times, or a marker, which is never right. So of words of 4 to 12 symbols few answers
-# are right, and most of these are in words of 8.
+# Expected: words of 8 symbols are copied without an error. At another length the model answers with a symbol of another
+# place, which is right by luck once in 8 times, or with a marker, which is never right. So if the length is drawn from
+# 4 to 12, few answers are right, and most of these are in words of 8.
 
 # %%
 lengths = np.arange(4, 13)
@@ -111,9 +112,9 @@ plt.show()
 #
 # ## Two lengths that no linear layer copies
 #
-# Could a cleverer kernel serve several lengths? Take words of two letters, and write these as s = 1 and s = -1. The
-# layer may have any number of channels, any kernels and any embedding. All of it is linear, so the difference of the
-# two logits is a constant plus
+# Could a cleverer kernel serve several lengths? Take an alphabet of two letters, and write these as $s = 1$ and
+# $s = -1$. The layer may have any number of channels, any kernels and any embedding. All of it is linear. So at each
+# question the difference of the two logits is a constant (what the markers give) plus
 #
 # $$ z_t = \sum_j g_j\, s_{t-j}, $$
 #
@@ -126,15 +127,15 @@ plt.show()
 # 1. In a word of 8, question 0 asks for $x_0$, 8 tokens ago. Then $x_2$ is 6 tokens ago. So $g_8 > |g_6|$.
 # 2. In a word of 6, question 2 asks for $x_2$, 6 tokens ago. Then $x_0$ is 8 tokens ago. So $g_6 > |g_8|$.
 # 3. Both can't be true.
-# 4. Nothing was special about 6 and 8. The same holds for n and n + D, if the shorter word has a question D, that is,
-#    if D is less than n.
+# 4. Nothing was special about 6 and 8. The same holds for n and m, if the shorter word, n, has a question $m - n$. It
+#    has the questions 0 to $n - 1$, so this means $m < 2n$.
 #
 # How clearly does the best layer win? Take the best g with no $|g_j|$ above 1. Its **margin** is the right symbol's g
 # less the sum of |g| of all others, at the worst question. `ms.constructions.lti_margin` finds it for any lengths up to
 # 20. (The conditions are linear inequalities, so it is a linear program.) A margin of 0 means that no layer copies.
 #
 # Expected: 1 for one length (the delay), 0 for two close ones. Lengths 6 and 12 are possible: a word of 6 has no
-# question 6, so step 2 fails. With 18 as a third length the margin is 0, since 12 and 18 are close again (D = 6).
+# question 6, so step 2 fails. With 18 as a third length the margin is 0, since $18 < 2 \cdot 12$.
 
 # %%
 margins = {(6,): 1.0, (6, 8): 0.0, (6, 7): 0.0, (6, 12): 0.5, (6, 12, 18): 0.0}
@@ -144,15 +145,15 @@ for words, expected in margins.items():
     assert np.isclose(found, expected, atol=1e-6)
 
 # %% [markdown]
-# All pairs of lengths up to 12. Expected: n and n + D are impossible for D from 1 to n - 1, and for no other D.
+# Now all pairs $n < m$ of lengths up to 12. Expected: impossible if $m < 2n$, and possible otherwise.
 
 # %%
 n, m = np.array([(n, m) for n in range(1, 12) for m in range(n + 1, 13)]).T
 margin = np.array([ms.constructions.lti_margin(words, fed_back=False) for words in zip(n, m, strict=True)])
-assert ((margin == 0) == (m - n < n)).all()
+assert ((margin == 0) == (m < 2 * n)).all()
 assert np.allclose(margin[margin > 0], 0.5)
 
-figure, axes = plt.subplots(figsize=(5, 3.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(6, 3.8), layout="constrained")
 axes.plot(n[margin == 0], m[margin == 0], "x", color=COLOURS[1], markersize=8, label="impossible")
 axes.plot(n[margin > 0], m[margin > 0], "o", color=COLOURS[0], markersize=8, label="possible")
 axes.set(xlabel="shorter length", ylabel="longer length", xticks=range(1, 12), yticks=range(2, 13))
@@ -161,8 +162,8 @@ axes.legend(loc="lower right", frameon=False)
 plt.show()
 
 # %% [markdown]
-# What is missing? Not **memory**: to give back N symbols out of V, a state must tell apart $V^N$ words, so it needs
-# $N \log_2 V$ bits, and a long window holds the whole word. But a linear layer can't use what it knows about the length
+# What is missing? Not **memory**: to give back n symbols out of V, a state must tell apart $V^n$ words, so it needs
+# $n \log_2 V$ bits, and a long window holds the whole word. But a linear layer can't use what it knows about the length
 # to pick a symbol. A product could: "symbol, *if* its rank is r".
 #
 # ## What an FNN adds
@@ -207,7 +208,7 @@ assert scores["token_accuracy"] == 1
 
 # %% [markdown]
 # `net.trace` returns the output of each block, and we follow the word c a b through the four of them. A column of the
-# output is called a wire here. Their order is that of minissm/constructions/networks.py.
+# output is called a wire here. Which wire is which stands in minissm/constructions/networks.py.
 #
 # Expected: the rank stops at 3, the questions count from `<COPY>` on, and the answers are c, a, b.
 
@@ -279,4 +280,4 @@ assert np.isclose(wrong[number == 2].mean(), 0.5, atol=0.05)
 # 2. If the layer sees its right answers instead of blanks, it can subtract what it has answered. How much does this
 #    help for n and n + 1? Begin with `ms.constructions.lti_margin([6, 7], fed_back=True)`, and try n from 1 to 10.
 # 3. Let the network answer every question with the first symbol of the word. Two numbers in filter 2 are enough. Begin
-#    with `layer, e = ms.tree.map(np.copy, params)["blocks"][2], names[2].index("question r")`.
+#    with `other = ms.tree.map(np.copy, params)`, `layer = other["blocks"][2]` and `e = names[2].index("question r")`.
