@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 1. A filter with a memory
 #
-# A sequence comes in one item after the other, and nothing may be kept of it but one number. What can one number
-# remember of a sequence? A state space layer is made of many such numbers. This tutorial takes one of them apart.
+# A sequence comes in one item after the other, and nothing may be kept of it but one number. **What can one number
+# remember of a sequence?** This library, minissm, is about a kind of neural network whose memory is made of many such
+# numbers: state space models. This tutorial takes one of the numbers apart.
 #
 # - **Goals**: compute a recurrence by hand; say what a pole and a kernel are; know what a state keeps and loses.
 # - **You need**: Python and NumPy, complex numbers ($e^{i\theta} = \cos\theta + i \sin\theta$), geometric series.
@@ -24,7 +25,7 @@ rng = np.random.default_rng(0)
 # ## A leaky bucket
 #
 # A **sequence** is a list in which the order counts, and its items are called **tokens**: the words of a text, the
-# letters of a gene, the rain of each hour. Here a token is one number. We call token number t $u_t$, with
+# letters of a gene, the rain of each hour. Here a token is one number. Token number t is written $u_t$, with
 # $t = 1, \dots, L$. L is the **length** of the sequence.
 #
 # A bucket with a hole stands in the rain. In every hour a fifth of the water leaks out, and then the rain $u_t$ is
@@ -59,7 +60,7 @@ print(states[:5])
 assert np.allclose(states[:4], [3, 2.4, 1.92, 3.536])
 
 # %% [markdown]
-# What is left of a single token? We send in an **impulse**, the sequence 1, 0, 0, ... Its output is called the
+# What is left of a single token? We send in an **impulse**, the sequence 1, 0, 0, ... The output for it is called the
 # **impulse response**. Expected: 1, 0.8, 0.64, ... A token that came j steps ago still counts $\lambda^j$ of itself.
 
 # %%
@@ -119,11 +120,11 @@ assert first[-1] == second[-1]
 #
 # ## A damped spring
 #
-# A bucket knows how much water it has, but not since when. Its impulse response only falls. A weight on a spring is
+# A bucket knows how much water it has, but not since when. Its impulse response only falls. A ball on a spring is
 # different: pull it down by 1, and it swings. Down, up, down again, a little less each time. Where it is depends on how
 # long ago it was pulled.
 #
-# A spring needs two numbers: where the weight is, and how it moves. **One complex number holds two real ones.** So we
+# A spring needs two numbers: where the ball is, and how it moves. **One complex number holds two real ones.** So we
 # let the pole and the state be complex: $\lambda = r e^{i\theta}$. Multiplying by $\lambda$ shrinks the state by r and
 # turns it by the angle $\theta$. We read its real part:
 #
@@ -221,9 +222,9 @@ plt.show()
 # %% [markdown]
 # ## The kernel
 #
-# The recurrence is **linear**: the output for a sum of two inputs is the sum of the two outputs. And every sequence is
-# a sum of impulses, each shifted to its place and multiplied by its token. So the impulse response says everything. It
-# has a name of its own, the **kernel**, $k_j$, and the output is
+# The recurrence is **linear**: the output for a sum of two inputs is the sum of the two outputs, and twice the input
+# gives twice the output. Every sequence is a sum of impulses, each shifted to its place and multiplied by its token. So
+# the impulse response says everything. It has a name of its own, the **kernel**, $k_j$, and the output is
 #
 # $$ k_j = \mathrm{Re}\,(c\, \lambda^j), \qquad y_t = \sum_{j=0}^{t-1} k_j\, u_{t-j}. $$
 #
@@ -251,9 +252,9 @@ assert np.allclose(y, np.convolve(u, k)[:100])  # all outputs at once
 #
 # $$ k_j = \mathrm{Re} \sum_{n=1}^{N} c_n \lambda_n^j. $$
 #
-# And in a model a token isn't one number. Rain, wind and temperature of an hour are three, and a model gives each
-# token D numbers. Each of these D rows of numbers over time is a **channel**. It has its own filter, with its own
-# poles. `ms.scan.recurrent` runs all of them, for B sequences at once:
+# And often a token isn't one number. Rain, wind and temperature of an hour are three, and a **model** (a whole neural
+# network) gives each token D numbers. Each of the D, over time, is a **channel**. It has its own filter, with its own
+# poles. The library's `ms.scan.recurrent` runs all of them, for B sequences at once:
 #
 # | array | shape | meaning |
 # |---|---|---|
@@ -261,8 +262,9 @@ assert np.allclose(y, np.convolve(u, k)[:100])  # all outputs at once
 # | `log_lam`, `c` | (D, N) | $\log\lambda$ and c: N poles in each channel (tutorial 2: why the logarithm) |
 # | `y`, `h_last` | (B, L, D), (B, D, N) | the outputs, and the last state |
 #
-# It also returns a function for the gradients (tutorial 4). Here are B = 1 sequence, D = 2 channels and N = 3 poles.
-# Expected: each channel is the sum of three of our runs, and `ms.scan.kernel` gives the formula's k, of shape (D, L).
+# It also returns a function for the gradients (tutorial 4). Here are one sequence, two channels and three poles:
+# $B = 1$, $D = 2$, $N = 3$. Expected: each channel is the sum of three of our runs, and `ms.scan.kernel` gives the
+# formula's k, of shape (D, L).
 
 # %%
 lams = np.array([[0.9 * np.exp(0.3j), 0.8 * np.exp(1j), 0.97], [0.5, 0.7, 0.99 * np.exp(2j)]])  # (D, N)

@@ -23,7 +23,7 @@ plt.rcParams["axes.titlesize"] = 10.5
 # %% [markdown]
 # ## The bucket in continuous time
 #
-# A real bucket leaks all the time, not once an hour. Let h(t) be the water in it and u(t) the rain at time t. The more
+# A real bucket leaks all the time, not once an hour. Let $h(t)$ be the water in it and $u(t)$ the rain. The more
 # water, the faster it leaks. This is a differential equation:
 #
 # $$ h'(t) = a\, h(t) + u(t), \qquad \mathrm{Re}\, a < 0. $$
@@ -39,7 +39,7 @@ plt.rcParams["axes.titlesize"] = 10.5
 # ## What dt means
 #
 # One token lasts dt units of time. S4D has N poles in each channel, which before any training are
-# $a_n = -1/2 + i\pi n$ with $n = 0, \dots, N-1$. (S4D calls this choice "lin".) So at first:
+# $a_n = -1/2 + i\pi n$ with $n = 0, \dots, N-1$. (S4D calls this choice "lin".) So:
 #
 # - decay: $|\lambda| = e^{-\Delta/2}$. The state falls to $1/e = 37\%$ in $2/\Delta$ tokens.
 # - rotation: the angle of $\lambda$ is $\pi n \Delta$. The state makes one turn in $2/(n\Delta)$ tokens.
@@ -181,8 +181,8 @@ plt.show()
 
 # %% [markdown]
 # In the middle the mix errs less than ZOH. That is luck: two errors partly cancel. Only the slope is general. And the
-# tokens of a text are no samples of a curve. There is no exact h(t) behind them. So what decides between the rules? For
-# $\lambda$ there is an answer.
+# tokens of a text are no samples of a curve. There is no exact $h(t)$ behind them. So what decides between the rules?
+# For $\lambda$ there is an answer.
 #
 # ## Why not Euler: the unit circle
 #
@@ -239,8 +239,8 @@ plt.show()
 
 # %% [markdown]
 # Does it matter? *Recall* (tutorial 6) is a task with random tokens. A good guess gets 0.456 of its answers right. We
-# train a model of two layers and 30,000 numbers in 1,500 steps, at two rates (how far a step moves each number), from
-# three random starts. Right answers, median (lowest to highest):
+# train a model of two layers by 1,500 small changes of its 30,000 numbers, at two rates (the size of a change), from
+# three random starts. The fraction of right answers, median (lowest to highest):
 #
 # | filter | its name | rate 0.008 | rate 0.032 |
 # |---|---|---|---|
@@ -252,11 +252,11 @@ plt.show()
 #
 #     minissm run recall --plugin tutorials/plugins/held.py --lr 8e-3 --models "held + fnn1 + held + fnn1"
 #
-# makes the bold number, in two minutes on one core. The last two rows have ZOH's b, too, and only begin elsewhere.
-# So b does no harm by itself. **The first outputs are too small.** One reason is the **direct path**: `ssm` adds the
-# token itself to the filter's output, with a weight of 1 at first. Without it the model learns, but slowly. A higher
-# rate is enough in two of three starts, and 6,000 steps in all three: 0.993 (0.991 to 0.993). With other models it may
-# not matter. We measured this one.
+# makes the bold number, in two minutes on one core (`fnn1`: tutorial 5). The last two rows have ZOH's b, too, and only
+# begin elsewhere. So b does no harm by itself. **The first outputs are too small.** One reason is the **direct path**:
+# `ssm` adds the token itself to the filter's output, with a weight of 1 at first. Without it the model learns, but
+# slowly. A higher rate is enough in two of three starts, and 6,000 changes in all three: 0.993 (0.991 to 0.993). With
+# other models it may not matter. We measured this one.
 #
 # ## Mamba: each token has its own dt
 #
