@@ -47,7 +47,8 @@ def by(rows, key, score="token_accuracy"):
 #
 # The **seed** is the number that a random generator starts from. It decides the first parameters and every batch. The
 # same seed gives the same bits; another seed gives another training of the same model. We train one model 20 times,
-# briefly: recall with 3 pairs, 700 steps (`python tutorials/10_an_experiment_that_holds.py --train`, some minutes).
+# briefly: recall with 3 pairs, 700 steps (`python tutorials/10_an_experiment_that_holds.py --train`, some minutes). The
+# score is the **token accuracy**, the share of right answers.
 
 # %%
 task = ms.tasks.Recall(pairs=3)
@@ -68,9 +69,8 @@ runs = read(FILE)
 reached = np.array([run["token_accuracy"] for run in runs])
 
 # %% [markdown]
-# Expected: the same model reaches anything from the baseline to .8 and more. The curves show why. Each is flat first,
-# at the baseline, and then it rises. When it starts to rise is luck. So after 700 steps the score says little more than
-# when the rise began.
+# Expected: the same model reaches anything from the baseline to .8 and more. Each curve is flat at first, at the
+# baseline. When it starts to rise is luck. So after 700 steps the score says little more than when the rise began.
 
 # %%
 print("reached:", *np.sort(reached).round(2), f"  baseline {task.baseline:.2f}")
@@ -109,9 +109,9 @@ for k in (1, 3, 10):
 assert (apart > 0.1).mean() < 0.3
 
 # %% [markdown]
-# **So show all seeds, or median and range. Never the best.** It nearly went wrong here: how wide should the FNNs be, 1,
-# 4 or 16 times the model, at the same number of parameters? Two seeds were run. Expected: they rank the three widths
-# differently.
+# **So show all seeds, or median and range. Never the best.** It nearly went wrong here: with 1, 4 or 16 times as many
+# numbers inside the FNNs as in the stream, and equally many parameters in all, which learns 8 pairs best? Two seeds
+# were run. Expected: they rank the three differently.
 
 # %%
 widths = [row for row in read(RESULTS / "recall-budget.jsonl") if row["model"].startswith("ssm")]
@@ -137,8 +137,8 @@ assert sorted(long)[1] > 0.95
 
 # %% [markdown]
 # **An experiment shows what happened within a budget.** "Can't" needs a proof, as in tutorial 5. The number of
-# parameters is a budget, too: a larger model may win by its size. So `minissm run` gives all models one number of
-# parameters, by their widths, and prints it.
+# parameters is a budget, too: a larger model may win by its size. So `minissm run`, the command that compares models,
+# chooses their widths so that all have about as many parameters, here 30,000.
 #
 # ## Baselines
 #
@@ -226,9 +226,10 @@ assert min(median[model, lr] for model, lr in best.items()) > 0.99
 #
 # ## One size of the sample, or several
 #
-# In regression a model learns a function from n noisy examples; the **risk** is its squared error on new ones, and 1 is
-# the risk of a constant (docs/regression.md). At n = 1,024 one could rank four models and stop. Expected: with larger
-# samples, the risk of those that can select the important token keeps falling. The others reach a plateau.
+# In *regression* a token is an importance and a point, and the answer is a function of the point of the most important
+# of 8 tokens, learned from n noisy examples. The **risk** is the mean squared error on new ones; a constant has 1
+# (docs/regression.md). At n = 1,024 one could rank four models and stop. Expected: with larger n, the risk of those that
+# can select the token falls on. A linear model, and one that adds up all tokens ("pooled"), stay on a plateau.
 
 # %%
 NAMES = {'Model("ssm + ssm", norm="none")': "linear", 'Model("fnn2 + ssm", norm="none")': "pooled"}
@@ -256,9 +257,9 @@ assert max(falls["linear"], falls["pooled"]) < 2
 assert min(falls["ssm + fnn2"], falls["attention"]) > 3
 
 # %% [markdown]
-# `fnn2 + ssm`, "pooled", is the **control**: the model without the part in question. A control has to be without it
-# entirely. A norm in it looks harmless. Expected: with a norm, which divides, the control selects, and its risk falls
-# to a sixth.
+# `fnn2 + ssm`, "pooled", is the **control**: the model without the part in question. Often a vector is divided by its
+# size before the readout (a **norm**), which looks harmless. But to divide is not linear, and it helps to select: a
+# weighted mean is a quotient of two sums. Expected: with a norm the risk of the control falls to a sixth.
 
 # %%
 closer = by(read(RESULTS / "regression-closer.jsonl"), lambda row: row["model"], "mean_squared_error")
