@@ -228,8 +228,8 @@ assert min(median[model, lr] for model, lr in best.items()) > 0.99
 #
 # In *regression* a token is an importance and a point, and the answer is a function of the point of the most important
 # of 8 tokens, learned from n noisy examples. The **risk** is the mean squared error on new ones; a constant has 1
-# (docs/regression.md). At n = 1,024 one could rank four models and stop. Expected: with larger n, the risk of those that
-# can select the token falls on. A linear model, and one that adds up all tokens ("pooled"), stay on a plateau.
+# (docs/regression.md). At n = 1,024 one could rank four models and stop. Expected: with larger n, the risk of what can
+# select the token falls on. A linear model, and one that adds up all tokens ("pooled"), stay on a plateau.
 
 # %%
 NAMES = {'Model("ssm + ssm", norm="none")': "linear", 'Model("fnn2 + ssm", norm="none")': "pooled"}
