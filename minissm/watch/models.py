@@ -45,21 +45,17 @@ def _best(folder: Path) -> tuple[Path, str]:
     for path in sorted((folder / "runs").glob("*.json")):
         try:
             row = json.loads(path.read_text(encoding="utf-8"))["row"]
-            score = row.get("token_accuracy")
-            if score is not None:
-                rows.append(("attn" not in row["net"], score, folder / row["weights"], row["task"]))
+            if row.get("token_accuracy") is not None:
+                rows.append((row["token_accuracy"], folder / row["weights"], row["task"], "attn" in row["net"]))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(f"watch: {shown(path)} is no record of a run; give the file of a model instead") from None
     if not rows:
         expected = "the folder of a finished `minissm run` with a task of tokens, or the file of a model"
         raise ValueError(f"watch: {shown(folder)} has no trained model; expected {expected}")
-    *_, file, spec = max(rows, key=lambda row: row[:2])
-    if len(rows) > 1:
-        others = "without attention " if any(row[0] for row in rows) and not all(row[0] for row in rows) else ""
-        tell(
-            f"the best of {sum(r[0] for r in rows) if others else len(rows)} models {others}in {folder}; give another "
-            f"by its file in {folder / 'weights'}"
-        )
+    chosen = [row for row in rows if not row[3]] or rows
+    what = f"{len(chosen)} models" + (" without attention" if len(chosen) < len(rows) else "")
+    tell(f"the best of {what} in {folder}; for another, give its file in {folder / 'weights'}")
+    _, file, spec, _ = max(chosen, key=lambda row: row[0])
     return file, spec
 
 
