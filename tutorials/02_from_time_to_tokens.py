@@ -2,7 +2,7 @@
 # # 2. From time to tokens
 #
 # Tutorial 1 chose its poles by hand. State space models compute them: $\lambda = e^{\Delta a}$, from a step $\Delta$
-# (`dt` in the code) and a number a. Where does this come from? And papers compute a second factor, $\bar B$, in the
+# (`dt` in the code) and a number $a$. Where does this come from? And papers compute a second factor, $\bar B$, in the
 # same way. S4D (arXiv 2206.11893), whose filter this library has, and Mamba (arXiv 2312.00752) treat it differently,
 # and the library leaves it out. Why?
 #
@@ -28,11 +28,11 @@ plt.rcParams["axes.titlesize"] = 10.5
 #
 # $$ h'(t) = a\, h(t) + u(t), \qquad \mathrm{Re}\, a < 0. $$
 #
-# With a real a it is the bucket, with a complex a the damped spring. Without rain $h' = a h$, and so
-# $h(t) = e^{at} h(0)$. We look at the bucket once a step, each step dt long. **From one look to the next the state is
-# multiplied by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. The number a is called the pole in continuous time.
+# With a real $a$ it is the bucket, with a complex $a$ the damped spring. Without rain $h' = a h$, and so
+# $h(t) = e^{at} h(0)$. We look at it once a step, each step dt long. **From one look to the next the state is multiplied
+# by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. The number $a$ is called the pole in continuous time.
 #
-# The library stores a and dt, and its functions take $\log\lambda = \Delta a$. For $\mathrm{Re}\, a < 0$,
+# The library stores $a$ and dt, and its functions take $\log\lambda = \Delta a$. For $\mathrm{Re}\, a < 0$,
 # $|\lambda| < 1$ whatever dt is: the filter always forgets. It stores the logarithms of $-\mathrm{Re}\, a$ and dt, so
 # that both stay positive when training changes them (tutorial 4).
 #
@@ -45,7 +45,7 @@ plt.rcParams["axes.titlesize"] = 10.5
 # - rotation: the angle of $\lambda$ is $\pi n \Delta$. The state makes one turn in $2/(n\Delta)$ tokens.
 #
 # A small dt is a long memory that turns slowly, a large dt a short memory that turns fast. Each channel has its own dt,
-# drawn at random between 0.01 and 1 at first.
+# drawn at random between 0.01 and 1 at first in this library.
 
 # %%
 a = -0.5 + 1j * np.pi  # n = 1
@@ -79,8 +79,8 @@ plt.show()
 
 # %% [markdown]
 # There is a limit. A pole that turns by more than 180 degrees a token seems to turn the other way, as wagon wheels do
-# in films. This is called **aliasing**. Expected: with dt = 0.5 the pole n = 3 (270 degrees a token) is the mirror
-# image of n = 1 (90 degrees), and its kernel, a real part, is the same. No kernel has a period below two tokens.
+# in films. This is called **aliasing**. Expected: with dt = 0.5 the pole $n = 3$ (270 degrees a token) is the mirror
+# image of $n = 1$ (90 degrees), and its kernel, a real part, is the same. No kernel has a period below two tokens.
 
 # %%
 third, _ = ms.scan.kernel(0.5 * (-0.5 + 3j * np.pi) * one, one, length=50)
@@ -97,8 +97,8 @@ assert np.allclose(third, first)
 # $$ h_t = e^{\Delta a} h_{t-1} + b\, u_t, \qquad
 #    b = \int_0^{\Delta} e^{as}\, ds = \frac{e^{\Delta a} - 1}{a}. $$
 #
-# A rule that gives $\lambda$ and b from a and dt is called a **discretisation**. (Papers have $B u$ in place of u, with
-# a weight B, and $\bar B = bB$.) Here are four. The middle two replace $h'$ by $(h_t - h_{t-1}) / \Delta$ and its
+# A rule that gives $\lambda$ and b from $a$ and dt is called a **discretisation**. (Papers have $B u$ in place of u,
+# with a weight B, and $\bar B = bB$.) Here are four. The middle two replace $h'$ by $(h_t - h_{t-1}) / \Delta$ and its
 # $a h$ by $a h_{t-1}$ (**forward Euler**) or by the mean $a (h_{t-1} + h_t)/2$ (**bilinear**). Mamba's code takes
 # $\lambda$ from ZOH and b from Euler.
 #
