@@ -7,10 +7,18 @@ import numpy as np
 from .backend import like, namespace, to
 from .checks import check_generator, check_integer
 from .model import Model
+from .notebook import table
 from .scan import check_mode
 from .tasks import Batch, Task, check_batch
 
 Array = Any
+
+
+class Scores(dict[str, float]):
+    """Scores by name, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return table([self])
 
 
 def evaluate(
@@ -36,7 +44,7 @@ def evaluate(
         sums = {name: sums.get(name, 0) + value for name, value in tally.items()}
     if not sums:
         raise ValueError(f"evaluate: no answer of {n} sequences counts; expected a weight above 0, change the task")
-    return task.scores(sums)
+    return Scores(task.scores(sums))
 
 
 def inputs_of(batch: Batch, params: dict) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from . import tree
 from .backend import device, namespace
 from .checks import check_generator, check_integer
+from .notebook import table
 
 Array = Any
 
@@ -46,15 +47,18 @@ class Row:
         """A key to sort by: wrong rows come after right ones. An error of nan counts as wrong."""
         return not self.ok, self.error / self.expected
 
+    @property
+    def verdict(self) -> str:
+        return "WRONG" if not self.ok else "ok" if self.expected < 0.5 else "below rounding"
+
     def __str__(self) -> str:
-        verdict = "WRONG" if not self.ok else "ok" if self.expected < 0.5 else "below rounding"
         values = f"backward {self.backward: .6e}  difference {self.difference: .6e}"
-        return f"{self.leaf}  {values}  error {self.error:.1e}  expected below {self.expected:.0e}  {verdict}"
+        return f"{self.leaf}  {values}  error {self.error:.1e}  expected below {self.expected:.0e}  {self.verdict}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """A row for each leaf that was checked; print it."""
+    """A row for each leaf that was checked; print it. A notebook shows a table."""
 
     rows: tuple[Row, ...]
 
@@ -69,6 +73,9 @@ class Report:
     def __str__(self) -> str:
         width = max((len(row.leaf) for row in self.rows), default=0)
         return "\n".join(str(replace(row, leaf=row.leaf.ljust(width))) for row in self.rows)
+
+    def _repr_html_(self) -> str:
+        return table(vars(row) | {"verdict": row.verdict} for row in self.rows)
 
 
 def gradcheck(

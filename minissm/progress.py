@@ -47,7 +47,7 @@ class Progress:
     """`with Progress(total, "copying") as bar: bar.update(1); bar.say("a line")`. Writes to stderr; say() to stdout."""
 
     def __init__(self, total: int, name: str, show: bool = True) -> None:
-        self.total, self.name, self.done = total, name, 0
+        self.total, self.name, self.done, self.note = total, name, 0, ""
         self.start = self.printed = time.monotonic()
         self.show: bool = show
         self.bar: Any = None
@@ -60,15 +60,13 @@ class Progress:
 
     def update(self, n: int, note: str = "") -> None:
         """n more steps are done."""
-        self.done += n
+        self.done, self.note = self.done + n, note
         if self.bar is not None:
             self._draw("set_postfix_str", note, refresh=False)
             self._draw("update", n)
         elif self.show and time.monotonic() - self.printed > 10:
             self.printed = time.monotonic()
-            spent = self.printed - self.start
-            line = f"{self.name}: {self.done} of {self.total} steps in {spent:.0f} s {note}"
-            tell(line.rstrip(), "stderr")
+            tell(self._line(), "stderr")
 
     def say(self, text: str, write: Callable[[str], Any] = tell) -> None:
         """Print a line above the bar. write: how; an error of it is raised."""
@@ -88,7 +86,14 @@ class Progress:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        drawn = self.bar is not None
         self._draw("close")
+        if drawn and "ipykernel" in sys.modules:  # a terminal scrolls, a notebook is read again
+            tell(self._line())
+
+    def _line(self) -> str:
+        spent = time.monotonic() - self.start
+        return f"{self.name}: {self.done} of {self.total} steps in {spent:.0f} s {self.note}".rstrip()
 
 
 def draws_bars() -> bool:

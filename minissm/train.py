@@ -17,6 +17,7 @@ from .fast.layout import keep_freed_memory
 from .fast.parallel import threads as limit_threads
 from .files import check_place
 from .model import Model
+from .notebook import table
 from .progress import Progress
 from .resume import digest, read_checkpoint, surroundings, write_checkpoint
 from .tasks import Batch, Task, check_batch
@@ -45,6 +46,9 @@ class Log:
     kept: int | None = None
     seconds: float = field(default=0.0, compare=False, repr=False)
     notes: list[str] = field(default_factory=list, compare=False)
+
+    def _repr_html_(self) -> str:
+        return table(self.rows, self.stopped)
 
 
 # ---- one step

@@ -30,6 +30,7 @@ def test_a_right_backward_passes_and_the_report_says_so(rng):
     assert report.worst.error < 1e-8
     assert str(report).count("ok") == 3
     assert "expected below 1e-06" in str(report)
+    assert report._repr_html_().count("<td>ok</td>") == 3
 
 
 @pytest.mark.parametrize(

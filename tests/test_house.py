@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "minissm"
 LEVELS = [
     names.split()
     for names in (
-        "gpu backend shapes checks files progress calls",
+        "gpu backend shapes checks files progress notebook calls",
         "tree fast losses layers filters optim gradcheck tasks",
         "scan",
         "mean ssm attention selective lstm",
@@ -23,6 +23,7 @@ WINGS = LEVELS[5][1:]
 OUTSIDE = {
     "gpu",
     "progress",
+    "notebook",
     "tasks",
     "fast",
     "plots",

@@ -54,6 +54,17 @@ def test_a_notebook_gets_a_bar_too(monkeypatch):
     assert draws_bars()
 
 
+def test_a_finished_bar_leaves_one_line_in_a_notebook(monkeypatch, capsys, clock):
+    on_a_terminal(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    with Progress(4, "copying") as bar:
+        clock[0] += 7
+        bar.update(3, "loss 1.5")
+    with Progress(4, "copying", show=False) as bar:
+        bar.update(3)
+    assert capsys.readouterr().out == "copying: 3 of 4 steps in 7 s loss 1.5\n"
+
+
 def test_no_bar_under_a_debugger(monkeypatch):
     on_a_terminal(monkeypatch)
     assert draws_bars()

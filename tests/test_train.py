@@ -38,6 +38,9 @@ def test_a_small_model_learns_a_small_task():
     assert after["loss"] < 0.3 * before["loss"]
     assert [row["step"] for row in log.rows] == list(range(20, 301, 20))
     assert log.rows[-1]["training_loss"] < 0.5 * log.rows[0]["training_loss"]
+    assert log._repr_html_().count("<tr>") == 1 + 15
+    assert f"<td>{after['loss']:.4g}</td>" in after._repr_html_()
+    assert repr(after) == repr(dict(after)), "plain text is as it was"
     assert log.stopped == ""
 
 
