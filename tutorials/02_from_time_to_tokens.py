@@ -29,8 +29,8 @@ plt.rcParams["axes.titlesize"] = 10.5
 # $$ h'(t) = a\, h(t) + u(t), \qquad \mathrm{Re}\, a < 0. $$
 #
 # With a real $a$ it is the bucket, with a complex $a$ the damped spring. Without rain $h' = a h$, and so
-# $h(t) = e^{at} h(0)$. We look at it once a step, each step dt long. **From one look to the next the state is multiplied
-# by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. The number $a$ is called the pole in continuous time.
+# $h(t) = e^{at} h(0)$. We look at it once a step, each step dt long. **From one look to the next the state
+# is multiplied by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. We call $a$ the pole in continuous time.
 #
 # The library stores $a$ and dt, and its functions take $\log\lambda = \Delta a$. For $\mathrm{Re}\, a < 0$,
 # $|\lambda| < 1$ whatever dt is: the filter always forgets. It stores the logarithms of $-\mathrm{Re}\, a$ and dt, so
