@@ -52,8 +52,8 @@ function heat(values, {scale, high, name, signed = true, more = ""}) {
   const cell = (v, t, j) => {
     if (!filled(t) || !v) return "";
     const shade = Math.min(1, (Math.abs(v) / scale) ** .7).toFixed(3);
-    const look = signed ? v < 0 ? 'class="n"' : 'class="p" width=".94"' : 'class="norm" width=".94"';
-    return `<rect ${look} x="${t + .03}" y="${j}" height="1" fill-opacity="${shade}"></rect>`;
+    const look = !signed ? "norm" : v < 0 ? "n" : "p";
+    return `<rect class="${look}" x="${t + .03}" y="${j}" width=".94" height="1" fill-opacity="${shade}"></rect>`;
   };
   return `<svg role="img" aria-label="${safe(name)}" viewBox="0 0 ${length()} ${values.length}" ${more} `
     + `preserveAspectRatio="none" style="height:${values.length * high}px">`
