@@ -1,3 +1,0 @@
-"""For tutorials that still import it from here."""
-
-from ..plots import COLOURS, DASHES, MARKS  # noqa: F401
