@@ -2,8 +2,8 @@
 # # 6. Selection
 #
 # "Anna has 3, Bob has 1, Carl has 3. How many has Bob?" The answer is one token out of many, picked by what stands
-# beside it. A filter can't do this: it weighs a token by how long ago it came (tutorial 5). **What do two layers and an
-# FNN do that one layer can't?** We train a small model, look inside, and break it part by part.
+# beside it. A filter can't do this: it weighs a token by how long ago it came (tutorial 5). **Two layers with FNNs can.
+# What does each part of them do?** We train a small model, look inside, and break it part by part.
 #
 # - **Goals**: say what a residual stream is; train a model; find out by experiment what each part of it does.
 # - **You need**: tutorials 1 (kernel, channel), 4 (loss, gradient) and 5 (embedding, readout, logit, baseline, FNN).
@@ -72,8 +72,8 @@ assert np.allclose(after, before + added, atol=1e-5)
 # `ms.fit` repeats one step: draw 64 fresh sequences, compute the loss and its gradient (tutorial 4), move all
 # parameters a little against the gradient. The **loss** is the mean of $-\log p$ over the answers, where
 # $p = e^{y_r} / \sum_i e^{y_i}$ is the probability that the logits y give to the right token r. The **learning rate**
-# `lr` is the size of the largest steps. `log.rows` has the scores on other sequences, here three times in 60 steps.
-# Expected: by then the model answers with values that were shown, but it doesn't look at the keys: the baseline.
+# `lr` is about the most that a number moves in a step. (The optimizer is AdamW.) `log.rows` has scores on other
+# sequences. Expected after 60 steps: the baseline. The model answers with values shown, and doesn't look at the keys.
 
 # %%
 _, log = ms.fit(net, start, task, steps=60, rng=np.random.default_rng(0), lr=8e-3, evals=3, progress=False)
@@ -120,7 +120,7 @@ for i, (label, curve) in enumerate({"ssm + fnn1 + ssm + fnn1": rows, "ssm + fnn1
     axes.plot([row["step"] for row in curve], score, color=COLOURS[i], linestyle=DASHES[i], label=label)
 axes.axhline(task.baseline, color="0.4", linestyle=":", label="baseline: values without keys")
 axes.set(xlabel="steps of training", ylabel="right answers", ylim=(0, 1.05))
-axes.set_title("Two layers leave the baseline, one layer doesn't")
+axes.set_title("Two layers leave the baseline, one layer doesn't in 1500 steps")
 axes.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.3))
 plt.show()
 
@@ -166,7 +166,7 @@ for axes, (title, measure) in zip(panels, titled.items(), strict=True):
         axes.add_patch(plt.Rectangle((t - 1.5, question - 0.5), 2, 1, fill=False, edgecolor=COLOURS[1], linewidth=2))
     axes.set_xticks(range(12), [task.names[token] for token in x[0]])
     axes.set_yticks(range(4), [f"{task.names[key]} ?" for key in x[0, 8:]])
-    axes.set(xlabel="token (box: the pair that holds the answer)", title=title)
+    axes.set(xlabel="token (dark: it counts much; box: the pair with the answer)", title=title)
 plt.show()
 
 # %% [markdown]
@@ -187,7 +187,7 @@ for i, name in enumerate(("layer 1", "FNN 1", "layer 2", "FNN 2")):
 # That a block is needed doesn't say for what. In 12 tokens a kernel has 12 numbers, for the lags j = 0 to 11. A layer
 # `fir` has a free kernel (tutorial 5). We copy the trained kernels into `fir` layers, skip included, and set them to 0
 # at one lag, or in one channel. In layer 2 we also split off the mean of each kernel over the lags 1 to 11: a constant
-# kernel makes a sum. Expected: layer 1 needs this token and the one before, layer 2 needs the sum.
+# kernel makes a sum. Expected: in layer 1 lags 0 and 1 are enough, and lag 1 is needed. Layer 2 needs the sum.
 
 # %%
 inside, lags = net.trace(params, x), np.arange(12)
@@ -209,7 +209,7 @@ mean = np.where(lags > 0, second[:, 1:].mean(axis=1, keepdims=True), 0)
 only_two, only_mean = with_kernels(first * (lags < 2), second), with_kernels(first, second * (lags == 0) + mean)
 no_mean = with_kernels(first, second - mean)
 single = [with_kernels(first * (np.arange(64) != e)[:, None], second) for e in range(64)]
-print(f"layer 1: lags 0 and 1 alone {only_two:.3f}; without lag 1 {without_1[1]:.3f}")
+print(f"layer 1: lags 0 and 1 alone {only_two:.3f}; without lag 0 {without_1[0]:.3f}, lag 1 {without_1[1]:.3f}")
 print(f"layer 2: lag 0 and the mean alone {only_mean:.3f}; without the mean {no_mean:.3f}")
 print(f"layer 1 without channel {np.argmin(single)}: {min(single):.3f}; in the median {np.median(single):.3f}")
 assert abs(with_kernels(first, second) - accuracy(params)) < 0.01
@@ -217,10 +217,10 @@ assert min(only_two, only_mean, *without_1[2:], np.median(single)) > 0.9
 assert max(without_1[1], no_mean) < 0.55
 
 # %% [markdown]
-# Most channels can be spared alone. (And lag 0 of layer 2 is the question itself.) In the picture: the ten loudest
-# kernels of each layer, where a channel is as loud as $|w_{in}|\, |w_{out}|\, |k|$; what is left without lag j; and
-# what comes in (u) and is handed on (v) in one channel, the loudest at lag 1 and the one with the loudest sum. Purple
-# is positive, orange negative. For a negative kernel we draw -u.
+# Lag 0 counts less in layer 1: this token is in the stream anyway. (In layer 2 lag 0 is the question.) Most channels
+# can be spared alone. The picture has the ten loudest kernels (a channel is as loud as $|w_{in}|\, |w_{out}|\, |k|$;
+# purple: positive, orange: negative); what is left without lag j; what enters and leaves one channel, u and v. We take
+# the loudest at lag 1, and the one with the loudest sum. (If its kernel is negative, we draw $-u$.)
 
 
 # %%
@@ -237,7 +237,7 @@ for column, (k, without) in enumerate(((one, without_1), (two, without_2))):
     (top, middle, bottom), i, e = panels[:, column], 2 * column, chosen[column]
     ten = k[np.linalg.norm(k, axis=1).argsort()[:-11:-1]]
     top.imshow(ten, cmap="PuOr", vmin=-abs(k).max(), vmax=abs(k).max(), aspect="auto")
-    title = ("Layer 1: this token and the one before", "Layer 2: nearly constant kernels, a sum")[column]
+    title = ("Layer 1: lag 1 brings the token before", "Layer 2: nearly constant kernels, a sum")[column]
     top.set(ylabel="channel", yticks=[], xticks=lags, title=title)
     middle.bar(lags, without, color=COLOURS[0])
     middle.set(xlabel="lag j that is set to 0", ylabel="right answers", ylim=(0, 1.05), xticks=lags, xlim=(-0.5, 11.5))
@@ -273,8 +273,8 @@ for i, name in enumerate(("layer 1", "FNN 1")):
 #
 # `ms.constructions.recall` has this mechanism in weights written by hand (docs/constructions.md). Layer 1 delays keys
 # by one token. FNN 1 multiplies the key before with the value. Layer 2 adds up. FNN 2 reads the sum at the asked key.
-# All its answers are right. We compare the kernels. Of the sum of their squares, which part is at lag 1, and which part
-# is left if each kernel is replaced by its mean?
+# All its answers are right. We compare the kernels. Which part of the sum of their squares is at lag 1? Which is left
+# if each kernel is replaced by its mean? Expected: training takes both nearer to the written network.
 
 # %%
 written, weights = ms.constructions.recall(keys=6, values=6, pairs=4)
@@ -284,7 +284,7 @@ for name, model, p in (("drawn", net, start), ("trained", net, params), ("writte
     one, two = (loud(p, model.trace(p, x[:1])[f"blocks.{i}.kernel"], i) for i in (0, 2))
     parts.append([(one[:, 1] ** 2).sum() / (one**2).sum(), 12 * (two.mean(axis=1) ** 2).sum() / (two**2).sum()])
     print(f"{name:8} layer 1, lag 1: {parts[-1][0]:.2f}   layer 2, its mean: {parts[-1][1]:.2f}")
-assert (np.diff(parts, axis=0) > -0.1).all()
+assert (np.diff(parts, axis=0) > [[0.05], [-0.1]]).all()
 
 # %% [markdown]
 # **Layer 1 puts the key beside its value, FNN 1 joins the two, layer 2 adds up the joined pairs, FNN 2 picks the one
