@@ -56,14 +56,12 @@ def states_by_hand(dt, u):
     return np.array(states)
 
 
-u = np.array([3.0, 1, -2, 5, 1, -1])
-mark = np.array([1, 0, 0, 1, 0, 0])
+u, mark = np.array([3.0, 1, -2, 5, 1, -1]), np.array([1, 0, 0, 1, 0, 0])
 dt = softplus(8 * mark - 4)
 h = states_by_hand(dt, u)
 print("dt:", dt.round(3), " states:", h.round(2))
 assert np.allclose(h[[0, 3]], dt[[0, 3]] * u[[0, 3]], rtol=0.02)  # overwritten: 98 % of it is the token
-assert abs(h[2] / h[0] - 1) < 0.06  # ignored
-assert abs(h[5] / h[3] - 1) < 0.06
+assert np.allclose(h[[2, 5]], h[[0, 3]], rtol=0.06)  # ignored
 
 # %% [markdown]
 # The state is 4.02 times the token: what is written grows with $\Delta$. With the zero-order hold the factor is the
@@ -128,7 +126,8 @@ assert np.allclose(y_same, y_filter)
 
 # %% [markdown]
 # Otherwise it is no filter: how much a token counts depends on the tokens, not only on their distance. So there is no
-# kernel, and no convolution or FFT computes it. What is left is the recurrence itself.
+# kernel, and no convolution or FFT computes it. What is left is the recurrence. (Not always one token after the other:
+# the doubling of tutorial 3, third thing to try, allows a factor for each token. On a GPU, Mamba computes like that.)
 #
 # ## The layer `s6`, and Mamba
 #
@@ -138,10 +137,10 @@ assert np.allclose(y_same, y_filter)
 # $$ \Delta = \mathrm{softplus}(u\, W_{low} W_{dt} + b_{dt}), \; B = u W_B, \; C = u W_C, \; A = -e^{\log a}. $$
 #
 # A is the same for all tokens. $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: $D/16$, at least 1. With
-# $D = 24$ it is 1: each token makes **one** number, and each channel turns it into a dt of its own. (In Mamba's code,
-# `log_a` is `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.) Mamba's
-# block has two parts more: before the scan, a convolution over 4 tokens in each channel; after it, a factor from the
-# token, a second gate. `s6` has neither.
+# $D = 24$ it is 1: each token makes **one** number, and each channel turns it into a dt of its own. (Mamba rounds up,
+# to 2. In its code, `log_a` is `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are
+# `dt_proj`.) Mamba's block has two parts more: before the scan, a convolution over 4 tokens in each channel, and an
+# activation; after it, a factor from the token, a second gate. `s6` has neither. Its scores say nothing of Mamba's.
 #
 # ## A sequence with noise
 #
@@ -190,14 +189,15 @@ print(f"parameters: s6 {net.size:,}, ssm {ssm.size:,}")
 
 
 # %%
-def model(tokens, change=None):
+def model(tokens, change=None, fade_only=False):
     """The outputs (B, L, vocab). change: a function of dt (B, L, E) and the tokens (B, L) that returns another dt."""
     p = params["blocks"][0]
     f, x = p["filter"], params["embed"]["w"][tokens]
     u = x @ p["w_in"] + p["b_in"]
-    dt = softplus(u @ f["w_low"] @ f["w_dt"] + f["b_dt"])
-    dt = dt if change is None else change(dt, tokens)
-    v, _, _ = ms.selective_scan(u, dt, -np.exp(f["log_a"]), u @ p["w_b"], u @ p["w_c"])
+    old = softplus(u @ f["w_low"] @ f["w_dt"] + f["b_dt"])
+    dt = old if change is None else change(old, tokens)
+    written = u * old / dt if fade_only else u  # with fade_only, dt u B stays as it was
+    v, _, _ = ms.selective_scan(written, dt, -np.exp(f["log_a"]), u @ p["w_b"], u @ p["w_c"])
     x = x + (v + p["skip"] * u) @ p["w_out"] + p["b_out"]
     z, _ = ms.layers.fnn(params["blocks"][1], x)
     return (x + z) @ params["head"]["w"] + params["head"]["b"]
@@ -219,8 +219,7 @@ print("mean over all channels:", {kind: round(float(mean.mean()), 3) for kind, m
 ratio = at["blank"] / at["symbol"]
 shut = ratio < 0.1  # the channels that a blank shuts
 print(f"of {len(ratio)} channels, {shut.sum()} have a dt ten times smaller at blanks, {(ratio > 1).sum()} a larger one")
-assert shut.sum() > 10
-assert (ratio > 1).sum() > 5
+assert min(shut.sum(), (ratio > 1).sum()) > 10
 
 figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
 image = axis.imshow(np.log10(dt[0, :, np.argsort(ratio)].clip(1e-4)), aspect="auto", cmap="viridis")
@@ -235,7 +234,7 @@ plt.show()
 # a channel's dt can only rise or fall with the token's one number. The sign is drawn at random, and most channels keep
 # it.) Does the model *use* the small dt? We change dt at the blanks. Expected:
 #
-# - the dt of a symbol, in the channels that a blank shuts: the answers are destroyed;
+# - the dt of a symbol, in the channels that a blank shuts: the answers are destroyed, also by its fading alone;
 # - the same in all other channels: little changes, if they carry nothing;
 # - dt = 0 in all channels: nothing is lost, if blanks are meant to be ignored.
 
@@ -253,10 +252,11 @@ changes = {
     "all channels: dt = 0": at_blanks(0),
 }
 scores = {name: accuracy(model(batch.inputs, change), batch) for name, change in changes.items()}
+scores["shut channels: its fading alone"] = accuracy(model(batch.inputs, at_blanks(at["symbol"], shut), True), batch)
 for name, score in scores.items():
     print(f"{name:32s} {score:.3f}")
 assert scores["as it is"] > 0.97
-assert scores["shut channels: dt of a symbol"] < 0.5
+assert max(scores["shut channels: dt of a symbol"], scores["shut channels: its fading alone"]) < 0.5
 assert scores["other channels: dt of a symbol"] > 0.95
 assert scores["all channels: dt = 0"] > 0.97
 
@@ -283,10 +283,10 @@ axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# **What this shows**: for these parameters a small dt at blanks is what keeps the symbols. A larger one destroys the
-# answers, and 0 helps. **What it doesn't**: that dt measures importance. Some channels have a large dt at blanks and
-# don't matter, and $B_t$ can keep a token out as well. It is one model on one task. And a blank is known by itself. If
-# a token matters *because of others*, the dt of a first layer can't know it.
+# **What this shows**: for these parameters the small dt at blanks keeps the symbols. A larger one fades the state and
+# destroys the answers. **What it doesn't**: that dt measures importance. Some channels have a large dt at blanks and
+# don't matter, and $B_t$ can keep a token out as well. It is one model on one task. And a blank is known by itself. The
+# dt of a first layer can't know that a token matters *because of others* (by its convolution, Mamba's knows 3 others).
 #
 # So what does Mamba add? A token decides how much of the state it replaces, where it is written, and what is read.
 #
