@@ -2,7 +2,7 @@
 # # 3. One function, three ways
 #
 # Tutorial 1 had two ways to compute the output of a filter: a loop over the tokens, and a sum with the kernel. The loop
-# is short, and it needs few multiplications. Why does nobody run the loop?
+# is short, and it needs few multiplications. Why does nobody run it over a long sequence?
 #
 # - **Goals**: compute one filter in three ways that look nothing alike; count what each costs; carry a state from one
 #   piece of a sequence to the next.
@@ -127,8 +127,8 @@ plt.show()
 #
 # As points we take the n solutions of $z^n = 1$. The values there are the **Fourier transform** of the coefficients.
 # There is a fast way to them: $u(z) = \mathrm{even}(z^2) + z\,\mathrm{odd}(z^2)$, and $z$ and $-z$ share $z^2$. So n
-# values come from $n/2$ values of each half, with $n/2$ multiplications. (The way back is the same, at the points
-# $1/z$, divided by n.) Expected: $\frac n2 \log_2 n$ complex multiplications.
+# values come from $n/2$ values of each half, with $n/2$ multiplications. The halves are halved in turn, $\log_2 n$
+# times. Expected: $\frac n2 \log_2 n$ complex multiplications. (The way back takes the points $1/z$, and divides by n.)
 
 
 # %%
@@ -199,7 +199,7 @@ plt.show()
 #
 # Is this what the library does? An array that counts finds out: NumPy calls its `__array_ufunc__` for each product. And
 # `ms.reference()` makes the library run the code that you read. (Otherwise `chunked` and `fft` take a **fast path**: it
-# gives the same result to rounding, and is harder to read.)
+# gives the same result to rounding, and is harder to read.) `more`: what one sequence adds; `rest`: what none costs.
 
 
 # %%
@@ -266,10 +266,10 @@ axis.set_title("Much the same count, not the same time (this machine)", fontsize
 plt.show()
 
 # %% [markdown]
-# That is why nobody runs the loop. Each of its L steps is half a dozen calls from Python to NumPy. A call takes a while
-# before it computes anything, and then multiplies each number once that it fetches from memory. A product of matrices
-# is one call, and multiplies each number many times. Not the number of multiplications decides, but how they are asked
-# for. The loop is for reading, and for one token at a time.
+# That is why nobody runs the loop over a long sequence. Each of its L steps is half a dozen calls from Python to NumPy.
+# A call takes a while before it computes anything. Then it fetches each number from memory, and multiplies it once. A
+# product of matrices is one call, and multiplies each number many times. Not the number of multiplications decides, but
+# how they are asked for. The loop is for reading, and for one token at a time.
 #
 # A model (tutorial 6) takes the mode as an argument, `net(params, x, mode="fft")`. Its default, "auto", looks at shapes
 # alone: the loop for one token, chunks for more, the transform for more than 48 poles and 64 tokens.
@@ -296,5 +296,5 @@ assert np.allclose(h, h_whole)
 #    count of the table, and the time.
 # 2. Feed 3000 tokens in pieces of 1000 with `fft`: `for piece in np.split(rng.normal(size=(1, 3000, 16)), 3, axis=1):`.
 #    What goes wrong without h0, and at which tokens?
-# 3. A fourth way: all states at once in $\log_2 L$ steps, by doubling. Take one pole and one row u of L numbers, and
-#    begin with `h = u.astype(complex)` and `h[1:] = h[1:] + lam * h[:-1]`. What are the next lines?
+# 3. A fourth way: all states of one pole at once in $\log_2 L$ steps, by doubling. Which lines come after these three?
+#    `lam, u = np.exp(log_lam[0, 1]), rng.normal(size=L)`, `h = u.astype(complex)`, `h[1:] = h[1:] + lam * h[:-1]`.
