@@ -2,7 +2,7 @@
 # # 3. One function, three ways
 #
 # Tutorial 1 had two ways to compute the output of a filter: a loop over the tokens, and a sum with the kernel. The loop
-# is short, and it needs few multiplications. Why does nobody run it over a long sequence?
+# is short, and it needs few multiplications. Why does nobody run it in Python over a long sequence?
 #
 # - **Goals**: compute one filter in three ways that look nothing alike; count what each costs; carry a state from one
 #   piece of a sequence to the next.
@@ -266,10 +266,11 @@ axis.set_title("Much the same count, not the same time (this machine)", fontsize
 plt.show()
 
 # %% [markdown]
-# That is why nobody runs the loop over a long sequence. Each of its L steps is half a dozen calls from Python to NumPy.
-# A call takes a while before it computes anything. Then it fetches each number from memory, and multiplies it once. A
-# product of matrices is one call, and multiplies each number many times. Not the number of multiplications decides, but
-# how they are asked for. The loop is for reading, and for one token at a time.
+# That is why nobody runs the loop in Python over a long sequence. Each of its L steps is half a dozen calls to NumPy. A
+# call takes a while before it computes anything. Then it fetches each number from memory, and multiplies it once. A
+# product of matrices is one call, and multiplies each number many times. How one asks for the multiplications decides,
+# not their number. The loop is for reading, and for one token at a time. (*Inside* a kernel of a GPU or TPU a loop
+# makes no calls, and keeps its state in fast memory. There it can be the best choice: Griffin, arXiv 2402.19427.)
 #
 # A model (tutorial 6) takes the mode as an argument, `net(params, x, mode="fft")`. Its default, "auto", looks at shapes
 # alone: the loop for one token, chunks for more, the transform for more than 48 poles and 64 tokens.
@@ -277,8 +278,7 @@ plt.show()
 # ## In pieces
 #
 # The state is all that a filter keeps. So a sequence can come in pieces: the last state of one piece is the h0 of the
-# next, in any mode. Expected: the outputs of the whole. Those of the first piece (a **prefix**) don't wait for the
-# rest: the filter is causal.
+# next, in any mode. Expected: the outputs of the whole. Those of the first piece don't wait for the rest.
 
 # %%
 x = u[:, :100].astype(float)
