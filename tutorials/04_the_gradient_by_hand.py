@@ -124,8 +124,7 @@ def channel(log_lam, c, u, conj=lambda z: z):
 # %% [markdown]
 # The library checks every backward by one function, `ms.gradcheck(f, *inputs)`. It draws a random $dy$, and takes
 # $\sum dy\, y$ for the loss. For each input z it draws a random direction e, and compares the central difference of the
-# loss along e with $\sum dz\, e$. So one comparison tests all entries of z. Expected for two buckets: errors far below
-# $10^{-6}$.
+# loss along e with $\sum dz\, e$. So one comparison tests all of z. Expected for two buckets: errors below $10^{-6}$.
 
 # %%
 u, names = rng.normal(size=40), ("log_lam", "c", "u")
@@ -176,7 +175,7 @@ assert np.allclose(wrong, np.conj(right))
 
 # %% [markdown]
 # What does such a mistake do? A spring of another period and decay is to learn the spring above from its outputs.
-# Expected: the right gradient leads there. The wrong one turns the pole away.
+# Expected: the right gradient leads there. The wrong one turns the pole past it, and c the other way.
 
 # %%
 target, _ = right_channel(*spring, u)
@@ -192,6 +191,7 @@ right, wrong = losses.values()
 silence = (target**2).mean() / 2  # the loss of an output that is always 0
 assert right[-1] < 0.1 * right[0]
 assert wrong[-1] > silence
+assert min(log_lam[0].imag - np.pi / 6, c[0].imag) > 0.2  # of the wrong one; the spring has the angle pi / 6, c = -i
 
 figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for i, (name, curve) in enumerate(losses.items()):
@@ -220,13 +220,13 @@ figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
 axis.axhline(0, color="0.6", linewidth=0.8)
 for i, (label, curve) in enumerate({"y for an impulse at 8": response, "du for a dy at 24 alone": du}.items()):
     axis.plot(curve, MARKS[i] + DASHES[i], color=COLOURS[i], markersize=4, label=label)
-axis.set(xlabel="token t", ylim=(-1, 1.4))
-axis.set_title("The output is after its input, the gradient before its cotangent", fontsize=10.5)
+axis.set(xlabel="token t", ylabel="y, du", ylim=(-1, 1.4))
+axis.set_title("y comes after its input, du stands before its cotangent", fontsize=10.5)
 axis.legend(frameon=False, ncols=2)
 plt.show()
 
 # %% [markdown]
-# So each mode of tutorial 3 has a backward of its own kind, and they agree. Read that of `recurrent`, in
+# So each mode of tutorial 3 has a backward of its own kind, and they agree. Read `recurrent` and its backward in
 # `minissm/scan/diagonal.py`: our lines, for all sequences and channels. It also takes dh_last, the cotangent of the
 # last state (a next piece may begin there), and returns dh0.
 
@@ -295,6 +295,6 @@ if sys.gettrace() is None:  # only one debugger can work at a time
 #
 # 1. Forget the five conjugates one by one. Which inputs does `gradcheck` name for each? Begin with a copy of `channel`,
 #    `def channel(log_lam, c, u, conj):`, with `conj[0](h[t])`, `conj[1](c)`, and so on.
-# 2. Write $y = x^2 / (1 + x^2)$ with its backward, and check it. Then make it wrong by 1 %: `def f(x):`
+# 2. Write $y = x^2 / (1 + x^2)$ with its backward, and check it. Then make it wrong by 1 %. Begin with `def f(x):`.
 # 3. A backward that ignores dh_last, the cotangent of the last state: which inputs does `gradcheck` name? Begin with
 #    `def forgetful(log_lam, c, u, h0):` and `y, h_last, backward = ms.scan.recurrent(log_lam, c, u, h0)`.
