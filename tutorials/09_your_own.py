@@ -274,9 +274,9 @@ else:
 task = Splice(pieces[train], labels[train])
 net = ms.Model("bump + fnn1 + peak", inputs=4, outputs=3, width=16)
 results = []
-for seed in (0, 1):
+for seed in (0, 1):  # range(6) takes longer: .74 to .81
     rng = np.random.default_rng(seed)
-    params, log = ms.fit(net, net.init(rng), task, 300, rng, lr=3.2e-2, progress=False)
+    params, log = ms.fit(net, net.init(rng), task, 300, rng, lr=3.2e-2, evals=1, progress=False)
     results.append((net(params, ONE_HOT[test_cuts])[0][:, -1].argmax(axis=1) == labels[test]).mean())
     print(f"seed {seed}: {results[-1]:.3f} on the test, {net.size:,} parameters")
 assert np.mean(results) > moved + 0.02
