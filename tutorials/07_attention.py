@@ -88,7 +88,7 @@ assert [NAMES[i] for i in before.argmax(axis=1)] == list("^^a2b1")  # the first 
 # %% [markdown]
 # **Layer 2 looks for the same key, by content.** A token now knows two things: itself, and who stands before it. It
 # looks for itself (query), is found by the one before it (key), and hands out itself (value). Expected: the last token,
-# a, looks at the 2, because there the token before is an a.
+# a, looks at the 2, because there the token before is an a. The others find no match and look at all tokens equally.
 
 # %%
 answer, weights_2 = attend(8 * x, before, x)
@@ -109,7 +109,7 @@ assert np.array_equal(weights_1b, weights_1)
 assert abs(weights_2b - weights_2).max() > 0.9
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="compressed")
-titles = {"Layer 1: each token looks\nat the one before it": weights_1, "Layer 2: the a looks\nat its value": weights_2}
+titles = {"Layer 1: a token looks\nat the one before": weights_1, "Layer 2: the last a looks\nat its value": weights_2}
 for axis, (title, weights) in zip(axes, titles.items(), strict=True):
     image = axis.imshow(np.where(np.tri(6), weights, np.nan), cmap="Blues", vmin=0, vmax=1)
     axis.set_xticks(range(6), "^a2b1a")
@@ -123,8 +123,8 @@ plt.show()
 #
 # Several looks side by side are called **heads**. Each of the H heads has queries, keys and values of its own, of P
 # numbers, and their outputs are put one after another: $D = HP$. `ms.attention` takes q, k, v of shape (B, H, L, P). It
-# divides the scores by $\sqrt P$, as fast as sums of P random products grow; we multiply q by it first. It computes all
-# t at once: masked scores are set to $-\infty$, whose weight is 0. Here head 1 looks one token back, head 2 two.
+# divides the scores by $\sqrt P$, since sums of P random products grow like this. So we multiply q by it first. It
+# computes all t at once: a masked score is $-\infty$, its weight 0. Here head 1 looks one token back, head 2 two.
 # Expected: the outputs of `attend`, and another last token changes no output before it.
 
 # %%
@@ -287,13 +287,13 @@ plt.show()
 # %% [markdown]
 # So what does looking back cost? Little while there is little to look back at. At these sizes attention has the smaller
 # state below 16 tokens, less to compute below some hundred, and less to keep for training below some 10,000 in a batch.
-# In the end $L^2$ wins: there are $L^2 / 2$ pairs, however cheap a pair is. And for its price attention gets any
-# earlier token exactly. An ssm must decide what to keep while it reads.
+# For long texts it costs more: there are $L^2 / 2$ pairs, however cheap a pair is. For this price attention can look at
+# each earlier token as it was. An ssm must decide what to keep while it reads.
 #
 # ## To try
 #
 # 1. The text "^a1a2a" shows the key a twice. What does the written attention answer? Make the later value win. Begin
-#    with `x = one_hot("^a1a2a")`, and give the keys of layer 2 one more number that grows with the position.
+#    with `x = one_hot("^a1a2a")`, and give the keys of layer 2 one more number that grows with s (the queries: 1).
 # 2. Give the ssm 64 poles: `net = ms.Model("ssm(poles=64) + fnn1 + ssm(poles=64) + fnn1", vocab=16, width=D)`. From
 #    which length on is its state smaller than the cache, and from which does it multiply less?
 # 3. Take one sequence in place of 16: `numbers = [memory(ms.Ssm(), L, B=1) for L in SHORT]`. Does the ssm still need
