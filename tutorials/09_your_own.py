@@ -66,7 +66,7 @@ assert (share[[0, 2], [28, 29]] > 0.95).all()  # A and G are the last two letter
 #
 # **Logistic regression** gives each letter at each place a weight for each class. The sums are three logits, with the
 # loss of tutorial 6, called *cross-entropy*. SciPy finds the weights. Expected: it is hard to beat, since the border is
-# always in the middle. But in a genome nobody knows where to cut. So our task cuts 40 of the 60 letters anywhere.
+# always in the middle. But in a genome nobody knows where. So our task keeps 40 letters, from a random place on.
 
 
 # %%
