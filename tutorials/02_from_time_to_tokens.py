@@ -29,7 +29,7 @@ plt.rcParams["axes.titlesize"] = 10.5
 # $$ h'(t) = a\, h(t) + u(t), \qquad \mathrm{Re}\, a < 0. $$
 #
 # With a real $a$ it is the bucket, with a complex $a$ the damped spring. Without rain $h' = a h$, and so
-# $h(t) = e^{at} h(0)$. We look at it once a step, each step dt long. **From one look to the next the state
+# $h(t) = e^{at} h(0)$. We look once a step, each step dt long. **From one look to the next the state
 # is multiplied by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. We call $a$ the pole in continuous time.
 #
 # The library stores $a$ and dt, and its functions take $\log\lambda = \Delta a$. For $\mathrm{Re}\, a < 0$,
@@ -212,10 +212,9 @@ assert abs(RULES["Euler"](0.3, a)[0]) ** 200 > 1e6
 # Nowhere. Its filter is tutorial 1's. If dt is the same at every token, b is a constant, and the kernel
 # $\mathrm{Re}\,(c\, b\, \lambda^j)$. So b only multiplies c. S4D has the factor b (ZOH's, or the bilinear rule's), this
 # library hasn't; since c is learned, both have the same set of filters. (B is left out for the same reason.) But
-# training begins elsewhere: the first outputs differ in size.
-#
-# Expected: with ZOH's b the first entry of the kernel is proportional to dt: slope 1. The output for random tokens of
-# variance 1, of size $\sqrt{\sum_j k_j^2}$, has slope 1/2 in place of -1/2. A constant input of 1 gives
+# training begins elsewhere: the first outputs differ in size. Expected: with ZOH's b the first entry of the kernel is
+# proportional to dt: slope 1. For random tokens of variance 1 the output has the size $\sqrt{\sum_j k_j^2}$. About
+# $1/\Delta$ of the $k_j$ count. So its slope is -1/2 without b, and 1/2 with b. A constant input of 1 gives
 # $\mathrm{Re}(-1/a)$ for every dt. With $b/\Delta$ the kernels are nearly as large as without b.
 
 # %%

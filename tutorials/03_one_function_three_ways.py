@@ -269,7 +269,7 @@ plt.show()
 # That is why nobody runs the loop in Python over a long sequence. Each of its L steps is half a dozen calls to NumPy. A
 # call takes a while before it computes anything. Then it fetches each number from memory, and multiplies it once. A
 # product of matrices is one call, and multiplies each number many times. How one asks for the multiplications decides,
-# not their number. The loop is for reading, and for one token at a time. (*Inside* a kernel of a GPU or TPU a loop
+# not their number. The loop is for reading, and for one token at a time. (*Inside* one program on a GPU or TPU a loop
 # makes no calls, and keeps its state in fast memory. There it can be the best choice: Griffin, arXiv 2402.19427.)
 #
 # A model (tutorial 6) takes the mode as an argument, `net(params, x, mode="fft")`. Its default, "auto", looks at shapes
