@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NEEDS = "sphinx", "myst_nb", "furo", "latex2mathml", "jupytext", "ipykernel"
+NEEDS = "sphinx", "myst_nb", "furo", "latex2mathml", "ziamath", "jupytext", "ipykernel"
 
 
 def main(argv: list[str] | None = None) -> int:

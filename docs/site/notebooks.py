@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+TITLE = re.compile(r"""title(?:=|\()\s*f?(["'])(.*?)\1""")
 KERNEL = ["--InlineBackend.figure_formats=retina", "--IPKernelApp.log_level=ERROR"]  # sharp figures, no chatter
 
 
@@ -47,6 +48,9 @@ def page(notebook: Any, script: Path, relinked: Callable[[str], str]) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = relinked(cell.source)
+        elif "plt.show" in cell.source:  # what a screen reader says of the figure
+            titles = [title for _, title in TITLE.findall(cell.source) if "{" not in title]
+            cell.metadata["mystnb"] = {"image": {"alt": "Figure: " + ("; ".join(titles) or "see the text above")}}
     found = (script.parent / "answers" / script.name).exists()
     answers = relinked(f" · [Answers](answers/{script.name})") if found else ""
     title, _, rest = notebook.cells[0].source.partition("\n")

@@ -126,7 +126,7 @@ def listing(staged: Staged, file: str) -> None:
     include = f"```{{literalinclude}} /files/{file}\n:language: {language}\n:linenos:\n```"
     staged.write(
         f"source/{file}.md",
-        f"---\norphan: true\n---\n\n# {file}\n\n{{download}}`Download </files/{file}>`\n\n{include}\n",
+        f"---\norphan: true\nnosearch: true\n---\n\n# {file}\n\n{{download}}`Download </files/{file}>`\n\n{include}\n",
     )
 
 
