@@ -42,9 +42,6 @@ train, test = part == "train", part == "test"
 print("pieces", pieces.shape, " of each class", np.bincount(labels), " copies", len(texts) - len(np.unique(texts)))
 assert not np.isin(texts[test], texts[train]).any()
 
-mixed = np.random.default_rng(0).permutation(texts)
-print(f"after a random split, {np.isin(mixed[2548:], mixed[:2548]).mean():.0%} of the test have a copy in training")
-
 # %% [markdown]
 # What tells the classes apart? We count the letters at each place. Expected, from biology: an intron begins with GT and
 # ends with AG. The border is between the places 29 and 30.
@@ -70,14 +67,19 @@ assert (share[[0, 2], [28, 29]] > 0.95).all()  # A and G are the last two letter
 
 
 # %%
-def cut(x, rng):
-    """40 letters of each piece, from a random place on."""
+def cut(x, rng):  # 40 letters of each piece, from a random place on
     return np.take_along_axis(x, rng.integers(4, 17, (len(x), 1)) + np.arange(40), axis=1)
 
 
-def logistic(x, answers, test_x, decay=3e-3):
+def words(x):
+    """A 1 for each of the 256 words of 4 letters that a piece contains, wherever it stands."""
+    numbers = sum(4**i * x[:, i : x.shape[1] - 3 + i] for i in range(4))
+    return (numbers[..., None] == np.arange(256)).any(axis=1)
+
+
+def logistic(x, answers, test_x, features=lambda x: ONE_HOT[x].reshape(len(x), -1), decay=3e-3):
     """The answers for test_x, after training on x (pieces, letters). decay keeps the weights small."""
-    x, test_x = (np.hstack([ONE_HOT[a].reshape(len(a), -1), np.ones((len(a), 1))]) for a in (x, test_x))
+    x, test_x = (np.hstack([features(a), np.ones((len(a), 1))]) for a in (x, test_x))
 
     def value_and_gradient(w):
         w = w.reshape(-1, 3)
@@ -93,19 +95,21 @@ test_cuts = cut(pieces[test], rng)  # every model is tested on these
 train_cuts = np.concatenate([cut(pieces[train], rng) for _ in range(4)])
 centred = (logistic(pieces[train], labels[train], pieces[test]) == labels[test]).mean()
 moved = (logistic(train_cuts, np.tile(labels[train], 4), test_cuts) == labels[test]).mean()
-print(f"always n {(labels[test] == 2).mean():.3f}; logistic regression: centred {centred:.3f}, moved {moved:.3f}")
-assert moved < 0.72 < 0.9 < centred
+by_words = (logistic(train_cuts, np.tile(labels[train], 4), test_cuts, words) == labels[test]).mean()
+simple = {"always n": (labels[test] == 2).mean(), "logistic regression": moved, "the same, on words": by_words}
+print(f"centred {centred:.3f}; moved:", *(f"{name} {score:.3f}, " for name, score in simple.items()))
+assert moved + 0.03 < by_words < 0.8 < 0.9 < centred
 
 # %% [markdown]
 # With the border in the middle, 723 weights are right in more than nine of ten: a larger model has little to add. With
-# a moving border they are right in about two thirds. This is the number to beat.
+# a moving border it is two thirds. But weights for *places* are no fair rival then. Weights for *words* of 4 letters,
+# wherever they stand, are right in about three quarters. **This is the number to beat.**
 #
 # ## A task and a loss
 #
-# A **task** draws batches of inputs, targets, and weights. An answer counts where its weight is above 0: here at the
-# last letter alone. The task also has the sizes that a model needs, and a loss. One of the pieces is in the data as
-# `ie` and as `n`: a model should never be certain. In our loss the target q is smoothed, .9 for the right class plus
-# .1 / 3 for each class. With $p_k = e^{y_k} / \sum_i e^{y_i}$ and $\sum_k q_k = 1$,
+# A **task** draws batches of inputs, targets, and weights, and it has a loss. An answer counts where its weight is
+# above 0: here at the last letter alone. One piece is in the data as `ie` and as `n`: a model should never be certain.
+# So our loss smooths the target q, .9 for the right class plus .1 / 3 for each. With $p_k = e^{y_k} / \sum_i e^{y_i}$,
 #
 # $$ L = -\sum_k q_k \log p_k, \qquad \frac{\partial L}{\partial y_k} = p_k - q_k. $$
 
@@ -154,9 +158,7 @@ class Splice(ms.tasks.TokenTask):
 
 # %%
 @dataclass(frozen=True)
-class Bump:
-    """k_j = exp(-((j - m) / s)^2 / 2), j = 0 .. window."""
-
+class Bump:  # k_j = exp(-((j - m) / s)^2 / 2), j = 0 .. window
     window: int = 12
 
     def __call__(self, p):
@@ -182,11 +184,9 @@ class Bump:
 
 
 ms.register("bump", Bump)  # now "bump + fnn1" is a model
-ms.check_block(Bump())
+ms.check_block(Bump())  # silent: the same whole, in pieces and token by token, and all gradients are right
 
 # %% [markdown]
-# `check_block` said nothing: whole, in pieces and token by token the filter is the same, and all gradients are right.
-#
 # ## A block
 #
 # The pattern is somewhere in the piece, no matter where. So the answer needs the **largest** value so far in each
@@ -268,7 +268,7 @@ else:
 #
 # Bumps look back, `fnn1` recognises patterns, `peak` keeps the strongest. The learning rate was chosen on the part
 # `valid`; the test comes once. (With 638 other pieces a share of .81 would vary, with a standard deviation of .016.)
-# Expected: more right answers than logistic regression has.
+# Expected: more right answers than logistic regression has, on words as well.
 
 # %%
 task = Splice(pieces[train], labels[train])
@@ -279,13 +279,13 @@ for seed in (0, 1):  # range(6) takes longer: .74 to .81
     params, log = ms.fit(net, net.init(rng), task, 300, rng, lr=3.2e-2, evals=1, progress=False)
     results.append((net(params, ONE_HOT[test_cuts])[0][:, -1].argmax(axis=1) == labels[test]).mean())
     print(f"seed {seed}: {results[-1]:.3f} on the test, {net.size:,} parameters")
-assert np.mean(results) > moved + 0.02
+assert np.mean(results) > by_words + 0.02
 
 figure, axis = plt.subplots(figsize=(8, 2.4), layout="constrained")
-scores = {"always n": [(labels[test] == 2).mean()], "logistic regression": [moved], net.spec: results}
+scores = {name: [score] for name, score in simple.items()} | {net.spec: results}
 for i, values in enumerate(scores.values()):
     axis.plot(values, [i] * len(values), MARKS[i], color=COLOURS[i], markersize=8)
-axis.set(yticks=range(3), yticklabels=scores, ylim=(2.5, -0.5), xlim=(0.4, 1), xlabel="share of right answers, test")
+axis.set(yticks=range(4), yticklabels=scores, ylim=(3.5, -0.5), xlim=(0.4, 1), xlabel="share of right answers, test")
 axis.set_title("With a moving border, a model of our own is right more often", fontsize=10.5)
 plt.show()
 
