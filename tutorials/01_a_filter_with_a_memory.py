@@ -291,6 +291,6 @@ for d in range(2):
 # 1. What do poles outside our examples do: $\lambda = 1$, $1.02$ and $-0.8$? Begin with
 #    `states, _ = run(1.02, 1.0, np.ones(200))`, and take $\lambda = 1$ and $-0.8$ in the same way.
 # 2. Build a filter that answers to a change of its input, and not to its level: its output for a constant input must
-#    tend to 0. Two buckets are enough: `lams, cs = np.array([0.5, 0.9]), np.array([1.0, c_2])`. Which c_2?
+#    tend to 0. Two buckets are enough: `lams, cs = np.array([0.5, 0.9]), np.array([1.0, c_2])`. Find `c_2`.
 # 3. Three buckets hold three sums. Can you read three tokens back from their last states? Begin with
 #    `last = [run(lam, 1.0, np.array([2.0, -1.0, 3.0]))[0][-1] for lam in (0.3, 0.6, 0.9)]`. What about four tokens?

@@ -175,7 +175,7 @@ plt.show()
 #
 # $$ b\, v = \mathrm{relu}(v + R (b - 1)) - \mathrm{relu}(-v + R (b - 1)). $$
 #
-# Expected: for b = 1 the relus see v and -v, and one of them is 0. For b = 0 both see at most 0.
+# Expected: for $b = 1$ the relus see v and $-v$, and one of them is 0. For $b = 0$ both see at most 0.
 
 # %%
 bit, v = np.meshgrid([0, 1], np.linspace(-3, 3, 7))
@@ -241,8 +241,8 @@ plt.show()
 # %% [markdown]
 # ## Break one weight
 #
-# Filter 2 sums slot 2, because its kernel is cos(0) = 1 at every lag j: its two weights, of cosine and sine, are
-# c = (1, 0). In one channel we set the first of them to 0. Then slot 2 forgets its first sign at once.
+# Filter 2 sums slot 2, because its kernel is $\cos 0 = 1$ at every lag j: its two weights, of cosine and sine, are
+# $c = (1, 0)$. In one channel we set the first of them to 0. Then slot 2 forgets its first sign at once.
 #
 # Expected: the second answer of each word loses one sign, and all other answers stay right. With one sign left, two of
 # the four symbols get the same logit, and `argmax` takes the first of the two. So the second answer is wrong for every
@@ -278,6 +278,6 @@ assert np.isclose(wrong[number == 2].mean(), 0.5, atol=0.05)
 # 1. Lengths 4, 8 and 16 have a margin above 0. At which lags j is $g_j$ not 0, and why is that enough? Begin with
 #    `g = ms.constructions.lti_taps([4, 8, 16], fed_back=False)`.
 # 2. If the layer sees its right answers instead of blanks, it can subtract what it has answered. How much does this
-#    help for n and n + 1? Begin with `ms.constructions.lti_margin([6, 7], fed_back=True)`, and try n from 1 to 10.
+#    help for n and $n + 1$? Begin with `ms.constructions.lti_margin([6, 7], fed_back=True)`, and try n from 1 to 10.
 # 3. Let the network answer every question with the first symbol of the word. Two numbers in filter 2 are enough. Begin
 #    with `other = ms.tree.map(np.copy, params)`, `layer = other["blocks"][2]` and `e = names[2].index("question r")`.

@@ -184,7 +184,7 @@ for i, name in enumerate(("layer 1", "FNN 1", "layer 2", "FNN 2")):
     assert accuracy({**params, "blocks": blocks}) < 0.55
 
 # %% [markdown]
-# That a block is needed doesn't say for what. In 12 tokens a kernel has 12 numbers, for the lags j = 0 to 11. A layer
+# That a block is needed doesn't say for what. In 12 tokens a kernel has 12 numbers, for the lags 0 to 11. A layer
 # `fir` has a free kernel (tutorial 5). We copy the trained kernels into `fir` layers, skip included, and set them to 0
 # at one lag, or in one channel. In layer 2 we also split off the mean of each kernel over the lags 1 to 11: a constant
 # kernel makes a sum. Expected: in layer 1 lags 0 and 1 are enough, and lag 1 is needed. Layer 2 needs the sum.

@@ -35,9 +35,9 @@ assert np.isclose(changing[-1], 1 / 1.8)  # 1 / (1 - lam) holds for every |lam| 
 # %% [markdown]
 # ## 2. A filter that answers to a change, and not to the level
 #
-# For a constant input of 1 the buckets tend to 1 / (1 - 0.5) = 2 and 1 / (1 - 0.9) = 10. So with the weights 1 and
-# -0.2 the output tends to 2 - 0.2 * 10 = 0. When the level changes, the fast bucket follows first, and the output is
-# large until the slow one has followed.
+# For a constant input of 1 the buckets tend to $1 / (1 - 0.5) = 2$ and $1 / (1 - 0.9) = 10$. So with the weights 1 and
+# -0.2 the output tends to $2 - 0.2 \cdot 10 = 0$. When the level changes, the fast bucket follows first, and the output
+# is large until the slow one has followed.
 
 # %%
 lams, cs = np.array([0.5, 0.9]), np.array([1.0, -0.2])
@@ -51,7 +51,7 @@ assert abs(y[-1]) < 1e-3
 # %% [markdown]
 # ## 3. Read the tokens back
 #
-# The last state of bucket n is lam_n^2 u_1 + lam_n u_2 + u_3: three linear equations for three unknown tokens. They
+# The last state of bucket n is $\lambda_n^2 u_1 + \lambda_n u_2 + u_3$: three linear equations for three tokens. They
 # have one solution, since the poles differ (the matrix is Vandermonde's). With four tokens there are still three
 # equations. Then many sequences have the same states, and a fourth bucket is needed. N numbers hold N tokens, if the
 # sequence is no longer.

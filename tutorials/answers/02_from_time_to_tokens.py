@@ -22,9 +22,10 @@ RULES = {
 # %% [markdown]
 # ## 1. One step of dt, or two of dt/2 with the same input?
 #
-# Two steps give h -> half (half h + b_half u) + b_half u. So lam must be half^2, and b must be (half + 1) b_half. ZOH
-# fulfils both, since it is the exact solution for an input that is held. Mamba's mix has the same lam, but another b.
-# Euler and the bilinear rule differ in both.
+# Call the pair of one half step $\lambda'$ and $b'$. Two half steps make $\lambda' (\lambda' h + b' u) + b' u$ of h. So
+# $\lambda$ must be $\lambda'^2$, and b must be $(\lambda' + 1)\, b'$. ZOH fulfils both, since it is the exact solution
+# for an input that is held. Mamba's mix has the same $\lambda$, but another b. Euler and the bilinear rule differ in
+# both.
 
 # %%
 a = -0.5 + 1j * np.pi
@@ -44,8 +45,9 @@ assert same == {
 # %% [markdown]
 # ## 2. For which dt is Euler's rule stable?
 #
-# |1 + dt a|^2 = 1 + 2 dt Re a + dt^2 |a|^2 is below 1 for dt < -2 Re a / |a|^2. The faster a pole turns, the smaller
-# dt must be. The eighth pole needs dt < 0.0021. So a layer may take none of the steps from 0.01 to 1.
+# $|1 + \Delta a|^2 = 1 + 2 \Delta\, \mathrm{Re}\, a + \Delta^2 |a|^2$ is below 1 for
+# $\Delta < -2\, \mathrm{Re}\, a / |a|^2$. The faster a pole turns, the smaller dt must be. The eighth pole needs a dt
+# below 0.0021. So a layer may take none of the steps from 0.01 to 1.
 
 # %%
 a = -0.5 + 1j * np.pi * np.arange(8)
@@ -58,8 +60,9 @@ assert limit.min() < 0.01
 # %% [markdown]
 # ## 3. What does the bilinear rule have in place of aliasing?
 #
-# Its angle is about 2 arctan(dt Im a / 2). It grows with the frequency, and never passes 180 degrees. So no two poles
-# are confused, but the fast ones are slowed down and crowded together near 180 degrees. This is called warping.
+# Its angle is about $2 \arctan(\Delta\, \mathrm{Im}\, a / 2)$. It grows with the frequency, and never passes 180
+# degrees. So no two poles are confused, but the fast ones are slowed down and crowded together near 180 degrees. This
+# is called warping.
 
 # %%
 angles = {name: np.degrees(np.angle(RULES[name](0.5, a)[0])).round(1) for name in ("ZOH", "bilinear")}

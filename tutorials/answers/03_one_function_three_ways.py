@@ -22,9 +22,9 @@ def error(a, exact):
 # %% [markdown]
 # ## 1. What is a good Q?
 #
-# The count Q + 4 N + 4 N/Q is smallest where Q = 4 N/Q, at Q = 2 sqrt(N) = 5.7. But such small matrices aren't worth a
-# call of NumPy each, and there are L/Q steps. So the best time is at a larger Q, which depends on the machine. Far
-# above it T_Q costs more than it saves: at Q = 256 the count is 288, against 65 at the library's 32.
+# The count $Q + 4N + 4N/Q$ is smallest where $Q = 4N/Q$, at $Q = 2\sqrt N = 5.7$. But such small matrices aren't worth
+# a call of NumPy each, and there are $L/Q$ steps. So the best time is at a larger Q, which depends on the machine. Far
+# above it $T_Q$ costs more than it saves: at $Q = 256$ the count is 288, against 65 at the library's 32.
 
 # %%
 u = rng.normal(size=(8, 1024, 16)).astype("float32")
@@ -72,10 +72,10 @@ assert off[1900:2000].max() < 0.1 * off[1000:1100].max()
 # ## 3. All states by doubling
 #
 # After the first line h holds, at every t, the last two tokens, weighted as the state weighs them. Such a sum and the
-# one that ends two tokens earlier, times lam^2, make the last four tokens. Then eight, and so on. log2 L steps reach
-# all of them. Each takes 4 multiplications a token and pole: 4 N log2 L in all, 320 with N = 8 and L = 1024, against
-# 4 N in the loop. On a processor with thousands of lanes fewer steps are worth it. (Mamba's paper computes its
-# recurrence on a GPU by a parallel scan: as few steps, and less work than this.)
+# one that ends two tokens earlier, times $\lambda^2$, make the last four tokens. Then eight, and so on: $\log_2 L$
+# steps reach all of them. Each takes 4 multiplications a token and pole: $4N \log_2 L$ in all, 320 with $N = 8$ and
+# $L = 1024$, against $4N$ in the loop. On a processor with thousands of lanes fewer steps are worth it. (Mamba's paper
+# computes its recurrence on a GPU by a parallel scan: as few steps, and less work than this.)
 
 # %%
 L = 1024
