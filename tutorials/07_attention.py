@@ -150,9 +150,9 @@ for t in range(6):
     assert np.allclose(o_t, answer[t])
 
 # %% [markdown]
-# The cache is attention's state: $2D$ numbers a token and layer. The state of an `ssm` layer has $E = 2D$ channels with
-# N complex poles: $2EN = 4DN$ real numbers at any length. They are equal after $2N$ tokens, and below that the ssm
-# carries more. With $N = 8$ these are 16 tokens. Recall has 12: in the first table of
+# The cache is attention's state: $2D$ numbers a token and layer. (Models whose heads share keys and values, GQA, have
+# less.) The state of an `ssm` layer has $E = 2D$ channels with N complex poles: $2EN = 4DN$ real numbers at any length.
+# With $N = 8$ they are equal after $2N = 16$ tokens. Recall has 12: in the first table of
 # [experiments.md](../docs/experiments.md) two ssm layers carry 2,048 numbers, two of attention 1,632. (`attn` is the
 # library's block. It can add a learned vector for each position to its input; here it doesn't.)
 
@@ -187,7 +187,7 @@ for L in (32, 166, 167, 2048):
 # A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, and then
 # tokens come one by one. We time single steps and take the time that a fifth of them stay below: in the others the
 # machine did something else, too. Expected, but not asserted, since times belong to one machine and one run: in
-# training the curves cross at some hundred tokens. One more token of the ssm always costs the same, of attention more.
+# training the curves cross at several hundred tokens. One more token always costs the ssm the same, attention more.
 
 
 # %%
@@ -286,7 +286,7 @@ plt.show()
 
 # %% [markdown]
 # So what does looking back cost? Little while there is little to look back at. At these sizes attention has the smaller
-# state below 16 tokens, less to compute below some hundred, and less to keep for training below some 10,000 in a batch.
+# state below 16 tokens, less to compute below 167, and less to keep for training below some 10,000 in a batch.
 # For long texts it costs more: there are $L^2 / 2$ pairs, however cheap a pair is. For this price attention can look at
 # each earlier token as it was. An ssm must decide what to keep while it reads.
 #
