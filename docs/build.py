@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         options.out.mkdir(parents=True, exist_ok=True)
+        if any(options.out.iterdir()) and not (options.out / ".buildinfo").exists():
+            print(f"docs.build: --out {options.out}: has files of its own; expected an empty folder or an earlier site")
+            return 2
     except OSError as error:
         print(f"docs.build: --out {options.out}: {error.strerror}; expected a folder that can be written")
         return 2
