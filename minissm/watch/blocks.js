@@ -56,11 +56,11 @@ function filter(block, now, j) {
   const t = S.token, k = block.kernel[j], u = now.input[j], read = now.read[j];
   const before = t ? read[t - 1] : 0, enters = k[0] * u[t];
   const terms = range(length()).map(s => s <= t ? k[t - s] * u[s] : 0);
-  return "<p><b>As a recurrence:</b> what the state gave before, its decay, what enters.</p>"
+  return "<p><b>As a recurrence:</b> the value before, its decay, and the part that enters.</p>"
     + fourBars(before, enters, read[t])
     + "<p><b>As a convolution:</b> every input so far, times the kernel.</p>"
     + tokenBars(terms)
-    + `<p class="number">${t + 1} term${t ? "s" : ""} add up to <b id="convolution">${number(sum(terms))}</b></p>`
+    + `<p class="number">The sum of ${t + 1} term${t ? "s" : ""} is <b id="convolution">${number(sum(terms))}</b></p>`
     + kernel(block, j);
 }
 
@@ -71,12 +71,12 @@ function adjoint(block, then, j) {
   const terms = range(length()).map(s => s >= t && s <= asked() ? k[s - t] * dread[s] : 0);
   return "<p><b>The gradient at its output</b>, token by token, from the blocks after it:</p>"
     + tokenBars(dread.map(upToNow))
-    + "<p><b>As a recurrence, from the right:</b> what the next token gave, its decay, what enters.</p>"
+    + "<p><b>As a recurrence, from the right:</b> the value at the next token, its decay, and the part that enters.</p>"
     + fourBars(before, enters, through[t])
     + "<p><b>As a convolution:</b> the same kernel, read from right to left.</p>"
     + tokenBars(terms)
-    + `<p class="number">They add up to <b id="convolution">${number(sum(terms))}</b>. With the skip, `
-    + `${number(skip)} × ${number(dread[t])}, the input gets <b>${number(then.dinput[j][t])}</b>.</p>`
+    + `<p class="number">The sum is <b id="convolution">${number(sum(terms))}</b>. With the skip, `
+    + `${number(skip)} × ${number(dread[t])}, the gradient at the input is <b>${number(then.dinput[j][t])}</b>.</p>`
     + kernel(block, j);
 }
 
@@ -97,12 +97,12 @@ function attention(weights, then) {
   const words = then ? `Weights that token ${t} gets, up to the answer` : `Weights that token ${t} gives`;
   return `<p>${words}:</p>` + tokenBars(weights, 1)
     + `<p class="number">The largest is ${number(weights[most])}, at token ${most}, ${named(most)}.`
-    + `${then ? "" : ` All add up to ${number(sum(weights))}.`}</p>`;
+    + `${then ? "" : ` Their sum is ${number(sum(weights))}.`}</p>`;
 }
 
 function selective(now, j) {
   const dt = now.dt[j], state = now.states[j][S.token];
-  return "<p><b>Its step dt</b> at each token. Near 0 the token is ignored and the state stays.</p>"
+  return "<p><b>Its step dt</b> at each token. If dt is near 0, the token is ignored and the state stays.</p>"
     + tokenBars(dt.map(upToNow), largest(dt))
     + `<p class="number">dt = <b>${number(dt[S.token])}</b> at token ${S.token}</p>`
     + "<p><b>Its state</b> now, number by number:</p>"
@@ -111,13 +111,13 @@ function selective(now, j) {
 
 function lstm(now, j) {
   const [i, f, o, g] = now.gates[j].map(gate => gate[S.token]), cell = now.cell[j];
-  return "<p><b>Its cell:</b> what was there, what the forget gate takes, what the input gate lets in.</p>"
+  return "<p><b>Its cell:</b> the value before, the loss by the forget gate, the gain by the input gate.</p>"
     + fourBars(S.token ? cell[S.token - 1] : 0, i * g, cell[S.token])
     + `<p class="number">Gates: forget ${number(f)}, input ${number(i)}, output ${number(o)}; candidate ${number(g)}. `
     + `Output: o tanh(cell) = <b>${number(now.output[j][S.token])}</b></p>`;
 }
 
-// Backwards through a block that is no linear filter: the gradient at its output.
+// Backwards through a block that is not a linear filter: the gradient at its output.
 const outputs = then => ({values: then.doutput, what: "gradient at the output of the block"});
 const outputColumns = (then, j) => [["gradient of output", then.doutput[j]]];
 const output = (then, j) => "<p><b>The gradient at its output</b>, token by token:</p>"

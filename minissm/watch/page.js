@@ -99,7 +99,7 @@ function answerRow() {
     return `<div class="chance${look}"><i style="--chance:${shade}"></i>`
       + `<span>${question >= 0 && p > .005 ? Math.round(100 * p) : ""}</span></div>`;
   };
-  const words = "probability in percent; framed: the right one; pale where nothing is asked";
+  const words = "probability in percent; the right answer has a frame; pale where nothing is asked";
   const cells = e.shown.map((token, v) => range(length()).map(t => cell(token, v, t)).join("")).join("");
   return row("The answer", words, e.shown.map(nameOf), cells);
 }
@@ -111,7 +111,7 @@ function costRow() {
     + `style="width:.7px" height="${Math.abs(v)}"></rect>`;
   const cost = (v, t) => t > asked() ? "" : Number.isFinite(v) ? loss(v) : "–";
   const name = `lead lost by an exchange: ${costs.map((v, t) => `${plain(t)}: ${cost(v, t)}`).join("; ")}`;
-  const words = "lead that is lost when the token is exchanged for others of its kind, on average";
+  const words = "mean loss of lead when the token is exchanged for others of its kind";
   return row("What the answer needs", words, [],
     `<svg role="img" aria-label="${safe(name)}" viewBox="0 0 ${length()} ${top - low}" preserveAspectRatio="none" `
     + `style="height:70px">${costs.map((v, t) => Number.isFinite(v) ? bar(v, t) : "").join("")}</svg>`
@@ -132,12 +132,12 @@ function pathRow() {
 function saysForwards() {
   const e = example(), question = e.asked.indexOf(S.token);
   const head = `<h2>Token ${S.token}: ${named(S.token)}</h2>`;
-  if (question < 0) return `${head}<p>Nothing is asked here. What the model says is not trained, and pale below.</p>`;
+  if (question < 0) return `${head}<p>Nothing is asked here. The output is not trained here, and is pale below.</p>`;
   const target = e.targets[question], said = e.said[question], v = e.shown.indexOf(said);
-  const sure = v < 0 ? "" : ` with ${percent(e.p[v][S.token])} %`;
+  const sure = v < 0 ? "" : ` with a probability of ${percent(e.p[v][S.token])} %`;
   const verdict = said === target ? "That is right."
     : `<span class="wrong">Wrong</span>: the answer is <b>${nameOf(target)}</b>.`;
-  return `${head}<p>Here the task asks. The model says <b>${nameOf(said)}</b>${sure}. ${verdict}</p>`;
+  return `${head}<p>The task asks here. The model says <b>${nameOf(said)}</b>${sure}. ${verdict}</p>`;
 }
 
 function saysBackwards() {
@@ -147,13 +147,13 @@ function saysBackwards() {
   const most = costs.slice(0, 2).map(([v, t]) => `${named(t)} at ${t} (${loss(v)})`).join(" and ");
   return `<h2>Back from the answer to ${named(asked())} at ${asked()}</h2>`
     + `<p>The right answer is <b>${nameOf(target)}</b>${mistake}. Its lead over the mean logit of its kind is `
-    + `<b id="lead">${number(a.lead)}</b>. Now at token ${S.token}, ${named(S.token)}.</p>`
-    + (most ? `<p>Of the tokens before, an exchange of ${most} costs most.</p>` : "");
+    + `<b id="lead">${number(a.lead)}</b>. The page is at token ${S.token}, ${named(S.token)}.</p>`
+    + (most ? `<p>Of the earlier tokens, these cost most when exchanged: ${most}.</p>` : "");
 }
 
 function table() {
   const e = example(), a = back(), i = S.block;
-  const columns = a ? [["exchange costs", a.costs], ["size of the gradient of the embedding", a.path[0]]]
+  const columns = a ? [["cost of an exchange", a.costs], ["size of the gradient at the embedding", a.path[0]]]
     : e.shown.map((token, v) => [`p(${D.names[token]})`, e.p[v]]);
   if (i !== undefined) {
     const mine = VIEWS[D.blocks[i].view].columns(D.blocks[i], e.blocks[i], a && a.blocks[i], S.row);
@@ -161,7 +161,7 @@ function table() {
   }
   const line = t => `<tr${t === S.token ? ' aria-current="true"' : ""}><th scope="row">${safe(plain(t))}</th>`
     + columns.map(([, values]) => `<td>${number(values[t], 4)}</td>`).join("") + "</tr>";
-  return `<table><caption>${a ? `Back from the answer at token ${asked()}` : "Forwards"}</caption>`
+  return `<table><caption>${a ? `Backwards from the answer at token ${asked()}` : "Forwards"}</caption>`
     + `<thead><tr><td></td>${columns.map(([name]) => `<th scope="col">${safe(name)}</th>`).join("")}</tr></thead>`
     + `<tbody>${range(length()).map(line).join("")}</tbody></table>`;
 }
@@ -318,20 +318,20 @@ function listen() {
 
 function introduction() {
   const share = v => `${(100 * v).toFixed(1)} %`, many = n => n.toLocaleString("en");
-  const mistakes = D.wrong ? `${many(D.wrong)} sequences have a mistake.`
-    : "None of them has a mistake, so none with a mistake is shown.";
-  return `${D.about} The model has ${many(D.size)} parameters. Of its answers in ${many(D.searched)} fresh sequences, `
-    + `${share(D.accuracy)} are right; without what the task tests, ${share(D.baseline)} can be (the baseline). `
+  const mistakes = D.wrong ? `The number of sequences with a mistake is ${many(D.wrong)}.`
+    : "No sequence has a mistake, so the page shows none with a mistake.";
+  return `${D.about} The model has ${many(D.size)} parameters. Of its answers in ${many(D.searched)} new sequences, `
+    + `${share(D.accuracy)} are right. The baseline, without using what the task tests, is ${share(D.baseline)}. `
     + mistakes;
 }
 
 function needs({tokens, answers, exchange, gradient}) {
-  const costs = tokens > 1 ? `${tokens} largest costs are those of the ${tokens} tokens that hold the answer`
-    : "largest cost is that of the token that holds the answer";
-  const gradients = tokens > 1 ? `${tokens} largest gradients (times the embedding) are theirs`
-    : "largest gradient (times the embedding) is its";
-  return `Counted for this model in ${answers} answers of fresh sequences: ${exchange} times, the ${costs}; `
-    + `${gradient} times, the ${gradients}.`;
+  const costs = tokens > 1 ? `${tokens} tokens that hold the answer have the ${tokens} largest costs`
+    : "token that holds the answer has the largest cost";
+  const gradients = tokens > 1 ? `they have the ${tokens} largest gradients (times the embedding)`
+    : "it has the largest gradient (times the embedding)";
+  return `Counted for this model in ${answers} answers of new sequences: ${exchange} times, the ${costs}; `
+    + `${gradient} times, ${gradients}.`;
 }
 
 function begin() {
