@@ -31,9 +31,10 @@ def _demo(a: argparse.Namespace) -> int:
     from . import compare, machine
     from .command import show
     from .config import config_of
+    from .studies import quoted
 
     config = config_of("recall", **SETTINGS)
     folder, rows, curves = compare.run(config, a.out, machine.cores(), about=BEFORE)
     code = show(config, folder, rows, curves)
-    print(AFTER.format(weights=folder / rows[1]["weights"]))
+    print(AFTER.format(weights=quoted(str(folder / rows[1]["weights"]))))
     return code
