@@ -3,6 +3,7 @@
 Nothing here needs Sphinx, so that a quick test can ask whether each public name has an entry and an example.
 """
 
+import argparse
 import inspect
 import re
 import sys
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import minissm as ms
+from minissm import cli
 
 EXAMPLES = Path(__file__).parent / "examples"
 FIRST = ["model", "train", "evaluate", "spec", "layers", "ssm", "attention", "selective", "lstm", "mean", "filters"]
@@ -142,13 +144,23 @@ def _title(module: str) -> str:
     return escaped((sys.modules[module].__doc__ or "").split("\n")[0].rstrip("."))
 
 
+def commands() -> str:
+    """The help of each command."""
+    (actions,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    lines = ["# Commands\n", "Each command with its options, as `minissm COMMAND --help` prints them.\n"]
+    for name, parser in actions.choices.items():
+        lines.append(f"## minissm {name}\n\n```text\n{parser.format_help()}```\n")
+    return "\n".join(lines)
+
+
 def docnames() -> list[str]:
-    return ["reference/index", *(f"reference/{name or 'minissm'}" for name in modules())]
+    return ["reference/index", "reference/commands", *(f"reference/{name or 'minissm'}" for name in modules())]
 
 
 def pages() -> dict[str, str]:
     """The text of every page of the reference, by its file."""
-    return {"reference/index.md": index(), **{f"reference/{name or 'minissm'}.md": page(name) for name in modules()}}
+    own = {"reference/index.md": index(), "reference/commands.md": commands()}
+    return own | {f"reference/{name or 'minissm'}.md": page(name) for name in modules()}
 
 
 def index() -> str:

@@ -92,7 +92,7 @@ def everything(folder: Path, kept: Path | None) -> None:
         staged.write(name, text)
     staged.write("claims.md", frame("What the paper claims, measured", "claims/claims.html", CLAIMS))
     if WATCHED.exists():
-        staged.write("watch.md", frame("Step through a model", "watch.html", WATCH))
+        staged.write("watching.md", frame("Step through a model", "watch.html", WATCH))
     start = (ROOT / pages.START).read_text(encoding="utf-8")
     staged.write("index.md", staged.relinked(start, pages.START, "index.md") + contents())
     while staged.listed:
@@ -106,7 +106,7 @@ def contents() -> str:
     *first, speed, project = pages.GROUPS
     entries["Experiments"].append("claims")
     if WATCHED.exists():
-        entries["Learn"].append("watch")
+        entries["Learn"].append("watching")
     return "".join(
         f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n:maxdepth: 1\n\n" + "\n".join(entries[caption]) + "\n```\n"
         for caption in [*first, "Reference", speed, project]
