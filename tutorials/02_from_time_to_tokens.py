@@ -3,8 +3,8 @@
 #
 # Tutorial 1 chose its poles by hand. State space models compute them: $\lambda = e^{\Delta a}$, from a step $\Delta$
 # (`dt` in the code) and a number $a$. Where does this come from? And papers compute a second factor, $\bar B$, in the
-# same way. S4D (arXiv 2206.11893), whose filter this library has, and Mamba (arXiv 2312.00752) treat it differently,
-# and the library leaves it out. Why?
+# same way. S4D (arXiv 2206.11893) and Mamba (arXiv 2312.00752) treat it differently. The library has S4D's filter, and
+# leaves the factor out. Why?
 #
 # - **Goals**: derive $\lambda$ and $\bar B$; tell four rules apart that give them; say what dt does in a filter and
 #   in Mamba.
@@ -78,7 +78,7 @@ plt.show()
 # %% [markdown]
 # There is a limit. A pole that turns by more than 180 degrees a token seems to turn the other way, as wagon wheels do
 # in films. This is called **aliasing**. Expected: with dt = 0.5 the pole $n = 3$ (270 degrees a token) is the mirror
-# image of $n = 1$ (90 degrees), and its kernel, a real part, is the same. No kernel has a period below two tokens.
+# image of $n = 1$ (90 degrees). Its kernel, a real part, is the same. No kernel has a period below two tokens.
 
 # %%
 third, _ = ms.scan.kernel(0.5 * (-0.5 + 3j * np.pi) * one, one, length=50)
@@ -239,8 +239,8 @@ plt.show()
 
 # %% [markdown]
 # Does it matter? *Recall* (tutorial 6) is a task with random tokens. A good guess gets 0.456 of its answers right. We
-# train a model of two layers by 1,500 small changes of its 30,000 numbers, at two rates (the size of a change), from
-# three random starts. The fraction of right answers, median (lowest to highest):
+# train a model of two layers by 1,500 small changes of its 30,000 numbers. There are two rates (the size of a change)
+# and three random starts. The fraction of right answers, median (lowest to highest):
 #
 # | filter | its name | rate 0.008 | rate 0.032 |
 # |---|---|---|---|

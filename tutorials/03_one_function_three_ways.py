@@ -120,8 +120,8 @@ plt.show()
 # %% [markdown]
 # ## fft: a product of polynomials
 #
-# Take the tokens, counted from 0, as the coefficients of a polynomial, $u(z) = u_0 + u_1 z + u_2 z^2 + \dots$, and the
-# kernel as those of $k(z)$. In the product of the two, the coefficient of $z^t$ is $\sum_s u_s k_{t-s}$: the output.
+# Take the tokens, counted from 0, as the coefficients of a polynomial, $u(z) = u_0 + u_1 z + u_2 z^2 + \dots$. Make
+# $k(z)$ of the kernel. In the product of the two, the coefficient of $z^t$ is $\sum_s u_s k_{t-s}$: the output.
 # And *values* of polynomials are multiplied one by one: $y(z) = u(z)\, k(z)$ at each point z. The plan: compute the
 # values of both at enough points, multiply them, and go back to coefficients.
 #

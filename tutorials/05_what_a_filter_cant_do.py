@@ -11,7 +11,7 @@
 # - **You need**: tutorial 1 (filter, kernel, channel, state).
 # - **Time**: 50 minutes.
 #
-# The proof and the network are ours. They are not those of the paper (arXiv 2405.19036), which proves more.
+# The proof and the network are ours. The paper (arXiv 2405.19036) has others, and proves more.
 
 # %%
 import matplotlib.pyplot as plt
@@ -84,9 +84,9 @@ def accuracy(shortest, longest):
 
 
 # %% [markdown]
-# Expected: words of 8 symbols are copied without an error. At another length the model answers with a symbol of another
-# place, which is right by luck once in 8 times, or with a marker, which is never right. So if the length is drawn from
-# 4 to 12, few answers are right, and most of these are in words of 8.
+# Expected: words of 8 symbols are copied without an error. At another length an answer is the symbol of another place,
+# or a marker. The first is right by luck once in 8 times, the second never. So if the length is drawn from 4 to 12, few
+# answers are right, and most of these are in words of 8.
 
 # %%
 lengths = np.arange(4, 13)
@@ -162,8 +162,8 @@ axes.legend(loc="lower right", frameon=False)
 plt.show()
 
 # %% [markdown]
-# What is missing? Not **memory**: to give back n symbols out of V, a state must tell apart $V^n$ words, so it needs
-# $n \log_2 V$ bits, and a long window holds the whole word. But a linear layer can't use what it knows about the length
+# What is missing? Not **memory**. To give back n symbols out of V, a state must tell apart $V^n$ words, so it needs
+# $n \log_2 V$ bits. A long window holds the whole word. But a linear layer can't use what it knows about the length
 # to pick a symbol. A product could: "symbol, *if* its rank is r".
 #
 # ## What an FNN adds

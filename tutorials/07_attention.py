@@ -296,5 +296,5 @@ plt.show()
 #    with `x = one_hot("^a1a2a")`, and give the keys of layer 2 one more number that grows with s (the queries: 1).
 # 2. Give the ssm 64 poles: `net = ms.Model("ssm(poles=64) + fnn1 + ssm(poles=64) + fnn1", vocab=16, width=D)`. From
 #    which length on is its state smaller than the cache, and from which does it multiply less?
-# 3. Take one sequence in place of 16: `numbers = [memory(ms.Ssm(), L, B=1) for L in SHORT]`. Does the ssm still need
-#    more memory than attention at $L = 1024$, and why does the batch matter?
+# 3. Take one sequence in place of 16: `with threads(1): found = [memory(ms.Ssm(), L, B=1) for L in SHORT]`. Does the
+#    ssm still need more memory than attention at $L = 1024$, and why does the batch matter?

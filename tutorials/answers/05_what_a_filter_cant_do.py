@@ -44,8 +44,8 @@ assert all(ms.constructions.lti_margin([n, n + 2], fed_back=True) == 0 for n in 
 # ## 3. Every answer is the first symbol
 #
 # Filter 2 counts the questions: its kernel is 1 at every lag. If it passes on the mark instead of summing it, the
-# number of the question is 1 at every question, and FNN 2 reads slot 1. So the weight of the cosine becomes 0, and that
-# of the skip, the direct path around the filter, becomes 1.
+# number of the question is 1 at every question, and FNN 2 reads slot 1. So the weight of the cosine becomes 0, and
+# the skip, the direct path around the filter, becomes 1.
 
 # %%
 net, params = ms.constructions.copying(min_len=1, max_len=4, symbols=4)
