@@ -45,7 +45,7 @@ def build(out: Path, *, reuse: bool) -> int:
     try:
         stage.everything(work / "source", work / "notebooks" if reuse else None)
     except notebooks.TutorialError as error:
-        print(error)
+        print(f"docs.build: {error}")
         return 1
     shutil.rmtree(out)
     config = str(ROOT / "docs" / "site")

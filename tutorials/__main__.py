@@ -11,7 +11,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from minissm.files import write_whole
 
@@ -22,20 +21,6 @@ PATHS = sorted(FOLDER.glob("[0-9]*.py"))
 def title(path: Path) -> str:
     """ "6. Selection": the second line, without its marks."""
     return path.read_text(encoding="utf-8").splitlines()[1].removeprefix("# # ")
-
-
-def executed(path: Path) -> Any:
-    """The tutorial as a notebook, with the outputs of its cells. The kernel works in a folder of its own."""
-    import tempfile
-
-    import jupytext
-    import nbclient
-
-    notebook = jupytext.read(path, fmt="py:percent")
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    with tempfile.TemporaryDirectory() as folder:
-        client = nbclient.NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": folder}})
-        return client.execute()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,14 +41,19 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{title(path):40s} tutorials/{path.name}")
         return 0
     try:
-        import ipykernel  # noqa: F401
-        import jupytext
-        import nbclient  # noqa: F401
+        import ipykernel  # noqa: F401  (the kernel)
+        import nbformat
+
+        from docs.site.notebooks import TutorialError, executed
 
         arguments.notebooks.mkdir(parents=True, exist_ok=True)
         for path in chosen:
             print(f"{title(path)} ...", end=" ", flush=True)
-            text = jupytext.writes(executed(path), fmt="ipynb").encode()
+            try:
+                text = nbformat.writes(executed(path)).encode()
+            except TutorialError as error:
+                print(error)
+                return 1
             target = arguments.notebooks / f"{path.stem}.ipynb"
             write_whole(target, lambda file, text=text: file.write(text))
             print(target)

@@ -1,4 +1,4 @@
-"""Tutorials as notebooks: run, kept, and with the lines that the site adds."""
+"""Tutorials as notebooks: run, kept, and with the lines that the site adds. `python -m tutorials` uses it as well."""
 
 import hashlib
 import os
@@ -32,11 +32,12 @@ def executed(script: Path, kept: Path | None = None) -> Any:
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     place = {"metadata": {"path": str(script.parent)}}
     environment = os.environ | {"PYTHONPATH": str(script.parents[1])}  # this clone, whatever else is installed
+    environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")  # two spin on a busy machine
     try:
-        NotebookClient(notebook, timeout=300, resources=place, extra_arguments=KERNEL).execute(env=environment)
+        NotebookClient(notebook, timeout=3600, resources=place, extra_arguments=KERNEL).execute(env=environment)
     except CellExecutionError as error:
         plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))
-        raise TutorialError(f"docs.build: {script.name} can't be shown with its outputs: {plain}") from None
+        raise TutorialError(f"{script.name} can't be shown with its outputs: {plain}") from None
     if stored:
         stored.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, stored)
