@@ -2,12 +2,12 @@
 # # 2. From time to tokens
 #
 # Tutorial 1 chose its poles by hand. State space models compute them: $\lambda = e^{\Delta a}$, from a step $\Delta$
-# (`dt` in the code) and a number $a$. Where does this come from? And papers compute a second factor, $\bar B$, in the
-# same way. S4D (arXiv 2206.11893) and Mamba (arXiv 2312.00752) treat it differently. The library has S4D's filter, and
-# leaves the factor out. Why?
+# (`dt` in the code) and a number $a$. Where does this formula come from? Papers compute a second factor, $\bar B$, in
+# the same way. S4D (arXiv 2206.11893) and Mamba (arXiv 2312.00752) treat it differently. The library has S4D's filter,
+# and leaves the factor out. Why?
 #
-# - **Goals**: derive $\lambda$ and $\bar B$; tell four rules apart that give them; say what dt does in a filter and
-#   in Mamba.
+# - **Goals**: derive $\lambda$ and $\bar B$; distinguish four rules that give them; explain the role of dt in a filter
+#   and in Mamba.
 # - **You need**: tutorial 1; derivatives, the integral of $e^{at}$.
 # - **Time**: 60 minutes.
 
@@ -28,24 +28,24 @@ plt.rcParams["axes.titlesize"] = 10.5
 #
 # $$ h'(t) = a\, h(t) + u(t), \qquad \mathrm{Re}\, a < 0. $$
 #
-# With a real $a$ it is the bucket, with a complex $a$ the damped spring. Without rain $h' = a h$, and so
-# $h(t) = e^{at} h(0)$. We look once a step, each step dt long. **From one look to the next the state
-# is multiplied by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. We call $a$ the pole in continuous time.
+# A real $a$ describes the bucket, a complex $a$ the damped spring. Without rain $h' = a h$, and so
+# $h(t) = e^{at} h(0)$. We look once a step, and a step lasts dt. **From one step to the next the state is multiplied
+# by** $\lambda = e^{\Delta a}$, the pole of tutorial 1. We call $a$ the pole in continuous time.
 #
-# The library stores $a$ and dt, and its functions take $\log\lambda = \Delta a$. For $\mathrm{Re}\, a < 0$,
-# $|\lambda| < 1$ whatever dt is: the filter always forgets. It stores the logarithms of $-\mathrm{Re}\, a$ and dt, so
-# that both stay positive when training changes them (tutorial 4).
+# The library's parameters are $a$ and dt, and its functions take $\log\lambda = \Delta a$. For $\mathrm{Re}\, a < 0$,
+# $|\lambda| < 1$ for every dt: the filter always forgets. The library stores the logarithms of $-\mathrm{Re}\, a$ and
+# dt, so that both stay positive when training changes them (tutorial 4).
 #
 # ## What dt means
 #
-# One token lasts dt units of time. S4D has N poles in each channel, which before any training are
-# $a_n = -1/2 + i\pi n$ with $n = 0, \dots, N-1$. (S4D calls this choice "lin".) So:
+# One token lasts dt units of time. S4D has N poles in each channel. Before training they are $a_n = -1/2 + i\pi n$ with
+# $n = 0, \dots, N-1$. (S4D calls this choice "lin".) So:
 #
 # - decay: $|\lambda| = e^{-\Delta/2}$. The state falls to $1/e = 37\%$ in $2/\Delta$ tokens.
 # - rotation: the angle of $\lambda$ is $\pi n \Delta$. The state makes one turn in $2/(n\Delta)$ tokens.
 #
-# A small dt is a long memory that turns slowly, a large dt a short memory that turns fast. Each channel has its own dt,
-# drawn at random between 0.01 and 1 at first in this library. (S4D's code has 0.001 to 0.1, for longer sequences.)
+# A small dt gives a long memory that turns slowly, a large dt a short memory that turns fast. Each channel has its own
+# dt, here drawn at random between 0.01 and 1 at first. (S4D's code has 0.001 to 0.1, for longer sequences.)
 
 # %%
 a = -0.5 + 1j * np.pi  # n = 1
@@ -76,9 +76,9 @@ response.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# There is a limit. A pole that turns by more than 180 degrees a token seems to turn the other way, as wagon wheels do
-# in films. This is called **aliasing**. Expected: with dt = 0.5 the pole $n = 3$ (270 degrees a token) is the mirror
-# image of $n = 1$ (90 degrees). Its kernel, a real part, is the same. No kernel has a period below two tokens.
+# There is a limit. A pole that turns by more than 180 degrees a token seems to turn the other way, like wheels in
+# films. This is called **aliasing**. Expected: with dt = 0.5 the pole $n = 3$ (270 degrees a token) is the mirror image
+# of $n = 1$ (90 degrees). The kernels are real parts, so they are equal. No kernel has a period below two tokens.
 
 # %%
 third, _ = ms.scan.kernel(0.5 * (-0.5 + 3j * np.pi) * one, one, length=50)
@@ -88,15 +88,15 @@ assert np.allclose(third, first)
 # %% [markdown]
 # ## The rain: what enters in one step
 #
-# Now the input. We know u only once a step. The simplest guess: it keeps the value $u_t$ through the whole step. This
+# We know the input u only once a step. The simplest guess is that it keeps the value $u_t$ through the whole step. This
 # is called a **zero-order hold**, ZOH. (In control theory the held value is $u_{t-1}$. Here an output sees its own
-# token.) A drop that falls s before the end of the step has shrunk to $e^{as}$ by then. Added up over the step:
+# token.) A drop that falls a time s before the end of the step has shrunk to $e^{as}$ by then. The sum over the step is
 #
 # $$ h_t = e^{\Delta a} h_{t-1} + b\, u_t, \qquad
 #    b = \int_0^{\Delta} e^{as}\, ds = \frac{e^{\Delta a} - 1}{a}. $$
 #
 # A rule that gives $\lambda$ and b from $a$ and dt is called a **discretisation**. (Papers have $B u$ in place of u,
-# with a weight B, and $\bar B = bB$.) Here are four. The middle two replace $h'$ by $(h_t - h_{t-1}) / \Delta$ and its
+# with a weight B, and $\bar B = bB$.) Here are four. The middle two replace $h'$ by $(h_t - h_{t-1}) / \Delta$, and
 # $a h$ by $a h_{t-1}$ (**forward Euler**) or by the mean $a (h_{t-1} + h_t)/2$ (**bilinear**). Mamba's code takes
 # $\lambda$ from ZOH and b from Euler.
 #
@@ -107,8 +107,8 @@ assert np.allclose(third, first)
 # | bilinear | $(1 + z/2) / (1 - z/2)$ | $\Delta / (1 - z/2)$ |
 # | Mamba's mix | $e^{z}$ | $\Delta$ |
 #
-# For $a = 0$ the formula of ZOH is 0/0. Its limit is harmless: $\varphi(z) = 1 + z/2 + \dots$, so $b = \Delta$. And
-# for a tiny z the subtraction loses most digits of $e^z - 1$. `np.expm1(z)` has them.
+# For $a = 0$ the formula of ZOH is 0/0. Its limit is harmless: $\varphi(z) = 1 + z/2 + \dots$, so $b = \Delta$. And for
+# a tiny z the subtraction loses most digits of $e^z - 1$. `np.expm1(z)` keeps them.
 
 
 # %%
@@ -134,12 +134,12 @@ assert np.allclose(phi([z, 0]), 1, rtol=0, atol=1e-12)
 # %% [markdown]
 # How large are the errors? We start at $h(0) = 0$, send in $u(t) = \cos(wt)$, and stop at time 1. The exact $h(1)$ is
 # known: the cosine is the mean of $e^{iwt}$ and $e^{-iwt}$, and for these the integral is easy. The rules see only
-# $u_t = u(t\Delta)$. The bilinear one gets the mean of $u_{t-1}$ and $u_t$, as numerical analysis has it. If an error
-# is proportional to $\Delta^p$, then log(error) over log(dt) is a line of slope p. We fit it.
+# $u_t = u(t\Delta)$. The bilinear rule gets the mean of $u_{t-1}$ and $u_t$, as in numerical analysis. If an error is
+# proportional to $\Delta^p$, then log(error) against log(dt) is a line of slope p. We fit p.
 #
-# Expected: for $w = 0$ the input really is held, and ZOH is exact. Euler and the mix have slope 1, bilinear 2. For
-# $w = 3$ the hold is a guess, too, and ZOH has slope 1. For $a = 0$ all rules have $\lambda = 1$ and $b = \Delta$.
-# Three are the same sum, and the bilinear one is a sum of means.
+# Expected: for $w = 0$ the input is constant, and ZOH is exact. Euler and the mix have slope 1, bilinear 2. For $w = 3$
+# the hold is a guess, too, and ZOH has slope 1. For $a = 0$ all rules have $\lambda = 1$ and $b = \Delta$. Three rules
+# give the same sum, and the bilinear rule gives a sum of means.
 
 
 # %%
@@ -180,16 +180,17 @@ for mean in (False, True):
     assert np.allclose(slopes, 1 + mean, atol=0.1)
 
 # %% [markdown]
-# In the middle the mix errs less than ZOH. That is luck: two errors partly cancel. Only the slope is general. **And the
-# bilinear rule owes its 2 to the mean.** With $u_t$ alone, as S4 has it, its slope is 1. With the mean, ZOH has 2 as
-# well. (Mamba-3, arXiv 2603.15569, uses both tokens for this reason.) But the tokens of a text are no samples of a
-# curve, with an exact $h(t)$ behind them. So what decides between the rules? For $\lambda$ there is an answer.
+# In the middle panel the mix has a smaller error than ZOH. This is luck: two errors partly cancel. Only the slope is
+# general. **The slope 2 of the bilinear rule comes from the mean.** With $u_t$ alone, as in S4, its slope is 1. With
+# the mean, ZOH has slope 2, too. (Mamba-3, arXiv 2603.15569, uses both tokens for this reason.) But the tokens of a
+# text are not samples of a curve, and there is no exact $h(t)$. What decides? For $\lambda$ there is an answer.
 #
 # ## Why not Euler: the unit circle
 #
 # A filter must forget, so $\lambda$ must lie inside the circle $|\lambda| = 1$. For $\mathrm{Re}\, a < 0$ ZOH and the
-# bilinear rule see to that. Euler doesn't: $|1 + \Delta a|$ exceeds 1 for $\Delta > -2\, \mathrm{Re}\, a / |a|^2$. For
-# the pole above that is 0.099. Expected: at dt = 0.3 Euler's state grows more than a million times in 200 tokens.
+# bilinear rule guarantee this. Euler doesn't: $|1 + \Delta a|$ exceeds 1 for $\Delta > -2\, \mathrm{Re}\, a / |a|^2$.
+# For the pole above, this limit is 0.099. Expected: at dt = 0.3 Euler's state grows more than a million times in 200
+# tokens.
 
 # %%
 figure, axis = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
@@ -209,12 +210,12 @@ assert abs(RULES["Euler"](0.3, a)[0]) ** 200 > 1e6
 # %% [markdown]
 # ## Where is b in this library?
 #
-# Nowhere. Its filter is tutorial 1's. If dt is the same at every token, b is a constant, and the kernel
-# $\mathrm{Re}\,(c\, b\, \lambda^j)$. So b only multiplies c. S4D has the factor b (ZOH's, or the bilinear rule's), this
-# library hasn't; since c is learned, both have the same set of filters. (B is left out for the same reason.) But
-# training begins elsewhere: the first outputs differ in size. Expected: with ZOH's b the first entry of the kernel is
-# proportional to dt: slope 1. For random tokens of variance 1 the output has the size $\sqrt{\sum_j k_j^2}$. About
-# $1/\Delta$ of the $k_j$ count. So its slope is -1/2 without b, and 1/2 with b. A constant input of 1 gives
+# Nowhere. Its filter is the filter of tutorial 1. If dt is the same at every token, b is a constant, and the kernel is
+# $\mathrm{Re}\,(c\, b\, \lambda^j)$. So b only multiplies c. S4D has the factor b (from ZOH or the bilinear rule), this
+# library hasn't. Since c is learned, both have the same set of filters. (B is left out for the same reason.) But
+# training starts from other filters: the first outputs differ in size. Expected: with ZOH's b the first entry of the
+# kernel is proportional to dt: slope 1. For random tokens of variance 1 the output has the size $\sqrt{\sum_j k_j^2}$.
+# About $1/\Delta$ of the $k_j$ matter. So its slope is -1/2 without b, and 1/2 with b. A constant input of 1 gives
 # $\mathrm{Re}(-1/a)$ for every dt. With $b/\Delta$ the kernels are nearly as large as without b.
 
 # %%
@@ -240,7 +241,7 @@ plt.show()
 # %% [markdown]
 # Does it matter? *Recall* (tutorial 6) is a task with random tokens. A good guess gets 0.456 of its answers right. We
 # train a model of two layers by 1,500 small changes of its 30,000 numbers. There are two rates (the size of a change)
-# and three random starts. The fraction of right answers, median (lowest to highest):
+# and three random starts. The table shows the fraction of right answers, median (lowest to highest):
 #
 # | filter | its name | rate 0.008 | rate 0.032 |
 # |---|---|---|---|
@@ -252,22 +253,22 @@ plt.show()
 #
 #     minissm run recall --plugin tutorials/plugins/held.py --lr 8e-3 --models "held + fnn1 + held + fnn1"
 #
-# makes the bold number, in two minutes on one core (`fnn1`: tutorial 5). The last two rows have ZOH's b, too, and only
-# begin elsewhere. So b does no harm by itself. **The first outputs are too small.** One reason is the **direct path**:
-# `ssm` adds the token itself to the filter's output, with a weight of 1 at first. Without it the model learns, but
-# slowly. A higher rate is enough in two of three starts, and 6,000 changes in all three: 0.993 (0.991 to 0.993). With
-# other models it may not matter. We measured this one.
+# computes the bold number, in two minutes on one core (`fnn1`: tutorial 5). The last two rows have ZOH's b, too, and
+# differ only in their start. So b itself does no harm. **The first outputs are too small.** One reason is the **direct
+# path**: `ssm` adds the token itself to the filter's output, with a weight of 1 at first. Without this path the model
+# learns, but slowly. A higher rate is enough in two of three starts, and 6,000 changes in all three: 0.993 (0.991 to
+# 0.993). In other models b may not matter. We measured only this one.
 #
 # ## Mamba: each token has its own dt
 #
-# Mamba computes each step from the token: $h_t = e^{\Delta_t a} h_{t-1} + b(\Delta_t)\, u_t$. Now b is no constant, and
-# no c makes up for it. Take $a = -1$. ZOH has $\lambda = e^{-\Delta_t}$ and $b = 1 - \lambda$, so
+# Mamba computes each step from the token: $h_t = e^{\Delta_t a} h_{t-1} + b(\Delta_t)\, u_t$. Now b is not a constant,
+# and no c can replace it. Take $a = -1$. ZOH has $\lambda = e^{-\Delta_t}$ and $b = 1 - \lambda$, so
 #
 # $$ h_t = (1 - g_t)\, h_{t-1} + g_t\, u_t, \qquad g_t = 1 - e^{-\Delta_t}. $$
 #
-# This is a **gate**. A dt of 0 ignores the token and keeps the state, a large dt forgets the state and takes the token.
-# Mamba's mix, $b = \Delta_t$, is nearly the same for small steps, and takes a multiple of the token for large ones. We
-# send in 3, 7, -8, 5 and want 7 and -8 ignored. Expected: ZOH and the mix do it, without b it fails.
+# This is a **gate**. With a dt of 0 the layer ignores the token and keeps the state. With a large dt it forgets the
+# state and takes the token. Mamba's mix, $b = \Delta_t$, is nearly the same for small steps, and takes a multiple of
+# the token for large steps. The input is 3, 7, -8, 5. Expected: ZOH and the mix ignore 7 and -8; without b this fails.
 
 # %%
 tokens, own_dt = np.array([3.0, 7.0, -8.0, 5.0]), np.array([6.0, 0.0, 0.0, 6.0])
@@ -284,8 +285,8 @@ assert np.allclose(found["Mamba's mix"], [18, 18, 18, 30], atol=0.1)
 assert np.allclose(found["without b"], [3, 10, 2, 5], atol=0.02)
 
 # %% [markdown]
-# So in a filter b is a constant that c absorbs. In Mamba b is a gate. (Mamba's B is computed from the token, too, and
-# could learn to shut tokens out. Without b, dt couldn't.) The paper writes ZOH, the code has $b = \Delta_t$. An author
+# So in a filter b is a constant that c absorbs. In Mamba b is a gate. (Mamba's B is also computed from the token, and
+# could learn to shut tokens out. Without b, dt couldn't.) The paper has ZOH's b, the code has $b = \Delta_t$. An author
 # says that this is simpler and performs the same (github.com/state-spaces/mamba, issue 114). We haven't measured it.
 # Tutorial 8 is about Mamba's layer.
 #

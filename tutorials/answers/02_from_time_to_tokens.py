@@ -22,10 +22,10 @@ RULES = {
 # %% [markdown]
 # ## 1. One step of dt, or two of dt/2 with the same input?
 #
-# Call the pair of one half step $\lambda'$ and $b'$. Two half steps make $\lambda' (\lambda' h + b' u) + b' u$ of h. So
-# $\lambda$ must be $\lambda'^2$, and b must be $(\lambda' + 1)\, b'$. ZOH fulfils both, since it is the exact solution
-# for an input that is held. Mamba's mix has the same $\lambda$, but another b. Euler and the bilinear rule differ in
-# both.
+# Let $\lambda'$ and $b'$ be the pair of a half step. Two half steps turn h into $\lambda' (\lambda' h + b' u) + b' u$.
+# So $\lambda$ must be $\lambda'^2$, and b must be $(\lambda' + 1)\, b'$. ZOH satisfies both conditions, since it is the
+# exact solution for a constant input. Mamba's mix has the same $\lambda$, but another b. Euler and the bilinear rule
+# differ in both.
 
 # %%
 a = -0.5 + 1j * np.pi
