@@ -33,7 +33,7 @@ OUTSIDE = {
     "cli",
     "__main__",
 }  # what is not the core of the library
-CORE, PACKAGE = 3040, 9900  # lines of code. To be tightened: the aims are 2,000 and 4,700
+CORE, PACKAGE = 3040, 9650  # lines of code. To be tightened: the aims are 2,000 and 4,700
 LONGEST = 380  # lines of one file, with its comments
 
 
