@@ -181,7 +181,7 @@ for mean in (False, True):
 
 # %% [markdown]
 # In the middle panel the mix has a smaller error than ZOH. This is luck: two errors partly cancel. Only the slope is
-# general. **The slope 2 of the bilinear rule comes from the mean.** With $u_t$ alone, as in S4, its slope is 1. With
+# general. **The slope 2 of the bilinear rule there comes from the mean.** With $u_t$ alone, as in S4, it is 1. With
 # the mean, ZOH has slope 2, too. (Mamba-3, arXiv 2603.15569, uses both tokens for this reason.) But the tokens of a
 # text are not samples of a curve, and there is no exact $h(t)$. What decides? For $\lambda$ there is an answer.
 #
