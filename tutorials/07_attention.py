@@ -2,7 +2,7 @@
 # # 7. Attention
 #
 # A state space layer keeps a state of fixed size, and what it didn't keep is gone. Attention keeps every token, and
-# looks back at all of them for each answer. **What does looking back cost?** First six tokens by hand, then the bill:
+# looks back at all of them for each answer. **What does looking back cost?** First six tokens by hand, then the cost:
 # time and memory, in training and when a model writes.
 #
 # - **Goals**: compute attention by hand; say at which lengths it is cheaper than a state space layer.
@@ -27,8 +27,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## One look back
 #
-# We recall, as in tutorial 6: after the pairs "a 2" and "b 1" comes the question "a", and the answer is 2. With a first
-# token "^" these are six tokens. Each is a one-hot vector: a 1 in the place of its name, 0 elsewhere.
+# The task is recall, as in tutorial 6: after the pairs "a 2" and "b 1" comes the question "a", and the answer is 2.
+# With a first token "^" these are six tokens. Each is a one-hot vector: a 1 in the place of its name, 0 elsewhere.
 
 # %%
 NAMES = "^ab12"
@@ -41,12 +41,13 @@ def one_hot(text):
 x = one_hot("^a2b1a")  # (L, 5), L = 6
 
 # %% [markdown]
-# Attention makes three vectors of each token. In a trained model each is a product of the token and a matrix. Here we
-# write them down.
+# Attention computes three vectors from each token. In a trained model each is a product of the token and a matrix. Here
+# we write them down.
 #
 # - The **query** $q_t$ says what token t looks for.
-# - The **key** $k_s$ says by what token s is found.
-# - The **value** $v_s$ is what token s hands out. (Keys and values of the task, a and 2, are others of the same name.)
+# - The **key** $k_s$ says how token s is found.
+# - The **value** $v_s$ is the content that token s gives. (The task's keys and values, a and 2, only have the same
+#   names.)
 #
 # Query t is compared with key s by a scalar product, the **score** $z_{ts} = q_t \cdot k_s$. The **softmax** turns the
 # scores of token t into weights above 0 whose sum is 1. The output is the mean of the values with these weights:
@@ -76,9 +77,9 @@ def attend(q, k, v):
 
 # %% [markdown]
 # **Layer 1 looks at the token before, by position.** The key of token s is $p_s$, a one-hot vector of its position. The
-# query of token t is $8\, p_{t-1}$. (8 is our choice. A larger number makes a sharper look.) So one score is 8, and the
-# others are 0. Against $t - 1$ scores of 0 it gets the weight $e^8 / (e^8 + t - 1)$, 0.998 at $t = 6$. The values are
-# the tokens. Expected: each output is nearly the token before.
+# query of token t is $8\, p_{t-1}$. (8 is our choice. A larger number gives sharper weights.) So one score is 8, and
+# the others are 0. Against $t - 1$ scores of 0 it gets the weight $e^8 / (e^8 + t - 1)$, 0.998 at $t = 6$. The values
+# are the tokens. Expected: each output is nearly the token before.
 
 # %%
 before, weights_1 = attend(8 * np.eye(6, k=-1), np.eye(6), x)  # row t of eye(6, k=-1) has its 1 at t - 1
@@ -86,9 +87,9 @@ assert np.isclose(weights_1[5, 4], np.exp(8) / (np.exp(8) + 5))
 assert [NAMES[i] for i in before.argmax(axis=1)] == list("^^a2b1")  # the first token sees itself alone
 
 # %% [markdown]
-# **Layer 2 looks for the same key, by content.** A token now knows two things: itself, and who stands before it. It
-# looks for itself (query), is found by the one before it (key), and hands out itself (value). Expected: the last token,
-# a, looks at the 2, because there the token before is an a. The others find no match and look at all tokens equally.
+# **Layer 2 looks for the same key, by content.** A token now knows itself and the token before it. Its query and its
+# value are itself, its key is the token before it. Expected: the last token, a, looks at the 2, because the token
+# before the 2 is an a. The others find no match and look at all tokens equally.
 
 # %%
 answer, weights_2 = attend(8 * x, before, x)
@@ -96,9 +97,9 @@ print("weights of the last token:", weights_2[5].round(4), " answer:", NAMES[ans
 assert weights_2[5, 2] > 0.99
 
 # %% [markdown]
-# One such layer isn't enough: where the key a is found stands an a, and not its value. Layer 1 has to bring the two
-# together, as in tutorial 6. There a filter did it, and here a filter could, too: the weights of layer 1 are the same
-# for every text. Those of layer 2 depend on the tokens. Expected: if the last token is b, the answer is 1.
+# One such layer isn't enough: a search for the key a finds the a, not its value. Layer 1 has to bring the two together,
+# as in tutorial 6. There, a filter did this. A filter could do it here, too: the weights of layer 1 are the same for
+# every text. Those of layer 2 depend on the tokens. Expected: if the last token is b, the answer is 1.
 
 # %%
 x_b = one_hot("^a2b1b")
@@ -121,11 +122,11 @@ plt.show()
 # %% [markdown]
 # ## The library, and heads
 #
-# Several looks side by side are called **heads**. Each of the H heads has queries, keys and values of its own, of P
-# numbers, and their outputs are put one after another: $D = HP$. `ms.attention` takes q, k, v of shape (B, H, L, P). It
-# divides the scores by $\sqrt P$, since sums of P random products grow like this. So we multiply q by it first. It
-# computes all t at once: a masked score is $-\infty$, its weight 0. Here head 1 looks one token back, head 2 two.
-# Expected: the outputs of `attend`, and another last token changes no output before it.
+# A layer can run attention several times in parallel, in **heads**. Each of the H heads has its own queries, keys and
+# values of P numbers, and the outputs are concatenated: $D = HP$. `ms.attention` takes q, k, v of shape (B, H, L, P).
+# It divides the scores by $\sqrt P$, since sums of P random products grow like this. So we first multiply q by
+# $\sqrt P$. It computes all t at once: a masked score is $-\infty$, its weight 0. Here head 1 looks one token back,
+# head 2 two. Expected: the outputs of `attend`, and a new last token changes no earlier output.
 
 # %%
 q = np.array([[8 * np.eye(6, k=-1), 8 * np.eye(6, k=-2)]])  # (B, H, L, P) = (1, 2, 6, 6)
@@ -139,7 +140,7 @@ assert np.allclose(ms.attention(np.sqrt(6) * q, k, np.array([[x_b] * 2]))[0][:, 
 # ## The cache
 #
 # When a model writes (**generation**), each answer is the next token. So tokens come one by one. Each needs the keys
-# and values of all before it. They don't change, so they are kept: the **cache**. Expected: the outputs from above.
+# and values of all earlier tokens. These don't change, so they are kept, in the **cache**. Expected: the same outputs.
 
 # %%
 keys, values = [], []
@@ -152,9 +153,9 @@ for t in range(6):
 # %% [markdown]
 # The cache is attention's state: $2D$ numbers a token and layer. (Models whose heads share keys and values, GQA, have
 # less.) The state of an `ssm` layer has $E = 2D$ channels with N complex poles: $2EN = 4DN$ real numbers at any length.
-# With $N = 8$ they are equal after $2N = 16$ tokens. Recall has 12: in the first table of
-# [experiments.md](../docs/experiments.md) two ssm layers carry 2,048 numbers, two of attention 1,632. (`attn` is the
-# library's block. It can add a learned vector for each position to its input; here it doesn't.)
+# With $N = 8$ the two are equal after $2N = 16$ tokens. Recall has 12. In the first table of
+# [experiments.md](../docs/experiments.md) two ssm layers carry 2,048 numbers, and two attention layers 1,632. (`attn`
+# is the library's block. It can add a learned vector for each position to its input; here it doesn't.)
 
 # %%
 D, E, N, Q = 32, 64, 8, 32  # width, channels inside of ssm, poles, tokens of a chunk: the library's defaults
@@ -172,7 +173,7 @@ for t in (4, 16, 256, 4096):
 # Both layers begin and end with products of each token and matrices, $4 D^2$ multiplications a token. Between them,
 # attention compares token t with t keys and adds up t values, D multiplications each: $L^2 D$ for L tokens. The ssm, in
 # chunks of Q tokens, takes $E\,(Q + 4N + 4N/Q)$ a token, and $12\,E N Q$ once for its matrices (tutorial 3). We leave
-# out exponentials. Expected, for one sequence: attention does less up to $L = 166$, and more from there on.
+# out exponentials. Expected, for one sequence: attention multiplies less up to $L = 166$, and more beyond.
 
 # %%
 for L in (32, 166, 167, 2048):
@@ -185,9 +186,9 @@ for L in (32, 166, 167, 2048):
 # ## Time
 #
 # A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, and then
-# tokens come one by one. We time single steps and take the time that a fifth of them stay below: in the others the
-# machine did something else, too. Expected, but not asserted, since times belong to one machine and one run: in
-# training the curves cross at several hundred tokens. One more token always costs the ssm the same, attention more.
+# tokens come one by one. We time single steps and take the time below which a fifth of them lie: in slower steps the
+# machine did other work, too. Expected, but not asserted, since times depend on the machine and the run: in training
+# the curves cross at several hundred tokens. One more token always costs the ssm the same, attention more.
 
 
 # %%
@@ -229,16 +230,17 @@ for name in NETS:
 # %% [markdown]
 # ## Memory in training
 #
-# A backward needs arrays of its forward. Written down directly, attention keeps the weight of every pair: L numbers a
-# token and head. It needn't. From q, k and one number a token (the logarithm of the sum in the softmax) the backward
-# can compute the weights again, a few at a time (Dao et al. 2022; `minissm/fast/attention.py`). What is kept, a token:
+# A backward needs arrays of its forward. In its direct form, attention keeps the weight of every pair: L numbers a
+# token and head. But from q, k and one number a token (the logarithm of the sum in the softmax) the backward can
+# compute the weights again, a few at a time (Dao et al. 2022; `minissm/fast/attention.py`). The numbers kept, for each
+# token:
 #
 # - attention: q, k, v, o and the output, D numbers each, and one for each of the two heads: $5D + 2 = 162$;
 # - ssm: input and output of the filters, $E = 2D$ each, the output, D, and a state for each chunk, $2EN/Q$: 192.
 #
-# **The ssm keeps more**, because its inside is twice as wide. It also keeps the matrices of its filters, 212,000
-# numbers however few the tokens are. `tracemalloc` counts the bytes: one layer, 16 sequences, forward and backward.
-# Expected: at $L = 512$ the ssm needs more, at 1024 a little less. Attention with all weights needs most from 128 on.
+# **The ssm keeps more**, because its inner width is $2D$. It also keeps the matrices of its filters, 212,000 numbers
+# for any number of tokens. `tracemalloc` counts the bytes: one layer, 16 sequences, forward and backward. Expected: at
+# $L = 512$ the ssm needs more, at 1024 a little less. Attention with all weights needs most from 128 on.
 
 
 # %%
@@ -285,10 +287,10 @@ for axis, (lengths, curves, title, xlabel, ylabel, top) in zip(axes, panels, str
 plt.show()
 
 # %% [markdown]
-# So what does looking back cost? Little while there is little to look back at. At these sizes attention has the smaller
-# state below 16 tokens, less to compute below 167, and less to keep for training below some 10,000 in a batch.
-# For long texts it costs more: there are $L^2 / 2$ pairs, however cheap a pair is. For this price attention can look at
-# each earlier token as it was. An ssm must decide what to keep while it reads.
+# So what does looking back cost? Little for short texts. At these sizes attention has the smaller state below 16
+# tokens, less to compute below 167, and less to keep for training below some 10,000 in a batch. For long texts it costs
+# more: there are $L^2 / 2$ pairs. For this price attention can look at each earlier token as it was. An ssm must decide
+# what to keep while it reads.
 #
 # ## To try
 #
@@ -296,5 +298,5 @@ plt.show()
 #    with `x = one_hot("^a1a2a")`, and give the keys of layer 2 one more number that grows with s (the queries: 1).
 # 2. Give the ssm 64 poles: `net = ms.Model("ssm(poles=64) + fnn1 + ssm(poles=64) + fnn1", vocab=16, width=D)`. From
 #    which length on is its state smaller than the cache, and from which does it multiply less?
-# 3. Take one sequence in place of 16: `with threads(1): found = [memory(ms.Ssm(), L, B=1) for L in SHORT]`. Does the
-#    ssm still need more memory than attention at $L = 1024$, and why does the batch matter?
+# 3. Take one sequence instead of 16: `with threads(1): found = [memory(ms.Ssm(), L, B=1) for L in SHORT]`. Does the ssm
+#    still need more memory than attention at $L = 1024$, and why does the batch matter?

@@ -29,10 +29,10 @@ def attend(q, k, v):
 # %% [markdown]
 # ## 1. A key that is shown twice
 #
-# Both values stand behind an a. So both get the same score, and the answer is half 1 and half 2. To make the later one
-# win, a key gets one more number that grows with the position, and a query a 1 in its place: all scores grow a little
-# with s. The step from one token to the next must be small against 8, or a late token that doesn't fit wins. Here the
-# two values are 2 positions apart: their scores differ by 2, and their weights by a factor of $e^2$.
+# Both values follow an a. So both get the same score, and the answer is half 1 and half 2. To make the later one win,
+# each key gets one more number that grows with the position, and each query gets a 1 there: all scores grow a little
+# with s. The growth from one token to the next must be small compared with 8. Otherwise a late token that doesn't match
+# wins. Here the two values are 2 positions apart: their scores differ by 2, and their weights by a factor of $e^2$.
 
 # %%
 x = one_hot("^a1a2a")
@@ -52,8 +52,8 @@ assert np.isclose(weights[5, 4] / weights[5, 2], np.exp(2), rtol=0.05)  # nearly
 # ## 2. An ssm with 64 poles
 #
 # The state has $2EN$ numbers, the cache $2D$ a token: equal after $2N = 128$ tokens. In chunks the ssm multiplies less
-# from $L = 666$ on. With more than 48 poles the library takes the FFT, whose count is another (tutorial 3). So the 666
-# is the price of 64 poles in chunks.
+# from $L = 666$ on. With more than 48 poles the library takes the FFT, which has another count (tutorial 3). So the 666
+# is valid for 64 poles in chunks.
 
 # %%
 D, N, Q = 32, 64, 32
@@ -73,8 +73,8 @@ assert L[np.argmax(fewer)] == 666
 # ## 3. One sequence in place of 16
 #
 # Yes. At $L = 1024$ the ssm needs about twice as much a token, and with 16 sequences a little less than attention. The
-# matrices of its filters are made once for the whole batch. So their share, a token, is 16 times as large with one
-# sequence. What counts is the number of tokens in the batch.
+# matrices of its filters are made once for the whole batch. So their share for each token is 16 times as large with one
+# sequence. The number of tokens in the batch decides.
 
 
 # %%
