@@ -259,7 +259,7 @@ def opened(html, tmp_path_factory):
 
 
 def test_an_address_opens_a_step_forwards_with_the_numbers_of_the_library(opened, shown):
-    page = opened("sequence=1&token=7&block=0&row=4")
+    page = opened("sequence=1.5&token=7.2&block=0&row=4.9")  # of a fraction, the integer below counts
     example, kernel = shown["examples"][1], shown["blocks"][0]["kernel"][4]
     now = example["blocks"][0]
     head, *rows = page.rows

@@ -240,7 +240,7 @@ function write() {
 
 function read() { // what is missing in the address, or doesn't fit, is replaced
   const given = new URLSearchParams(location.hash.slice(1));
-  const of = name => given.has(name) ? Number(given.get(name)) : NaN;
+  const of = name => given.has(name) ? Math.trunc(Number(given.get(name))) : NaN;
   S.sequence = clamp(of("sequence"), 0, D.examples.length - 1);
   newSequence();
   S.answer = example().asked.indexOf(of("answer"));
