@@ -96,8 +96,7 @@ plt.show()
 
 # %%
 A = np.array([-1.0, -1])
-u = np.array([3.0, 5, 9, -7, 0, 0])
-dt = softplus(np.array([-3.0, -3, -9, -9, -9, -9]))
+u, dt = np.array([3.0, 5, 9, -7, 0, 0]), softplus(np.array([-3.0, -3, -9, -9, -9, -9]))
 B = np.array([[1.0, 0], [0, 1], [1, 1], [1, 1], [0, 0], [0, 0]])  # (L, N)
 C = np.array([[0.0, 0], [0, 0], [0, 0], [0, 0], [0, 1], [1, 0]])
 
@@ -109,10 +108,11 @@ print("asked for number 2 and 1:", (y[4:] / dt[0]).round(2), "times 0.049")
 assert np.allclose(y[4:] / dt[0], [5, 3], rtol=0.06)
 
 # %% [markdown]
-# Number 1 is 5 % too small: writing number 2 has faded it, since one dt fades all numbers of a channel. The library's
-# function is `ms.selective_scan(u, dt, A, B, C)`. (A **scan** runs a recurrence.) u and dt are (B, L, E), A is (E, N),
-# B and C are (B, L, N): each channel has a dt of its own, and all channels share B and C. Expected: the same y. And
-# where dt, B and C are the same for all tokens, the y of a filter with $\log\lambda = \Delta A$ and $c = \Delta B C$.
+# Number 1 is 5 % too small: writing number 2 has faded it, since one dt fades all numbers of a channel. Compare with
+# tutorial 7: $B_t$ is like a key, $C_t$ like a query, $\Delta_t u_t$ like a value, with fading in place of a softmax
+# (Dao & Gu 2024, arXiv 2405.21060). The library has `ms.selective_scan(u, dt, A, B, C)`; a **scan** runs a recurrence.
+# u and dt are (B, L, E), A is (E, N), B and C are (B, L, N): all channels share them. Expected: the same y. And where
+# dt, B and C are the same for all tokens, the y of a filter with $\log\lambda = \Delta A$ and $c = \Delta B C$.
 
 # %%
 x = u[None, :, None]  # (B, L, E) = (1, 6, 1)
