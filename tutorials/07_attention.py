@@ -41,13 +41,11 @@ def one_hot(text):
 x = one_hot("^a2b1a")  # (L, 5), L = 6
 
 # %% [markdown]
-# Attention computes three vectors from each token. In a trained model each is a product of the token and a matrix. Here
-# we write them down.
+# Attention computes three vectors from each token. A trained model uses three matrices; we choose the vectors.
 #
 # - The **query** $q_t$ says what token t looks for.
 # - The **key** $k_s$ says how token s is found.
-# - The **value** $v_s$ is the content that token s gives. (The task's keys and values, a and 2, only have the same
-#   names.)
+# - The **value** $v_s$ is the content that token s gives. (The task's keys and values only have the same names.)
 #
 # Query t is compared with key s by a scalar product, the **score** $z_{ts} = q_t \cdot k_s$. The **softmax** turns the
 # scores of token t into weights above 0 whose sum is 1. The output is the mean of the values with these weights:
@@ -232,8 +230,7 @@ for name in NETS:
 #
 # A backward needs arrays of its forward. In its direct form, attention keeps the weight of every pair: L numbers a
 # token and head. But from q, k and one number a token (the logarithm of the sum in the softmax) the backward can
-# compute the weights again, a few at a time (Dao et al. 2022; `minissm/fast/attention.py`). The numbers kept, for each
-# token:
+# compute the weights again, a few at a time (Dao et al. 2022; `minissm/fast/attention.py`). Kept, for each token:
 #
 # - attention: q, k, v, o and the output, D numbers each, and one for each of the two heads: $5D + 2 = 162$;
 # - ssm: input and output of the filters, $E = 2D$ each, the output, D, and a state for each chunk, $2EN/Q$: 192.
@@ -287,9 +284,9 @@ for axis, (lengths, curves, title, xlabel, ylabel, top) in zip(axes, panels, str
 plt.show()
 
 # %% [markdown]
-# So what does looking back cost? Little for short texts. At these sizes attention has the smaller state below 16
+# So what does looking back cost? For short texts little. At these sizes attention has the smaller state below 16
 # tokens, less to compute below 167, and less to keep for training below some 10,000 in a batch. For long texts it costs
-# more: there are $L^2 / 2$ pairs. For this price attention can look at each earlier token as it was. An ssm must decide
+# more: there are $L^2 / 2$ pairs. In return, attention can look at each earlier token as it was. An ssm must decide
 # what to keep while it reads.
 #
 # ## To try
