@@ -2,10 +2,11 @@
 # # 8. The selective layer
 #
 # A filter treats every token alike: the same pole, the same weights. In Mamba, a state space model of 2023 (Gu & Dao,
-# arXiv 2312.00752), each token chooses them. **What does this add, and what is dt now?** First six tokens by hand. Then
-# a trained model reads a sequence with noise in it. We look at its dt, and change it.
+# arXiv 2312.00752), each token chooses them. **What does this add, and what is dt now?** First we compute six tokens by
+# hand. Then a trained model reads a sequence with noise. We look at its dt, and change it.
 #
-# - **Goals**: compute the selective layer by hand; say what a small and a large dt do; test what dt seems to show.
+# - **Goals**: compute the selective layer by hand; say what a small and a large dt do; test whether dt shows
+#   importance.
 # - **You need**: tutorials 1 and 2 (pole, state, step dt, Mamba's mixed rule), 5 and 6 (task, FNN, `fit`, `trace`).
 # - **Time**: 60 minutes.
 
@@ -32,14 +33,14 @@ TRAIN = "--train" in sys.argv or not FILE.exists()  # in a notebook, write TRAIN
 #
 # $$ h_t = e^{\Delta_t a}\, h_{t-1} + \Delta_t\, B\, u_t, \qquad a < 0. $$
 #
-# Where $\Delta_t$ (`dt` in the code) is near 0, the state keeps everything and takes in nothing: the token is
-# *ignored*. Where it is large, the state keeps nothing: the token *overwrites* it. In a filter $\Delta$ is a parameter
-# of the channel. **In the selective layer it is computed from the token.** It must be above 0. So a number z of any
-# sign goes through the **softplus**, $\log(1 + e^z)$, which is near z for large z, and near $e^z$ for z far below 0.
+# If $\Delta_t$ (`dt` in the code) is near 0, the state keeps everything and takes in nothing: the token is *ignored*.
+# If $\Delta_t$ is large, the state keeps nothing: the token *overwrites* it. In a filter $\Delta$ is a parameter of the
+# channel. **In the selective layer it is computed from the token.** It must be above 0. So it is the **softplus** of a
+# number z of any sign, $\log(1 + e^z)$, which is near z for large z, and near $e^z$ for z far below 0.
 #
-# Six tokens, of which two matter: they are marked. Take $a = -1$, $B = 1$, and $z = 8 \cdot \mathrm{mark} - 4$. Then
-# $\Delta$ is 4.02 at a marked token and 0.018 at another. Expected: the state jumps at the marked tokens, and hardly
-# moves in between.
+# There are six tokens, and the two that matter are marked. Take $a = -1$, $B = 1$, and $z = 8 \cdot \mathrm{mark} - 4$.
+# Then $\Delta$ is 4.02 at a marked token and 0.018 at another. Expected: the state jumps at the marked tokens, and
+# hardly moves in between.
 
 
 # %%
@@ -64,9 +65,9 @@ assert np.allclose(h[[0, 3]], dt[[0, 3]] * u[[0, 3]], rtol=0.02)  # overwritten:
 assert np.allclose(h[[2, 5]], h[[0, 3]], rtol=0.06)  # ignored
 
 # %% [markdown]
-# The state is 4.02 times the token: what is written grows with $\Delta$. With the zero-order hold the factor is the
-# gate $g = 1 - e^{-\Delta}$ of tutorial 2, below 1. And why the softplus, of all functions above 0? With it this gate
-# is the **sigmoid** of z, $1 / (1 + e^{-z})$, a smooth switch from 0 to 1 (Gu & Dao 2023, theorem 1).
+# The state is 4.02 times the token: the written number grows with $\Delta$. With the zero-order hold the factor is the
+# gate $g = 1 - e^{-\Delta}$ of tutorial 2, below 1. Why the softplus, of all positive functions? With it, this gate is
+# the **sigmoid** of z, $1 / (1 + e^{-z})$, a smooth switch from 0 to 1 (Gu & Dao 2023, theorem 1).
 
 # %%
 z = np.linspace(-6, 6, 25)
@@ -85,14 +86,14 @@ plt.show()
 # %% [markdown]
 # ## Where to write, where to read
 #
-# A channel has N numbers of state. The token also chooses $B_t$, how much of it goes into each of them, and $C_t$, how
-# much of each is read:
+# The state of a channel has N numbers. The token also chooses $B_t$, the weights with which it is written into them,
+# and $C_t$, the weights with which they are read:
 #
 # $$ h_{t,n} = e^{\Delta_t A_n} h_{t-1,n} + \Delta_t\, u_t\, B_{t,n}, \qquad y_t = \sum_n C_{t,n}\, h_{t,n}. $$
 #
-# So the state can be a small table. Six other tokens: the first writes 3 into number 1, the second 5 into number 2. Two
-# are noise. Then number 2 is asked for, and number 1. $\Delta$ is 0.049 at the two that write and 0.0001 at the others.
-# Expected: the answers are near 0.049 times 5 and 3.
+# So the state can be a small table. Take six other tokens. The first writes 3 into number 1, and the second 5 into
+# number 2. Two are noise. The last two read number 2, then number 1. $\Delta$ is 0.049 at the first two and 0.0001 at
+# the others. Expected: the answers are near 0.049 times 5 and 3.
 
 # %%
 A = np.array([-1.0, -1])
@@ -108,11 +109,11 @@ print("asked for number 2 and 1:", (y[4:] / dt[0]).round(2), "times 0.049")
 assert np.allclose(y[4:] / dt[0], [5, 3], rtol=0.06)
 
 # %% [markdown]
-# Number 1 is 5 % too small: writing number 2 has faded it, since one dt fades all numbers of a channel. Compare with
+# Number 1 is 5 % too small: the second token also faded it, since one dt fades all numbers of a channel. Compare with
 # tutorial 7: $B_t$ is like a key, $C_t$ like a query, $\Delta_t u_t$ like a value, with fading in place of a softmax
 # (Dao & Gu 2024, arXiv 2405.21060). The library has `ms.selective_scan(u, dt, A, B, C)`; a **scan** runs a recurrence.
-# u and dt are (B, L, E), A is (E, N), B and C are (B, L, N): all channels share them. Expected: the same y. And where
-# dt, B and C are the same for all tokens, the y of a filter with $\log\lambda = \Delta A$ and $c = \Delta B C$.
+# u and dt are (B, L, E), A is (E, N), B and C are (B, L, N): all channels share them. Expected: the same y. If dt, B
+# and C are the same for all tokens, y is the output of a filter with $\log\lambda = \Delta A$ and $c = \Delta B C$.
 
 # %%
 x = u[None, :, None]  # (B, L, E) = (1, 6, 1)
@@ -125,30 +126,29 @@ y_filter, _, _ = ms.scan.recurrent(0.3 * A + 0j, (0.3 * b * c + 0j)[None], x)
 assert np.allclose(y_same, y_filter)
 
 # %% [markdown]
-# Otherwise it is no filter: how much a token counts depends on the tokens, not only on their distance. So there is no
-# kernel, and no convolution or FFT computes it. What is left is the recurrence. (Not always one token after the other:
-# the doubling of tutorial 3, third thing to try, allows a factor for each token. On a GPU, Mamba computes like that.)
+# Otherwise it is not a filter: the weight of a token depends on the tokens, not only on the distance. So there is no
+# kernel, and no convolution or FFT computes it. Only the recurrence is left. (It can skip tokens: the doubling of
+# tutorial 3, third thing to try, allows a factor for each token. On a GPU, Mamba computes like that.)
 #
 # ## The layer `s6`, and Mamba
 #
-# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to $E = 2D$ channels u, another one
+# The layer learns how tokens choose. As in `ssm`, a linear map takes D numbers to $E = 2D$ channels u, another map
 # takes them back, and a skip leads around the scan. Between the maps, for each token,
 #
 # $$ \Delta = \mathrm{softplus}(u\, W_{low} W_{dt} + b_{dt}), \; B = u W_B, \; C = u W_C, \; A = -e^{\log a}. $$
 #
 # A is the same for all tokens. $W_{low}$ is (E, R) and $W_{dt}$ is (R, E). R is small: $D/16$, at least 1. With
-# $D = 24$ it is 1: each token makes **one** number, and each channel turns it into a dt of its own. (Mamba rounds up,
-# to 2. In its code, `log_a` is `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are
-# `dt_proj`.) Mamba's block has two parts more: before the scan, a convolution over 4 tokens in each channel, and an
-# activation; after it, a factor from the token, a second gate. `s6` has neither. Its scores say nothing of Mamba's.
+# $D = 24$ it is 1: each token makes **one** number, and each channel turns it into its own dt. (Mamba rounds up, to 2.
+# In its code, `log_a` is `A_log`, `w_low`, `w_b` and `w_c` are together `x_proj`, and `w_dt` and `b_dt` are `dt_proj`.)
+# Mamba's block has two more parts. Before the scan, it has a convolution over 4 tokens in each channel and an
+# activation; after it, a second gate, a factor from the token. `s6` has neither. Its scores don't apply to Mamba.
 #
 # ## A sequence with noise
 #
 # **Selective copying**: 4 symbols at random places among 12 blanks, then 4 times `<ASK>`. The answers are the symbols
-# in order. The blanks are noise. Training takes some 15 s a model. So the repository keeps what
-# `python tutorials/08_the_selective_layer.py --train` wrote: an `s6` model, and the scores of an `ssm` model of its
-# size. Both were trained with 16 tokens before the questions (`context`), and are tested with 64 and 256, too: with
-# more blanks.
+# in order. The blanks are noise. Training takes about 15 s a model. So the repository keeps the results of
+# `python tutorials/08_the_selective_layer.py --train`: an `s6` model, and the scores of an `ssm` model of its size.
+# Both were trained with 16 tokens before the questions (`context`). They are also tested with 64 and 256: more blanks.
 
 # %%
 CONTEXTS = (16, 64, 256)
@@ -185,7 +185,7 @@ if "--train" in sys.argv:
 print(f"parameters: s6 {net.size:,}, ssm {ssm.size:,}")
 
 # %% [markdown]
-# Here is the model by hand, with a place to change dt. Without a change it must be `net`.
+# Here is the model by hand, with an argument that changes dt. Without a change it must be equal to `net`.
 
 
 # %%
@@ -208,8 +208,8 @@ assert np.allclose(model(batch.inputs), net(params, batch.inputs)[0], atol=1e-3)
 # %% [markdown]
 # ## Is dt small at blanks?
 #
-# `trace` returns dt as `steps`. No layer comes before this one, so its dt depends on the token alone: a blank has the
-# same dt everywhere. Small at blanks? Make a guess before you read on.
+# `trace` returns dt as `steps`. No layer comes before this one, so its dt depends only on the token: a blank has the
+# same dt everywhere. Is this dt small? Make a guess before you read on.
 
 # %%
 kinds = np.array(task.kinds)[batch.inputs]  # "blank", "marker" or "symbol" for each token
@@ -231,12 +231,12 @@ plt.show()
 
 # %% [markdown]
 # In many channels a blank is ignored, in others it overwrites, and the mean over the channels hides both. (With $R = 1$
-# a channel's dt can only rise or fall with the token's one number. The sign is drawn at random, and most channels keep
+# a channel's dt only rises or falls with the token's one number. The sign is drawn at random, and most channels keep
 # it.) Does the model *use* the small dt? We change dt at the blanks. Expected:
 #
-# - the dt of a symbol, in the channels that a blank shuts: the answers are destroyed, also by its fading alone;
+# - the dt of a symbol, in the channels that a blank shuts: the answers are destroyed, even by the fading alone;
 # - the same in all other channels: little changes, if they carry nothing;
-# - dt = 0 in all channels: nothing is lost, if blanks are meant to be ignored.
+# - dt = 0 in all channels: nothing is lost, if the model ignores blanks.
 
 
 # %%
@@ -261,8 +261,8 @@ assert scores["other channels: dt of a symbol"] > 0.95
 assert scores["all channels: dt = 0"] > 0.97
 
 # %% [markdown]
-# Now with more blanks. They change the distances, by which the filter weighs tokens. Expected: it fails. The selective
-# layer fades slowly, since a small dt isn't 0. With dt = 0 at blanks their number can't matter.
+# Now there are more blanks. They change the distances, by which the filter weighs tokens. Expected: the filter fails.
+# The selective layer slowly gets worse, since a small dt isn't 0. With dt = 0 at blanks, their number can't matter.
 
 # %%
 curves = {
@@ -285,8 +285,8 @@ plt.show()
 # %% [markdown]
 # **What this shows**: for these parameters the small dt at blanks keeps the symbols. A larger one fades the state and
 # destroys the answers. **What it doesn't**: that dt measures importance. Some channels have a large dt at blanks and
-# don't matter, and $B_t$ can keep a token out as well. It is one model on one task. And a blank is known by itself. The
-# dt of a first layer can't know that a token matters *because of others* (by its convolution, Mamba's knows 3 others).
+# don't matter, and $B_t$ can keep a token out as well. This is one model on one task. And a blank is known by itself.
+# The dt of a first layer can't know that a token matters *because of others* (Mamba's convolution shows it 3 others).
 #
 # So what does Mamba add? A token decides how much of the state it replaces, where it is written, and what is read.
 #

@@ -23,10 +23,10 @@ def softplus(z):
 # %% [markdown]
 # ## 1. How many blanks a state survives
 #
-# A blank multiplies a state by exp(dt A). So it is halved after log 2 / (dt |A|) blanks. In the channels that a blank
-# shuts, the states last very differently: dt differs from channel to channel, and A is near -1, ..., -8 within one.
-# Some are halved before 48 more blanks have come, and many before 240. These are the blanks more of the figure's 64 and
-# 256 tokens, at which the accuracy has fallen a little and a lot.
+# A blank multiplies a state by exp(dt A). So the state is halved after log 2 / (dt |A|) blanks. In the channels that a
+# blank shuts, the lifetimes differ greatly: dt differs from channel to channel, and A is near -1, ..., -8 within a
+# channel. Some states are halved after fewer than 48 more blanks, and many after fewer than 240. These are the
+# additional blanks of 64 and 256 tokens in the figure, where the accuracy has fallen a little and a lot.
 
 # %%
 u = params["embed"]["w"] @ p["w_in"] + p["b_in"]  # of each token of the vocabulary
@@ -74,8 +74,9 @@ assert np.allclose(y[:, 16:], y[:, 16:17], atol=1e-4)  # the four answers are th
 # ## 3. Which channels a blank shuts
 #
 # Each token makes one number s, and channel e has dt = softplus(s w_e + b_e). The blank's s lies on one side, far from
-# those of the symbols. Say it lies below. Then dt is smaller at blanks in the channels with w above 0, by far where w
-# is large, and larger in those with w below 0. The sign of w was drawn before the training, and most channels kept it.
+# those of the symbols. Suppose that it lies below. Then dt is smaller at blanks in the channels with w above 0, much
+# smaller for large w, and larger in the channels with w below 0. The sign of w was drawn before the training, and most
+# channels kept it.
 
 # %%
 print("s:", *(f"{name} {number:.2f} " for name, number in zip(task.names, s, strict=True)))
