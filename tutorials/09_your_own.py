@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 9. Your own
 #
-# So far tasks, filters, blocks and losses were the library's. How do I make it mine? We take real data, letters of DNA,
-# and write one of each. Each has a few lines, none changes the library, and each is checked before it is used.
+# So far, tasks, filters, blocks and losses came from the library. How do I write my own? We take real data, letters of
+# DNA, and write one of each. Each has a few lines, none changes the library, and each is checked before its use.
 #
-# - **Goals**: write a task on your own data; write a filter, a block and a loss with their gradients, and have them
-#   checked; judge a model against a simple one.
+# - **Goals**: write a task on your own data; write a filter, a block and a loss with their gradients, and check them;
+#   compare a model with a simple one.
 # - **You need**: tutorials 1 (kernel), 4 (backward, gradcheck) and 6 (`Model`, `ms.fit`). No biology.
 # - **Time**: 60 minutes. In docs/howto, add-a-filter.md, add-a-layer.md, add-a-task.md and your-own-data.md go further.
 
@@ -27,12 +27,12 @@ ONE_HOT = np.eye(4, dtype="float32")  # a row for each letter
 # %% [markdown]
 # ## The data
 #
-# DNA is written in four letters. In a gene, pieces that are used (*exons*) alternate with pieces that are cut out
-# (*introns*). We have 3,186 pieces of 60 letters each. In the middle of a piece an exon ends and an intron begins
-# (`ei`), or an intron ends and an exon begins (`ie`), or neither (`n`). (UCI, CC BY 4.0: tutorials/data/README.md)
+# DNA is written in four letters. In a gene, used pieces (*exons*) alternate with pieces that are cut out (*introns*).
+# We have 3,186 pieces of 60 letters each. In the middle of a piece an exon ends and an intron begins (`ei`), or an
+# intron ends and an exon begins (`ie`), or neither (`n`). (UCI, CC BY 4.0: tutorials/data/README.md)
 #
 # First we look for a trap. Expected: some pieces occur twice. A model that is trained on one copy and tested on the
-# other can answer by heart. So in the split of the file, pieces that share 40 letters are in the same part.
+# other can simply remember the answer. So in the file's split, pieces that share 40 letters are in the same part.
 
 # %%
 texts, answers, part = np.loadtxt(DATA, dtype=str, delimiter=",", skiprows=1).T  # it opens .gz as well
@@ -43,8 +43,8 @@ print("pieces", pieces.shape, " of each class", np.bincount(labels), " copies", 
 assert not np.isin(texts[test], texts[train]).any()
 
 # %% [markdown]
-# What tells the classes apart? We count the letters at each place. Expected, from biology: an intron begins with GT and
-# ends with AG. The border is between the places 29 and 30.
+# How do the classes differ? We count the letters at each place. Expected, from biology: an intron begins with GT and
+# ends with AG. The border is between places 29 and 30.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", sharey=True)
@@ -63,7 +63,7 @@ assert (share[[0, 2], [28, 29]] > 0.95).all()  # A and G are the last two letter
 #
 # **Logistic regression** gives each letter at each place a weight for each class. The sums are three logits, with the
 # loss of tutorial 6, called *cross-entropy*. SciPy finds the weights. Expected: it is hard to beat, since the border is
-# always in the middle. But in a genome nobody knows where. So our task keeps 40 letters, from a random place on.
+# always in the middle. But in a genome the border is unknown. So our task keeps 40 letters, from a random place on.
 
 
 # %%
@@ -101,14 +101,14 @@ print(f"centred {centred:.3f}; moved:", *(f"{name} {score:.3f}, " for name, scor
 assert moved + 0.03 < by_words < 0.8 < 0.9 < centred
 
 # %% [markdown]
-# With the border in the middle, 723 weights are right in more than nine of ten: a larger model has little to add. With
-# a moving border it is two thirds. But weights for *places* are no fair rival then. Weights for *words* of 4 letters,
-# wherever they stand, are right in about three quarters. **This is the number to beat.**
+# With the border in the middle, 723 weights are right for more than nine in ten pieces: a larger model has little to
+# add. With a moving border they are right for two thirds. But then weights for *places* are not a fair comparison.
+# Weights for *words* of 4 letters, at any place, are right for about three quarters. **This is the number to beat.**
 #
 # ## A task and a loss
 #
-# A **task** draws batches of inputs, targets, and weights, and it has a loss. An answer counts where its weight is
-# above 0: here at the last letter alone. One piece is in the data as `ie` and as `n`: a model should never be certain.
+# A **task** draws batches of inputs, targets, and weights, and it has a loss. An answer counts if its weight is above
+# 0: here only at the last letter. One piece is in the data both as `ie` and as `n`, so a model should never be certain.
 # So our loss smooths the target q, .9 for the right class plus .1 / 3 for each. With $p_k = e^{y_k} / \sum_i e^{y_i}$,
 #
 # $$ L = -\sum_k q_k \log p_k, \qquad \frac{\partial L}{\partial y_k} = p_k - q_k. $$
@@ -148,7 +148,7 @@ class Splice(ms.tasks.TokenTask):
 # ## A filter
 #
 # Patterns like "GT, and G three letters later" are about letters at certain distances. So we want a channel that looks
-# back m letters, and that learns m. An integer m has no derivative. So we take a bump around a real m, of width s:
+# back m letters, and learns m. An integer m has no derivative. So we take a bump of width s around a real m:
 #
 # $$ k_j = e^{-z_j^2 / 2}, \qquad z_j = (j - m) / s, \qquad j = 0, \dots, U. $$
 #
@@ -189,9 +189,9 @@ ms.check_block(Bump())  # silent: the same whole, in pieces and token by token, 
 # %% [markdown]
 # ## A block
 #
-# The pattern is somewhere in the piece, no matter where. So the answer needs the **largest** value so far in each
-# channel, $h_t = \max(h_{t-1}, x_t)$ with $h_0 = 0$. This mixes tokens, so the block has a state: the maximum up to
-# now. Backwards, the gradient of $h_t$ goes to the token that set the maximum, or else to $h_{t-1}$.
+# The pattern can be anywhere in the piece. So the answer needs the **largest** value so far in each channel,
+# $h_t = \max(h_{t-1}, x_t)$ with $h_0 = 0$. This mixes tokens, so the block has a state: the maximum up to now.
+# Backwards, the gradient of $h_t$ goes to the token that set the maximum, or else to $h_{t-1}$.
 
 
 # %%
@@ -236,8 +236,8 @@ ms.check_block(Peak())
 # %% [markdown]
 # ## The chain by hand, and by PyTorch
 #
-# Filter, convolution, block and loss in a row are a small network: a channel for each class. For its gradient, call the
-# backwards in reverse order. PyTorch, if it is installed, does so by itself. Expected: equal to rounding.
+# Filter, convolution, block and loss in a row are a small network, with a channel for each class. For its gradient,
+# call the backwards in reverse order. PyTorch, if installed, does this automatically. Expected: equal up to rounding.
 
 # %%
 p, u = Bump().init(rng, 3), rng.normal(size=(7, 40, 3))
@@ -266,9 +266,9 @@ else:
 # %% [markdown]
 # ## Train
 #
-# Bumps look back, `fnn1` recognises patterns, `peak` keeps the strongest. The learning rate was chosen on the part
-# `valid`; the test comes once. (With 638 other pieces a share of .81 would vary, with a standard deviation of .016.)
-# Expected: more right answers than logistic regression has, on words as well.
+# Bumps look back, `fnn1` recognises patterns, and `peak` keeps the strongest. The learning rate was chosen on the part
+# `valid`; we test once. (On 638 other pieces, a share of .81 has a standard deviation of .016.) Expected: more right
+# answers than logistic regression, also on words.
 
 # %%
 task = Splice(pieces[train], labels[train])
@@ -292,9 +292,9 @@ plt.show()
 # %% [markdown]
 # ## To try
 #
-# 1. Plant a mistake: dm without its $1/s$. In `class Slip(Bump)`, let `__call__` end in
+# 1. Make a mistake on purpose: dm without its $1/s$. In `class Slip(Bump)`, let `__call__` end in
 #    `return taps, lambda dtaps: back(dtaps) | {"m": ...}`. What does `check_block` say?
 # 2. A block that subtracts the mean of the whole piece: `def apply(self, p, x): return x - x.mean(axis=1), ...`. What
 #    does `check_block` say, and how could a model cheat with it?
 # 3. A rule without training, `rule = lambda text: "ei" if "GTAAG" in text or "GTGAG" in text else "n"`: how often is it
-#    right on the cuts of the test? And if a piece without these patterns, but with CAGG, is `ie`?
+#    right on the cuts of the test? How often, if a piece with CAGG, but without these patterns, is `ie`?

@@ -12,8 +12,8 @@ import minissm as ms
 # %% [markdown]
 # ## 1. Forget the 1/s in dm. What does `check_block` say?
 #
-# It compares every gradient with differences and names the one that is wrong, with both numbers. The gradient of the
-# other parameter is right, and so are those of the rest of the model: the slip is in one line.
+# It compares every gradient with finite differences and names the wrong one, with both numbers. The gradient of the
+# other parameter is right, and so are the gradients of the rest of the model: the mistake is in one line.
 
 
 # %%
@@ -68,9 +68,9 @@ assert "filter.m" in wrong[0]
 # %% [markdown]
 # ## 2. A block that subtracts the mean of the whole piece
 #
-# A block with `apply` has to see each token alone. This one mixes them, and an output would depend on later tokens:
-# where each answer is the next token, a model could read its answer. `check_block` changes one token at a time, sees
-# that other outputs change, and refuses the block. The mean of the tokens *so far* is allowed, with a state: the
+# A block with `apply` has to see each token separately. This one mixes them, and an output would depend on later
+# tokens. If each answer is the next token, a model could read its answer. `check_block` changes one token at a time,
+# sees that other outputs change, and refuses the block. The mean of the tokens *so far* is allowed, with a state: the
 # library's block `mean` computes it.
 
 
@@ -96,9 +96,9 @@ ms.check_block(ms.Mean())
 # %% [markdown]
 # ## 3. A rule without training
 #
-# The rule is right in .64 of all cuts. Logistic regression with 483 weights was right in .68 of those of the test. The
-# second pattern doesn't help: CAGG finds pieces with `ie`, and as many without. A model has to be compared with such
-# rules, too: it is worth its training only above them.
+# The rule is right in .64 of all cuts. Logistic regression with 483 weights was right in .68 of the test cuts. The
+# second pattern doesn't help: CAGG finds pieces with `ie`, and as many without. Compare a model with such rules, too:
+# its training is useful only if it scores above them.
 
 # %%
 DATA = Path(ms.__file__).parents[1] / "tutorials" / "data" / "uci_splice.csv.gz"
