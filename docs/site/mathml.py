@@ -21,14 +21,17 @@ ITALIC = [range(0x1D434, 0x1D470), range(0x1D6FC, 0x1D717)]
 
 
 BAR = '<mo stretchy="false">&#x0007C;</mo>'
-NAMED = re.compile(r"<mi>(log|exp|sin|cos|max|min)</mi>(?=<m[in]>)")
+NAMED = r"(<mi>(?:log|exp|sin|cos|max|min)</mi>)"
+THIN = '<mspace width="0.167em" />'
 SIGN = re.compile(r"(<mo[^>]*>&#x000(?:3D|28|2C|3C|3E);</mo>)<mo>(&#x02212;|&#x0002B;)</mo>")  # behind = ( , < >
 
 
 def mathml(latex: str, display: str = "inline") -> str:
     """LaTeX as MathML, spaced as TeX does: |x| and a sign are close to x, a function's name isn't."""
     text = convert(latex, display=display).replace(BAR, '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>')
-    return SIGN.sub(r'\1<mo form="prefix">\2</mo>', NAMED.sub(r'<mi>\1</mi><mspace width="0.167em" />', text))
+    text = re.sub(rf"(</m(?:i|n|sub|sup|frac)>){NAMED}", rf"\1{THIN}\2", text)
+    text = re.sub(rf"{NAMED}(?=<m(?!o|space))", rf"\1{THIN}", text)
+    return SIGN.sub(r'\1<mo form="prefix">\2</mo>', text)
 
 
 def inline(self: Any, node: nodes.Element) -> None:

@@ -19,7 +19,16 @@ WATCH = """It shows a trained model token by token: the state of each layer, the
 to the tokens. `minissm watch MODEL.npz` writes such a page for a model of your own."""
 CLAIMS = """For each claim of the paper it has a verdict, the numbers and their spread. `minissm claims` writes it
 from the rows."""
-LISTED = {".py": "python", ".cu": "cpp", ".cuh": "cpp", ".toml": "toml", ".txt": "text", ".cff": "yaml", "": "text"}
+LISTED = {
+    ".py": "python",
+    ".cu": "cpp",
+    ".cuh": "cpp",
+    ".toml": "toml",
+    ".txt": "text",
+    ".md": "text",
+    ".cff": "yaml",
+    "": "text",
+}
 LINK = re.compile(r"\[([^\]\n]*(?:\n[^\]\n]+)?)\]\(([^)#\s]+)(#[^)\s]*)?\)")  # its text may go on in a second line
 NAMED = re.compile(r"(?<!\[)`((?:minissm|tests|docs|tutorials|benchmarks)/[\w./-]+\.\w+)`(?!\])")
 
