@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 10. An experiment that holds
 #
-# "Model A reaches .93, model B .49." Is A better? Both numbers are from one model, trained twice. **How do I not fool
-# myself?** This tutorial looks at six ways to be wrong. Most of them happened to this library, or nearly did.
+# "Model A reaches .93, model B .49." Is A better? Both numbers are from one model, trained twice. **How do I avoid
+# fooling myself?** This tutorial shows six ways to be wrong. Most happened to this library, or nearly did.
 #
-# - **Goals**: know what seeds, budgets, baselines, learning rates, sample sizes and test lengths can do to a result; be
-#   able to say what a comparison shows, and what it doesn't.
+# - **Goals**: know how seeds, budgets, baselines, learning rates, sample sizes and test lengths can change a result;
+#   explain what a comparison shows, and what it doesn't.
 # - **You need**: tutorials 5 (copying, baseline), 6 (recall, training) and 7 (attention).
 # - **Time**: 50 minutes.
 #
@@ -45,7 +45,7 @@ def by(rows, key, score="token_accuracy"):
 # %% [markdown]
 # ## Seeds
 #
-# The **seed** is the number that a random generator starts from. It decides the first parameters and every batch. The
+# The **seed** is the number from which a random generator starts. It decides the first parameters and every batch. The
 # same seed gives the same bits; another seed gives another training of the same model. We train one model 20 times,
 # briefly: recall with 3 pairs, 700 steps (`python tutorials/10_an_experiment_that_holds.py --train`, some minutes). The
 # score is the **token accuracy**, the share of right answers.
@@ -70,7 +70,7 @@ reached = np.array([run["token_accuracy"] for run in runs])
 
 # %% [markdown]
 # Expected: the same model reaches anything from the baseline to .8 and more. Each curve is flat at first, at the
-# baseline. When it starts to rise is luck. So after 700 steps the score says little more than when the rise began.
+# baseline. The step at which it starts to rise is luck. So after 700 steps the score mainly shows when the rise began.
 
 # %%
 print("reached:", *np.sort(reached).round(2), f"  baseline {task.baseline:.2f}")
@@ -93,8 +93,8 @@ right.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Now two "methods", A and B. Both are this same model, so neither is better. We draw k runs for each and compare their
-# means. Expected: with one run each, they differ by .1 and more in most comparisons; with ten runs much more rarely.
+# Now compare two "methods", A and B. Both are this same model, so neither is better. We draw k runs for each and
+# compare their means. Expected: with one run each, most comparisons differ by .1 and more; with ten runs, far fewer.
 
 # %%
 rng = np.random.default_rng(0)
@@ -107,9 +107,9 @@ for k in (1, 3, 10):
 assert (apart > 0.1).mean() < 0.3
 
 # %% [markdown]
-# **So show all seeds, or median and range. Never the best.** It nearly went wrong here: with 1, 4 or 16 times as many
-# numbers inside the FNNs as in the stream, and equally many parameters in all, which learns 8 pairs best? Two seeds
-# were run. Expected: they rank the three differently.
+# **So show all seeds, or median and range, never the best seed.** We nearly made this mistake: which model learns 8
+# pairs best, with FNNs 1, 4 or 16 times as wide as the stream, and equally many parameters? We ran two seeds. Expected:
+# they rank the three differently.
 
 # %%
 widths = [row for row in read(RESULTS / "recall-budget.jsonl") if row["model"].startswith("ssm")]
@@ -122,8 +122,8 @@ for seed in (0, 1):
 # %% [markdown]
 # ## Budgets
 #
-# After 1,500 steps one `ssm + fnn1` is at the baseline of recall, with all three seeds. Does that show that one layer
-# can't? Expected: at half the rate and with four times the steps, it can.
+# After 1,500 steps one `ssm + fnn1` is at the baseline of recall, with all three seeds. Does this show that one layer
+# can't learn it? Expected: at half the rate and with four times the steps, it can.
 
 # %%
 short = by(read(RESULTS / "recall.jsonl"), lambda row: row["model"])["ssm + fnn1"]
@@ -135,15 +135,15 @@ assert sorted(long)[1] > 0.95
 # %% [markdown]
 # **An experiment shows what happened within a budget.** "Can't" needs a proof, as in tutorial 5. The number of
 # parameters is a budget, too: a larger model may win by its size. So `minissm run`, the command that compares models,
-# chooses their widths so that all have about as many parameters, here 30,000.
+# chooses their widths so that all have about the same number of parameters, here 30,000.
 #
 # ## Baselines
 #
-# The linear layer `ssm` gets .577 in copying. Is this much? A **baseline** is the best score without what the task
-# tests. Copying tests the order of the symbols. Without the order one can still count: of the symbols that are left,
-# name the most frequent. (The model sees each right answer before the next question, so it can know what is left.) Our
-# first number for this was .545, from code like `counted` here. So a page explained the .577: "counting is what a
-# linear layer can do". The slip is in the ties. Where is the order hidden?
+# The linear layer `ssm` reaches .577 in copying. Is this high? A **baseline** is the best score without using what the
+# task tests. Copying tests the order of the symbols. Without the order, a rule can still count: of the remaining
+# symbols, name the most frequent. (The model sees each right answer before the next question, so it can know which
+# remain.) Our first number for this rule was .545, from code like `counted` here. So a page explained the .577:
+# "counting is what a linear layer can do". The slip is in the ties. Where is the order hidden?
 
 
 # %%
@@ -175,16 +175,16 @@ assert abs(naive - 0.545) < 0.01
 assert abs(honest - copying.baseline) < 0.01
 
 # %% [markdown]
-# `Counter` lists its keys in the order in which they came, and `most_common` takes the first of several with the same
-# count. That is the symbol that came **first in the word**: with ties, the rule knows the order after all. Ties broken
-# at random give .475. Then .577 is far above, and asks for an explanation. Looked at closely, `ssm` does not count at
-# all: it mixes the delays of the nine lengths (docs/experiments.md). **The wrong baseline had made a wrong explanation
-# look right.** Write a baseline as a rule, run it, and ask of each line whether it uses what the task tests.
+# `Counter` lists its keys in the order of their first appearance, and `most_common` takes the first of several with the
+# same count. This is the symbol that came **first in the word**: with ties, the rule uses the order after all. Ties
+# broken at random give .475. So .577 is far above the baseline, and needs an explanation. In fact, `ssm` does not count
+# at all: it mixes the delays of the nine lengths (docs/experiments.md). **The wrong baseline had made a wrong
+# explanation look right.** Write a baseline as a rule, run it, and check that no line uses what the task tests.
 #
 # ## Learning rates
 #
 # The learning rate is the size of the largest training steps. We have recall at five rates, three seeds each. Expected:
-# which model is better depends on the rate that one gives to both.
+# the better model depends on the shared rate.
 
 # %%
 table = by(read(RESULTS / "recall-rates.jsonl"), lambda row: (row["model"], row["lr"]))
@@ -216,18 +216,18 @@ assert median[ATTN, 0.016] < 0.95 < median[SSM, 0.016]
 assert min(median[model, lr] for model, lr in best.items()) > 0.99
 
 # %% [markdown]
-# **A shared rate compares the models with the rate.** Give each its own. And choose it on **validation** sequences,
-# which are neither trained nor tested on: of several equal models, the one that looks best on the test looks too good
-# (the third thing to try). And look at the ends: if the best rate is the lowest or highest that was tried, one has to
-# try further. (Attention reaches 1.000 at three rates, so here it does not matter.)
+# **With a shared rate, the rate may decide, not the model.** Give each its own, and choose it on **validation**
+# sequences, which are neither trained nor tested on: of several equal models, the best on the test looks too good (the
+# third thing to try). Check the ends, too: if the best rate is the lowest or highest that was tried, try more rates.
+# (Attention reaches 1.000 at three rates, so it does not matter here.)
 #
 # ## One size of the sample, or several
 #
-# In *regression* a token is an importance and a point, and the answer is a function of the point of the most important
-# of 8 tokens, learned from n noisy examples. The **risk** is the mean squared error on new ones. The best constant has
-# a risk of 1 (docs/regression.md). At n = 1,024 one could rank four models and stop. Expected: with larger n, the risk
-# of what can select the token goes on falling. A linear model stays on a plateau, and so does one that adds up what an
-# FNN says of each token ("pooled").
+# In *regression* a token consists of an importance and a point. The answer is a function of the point of the most
+# important of 8 tokens, learned from n noisy examples. The **risk** is the mean squared error on new ones. The best
+# constant has a risk of 1 (docs/regression.md). At n = 1,024 one could rank four models and stop. Expected: with larger
+# n, the risk continues to fall for models that can select the token. A linear model stays on a plateau, and so does the
+# sum of an FNN's outputs for all tokens ("pooled").
 
 # %%
 NAMES = {'Model("ssm + ssm", norm="none")': "linear", 'Model("fnn2 + ssm", norm="none")': "pooled"}
@@ -256,9 +256,9 @@ assert min(falls["ssm + fnn2"], falls["attention"]) > 3
 
 # %% [markdown]
 # `fnn2 + ssm`, "pooled", is the **control**: the model without the part in question. Often a vector is divided by its
-# size before the readout (a **norm**), which looks harmless. But to divide is not linear, and it helps to select: a
+# size before the readout (a **norm**), which looks harmless. But division is not linear, and it helps to select: a
 # weighted mean is a quotient of two sums. Expected: with a norm the risk of the control falls to a sixth, not far above
-# that of `ssm + fnn2`, which has the norm as well. (How far *its* risk rises without it, we haven't measured.)
+# the risk of `ssm + fnn2`, which has the norm as well. (We haven't measured `ssm + fnn2` without the norm.)
 
 # %%
 closer = by(read(RESULTS / "regression-closer.jsonl"), lambda row: row["model"], "mean_squared_error")
@@ -282,13 +282,13 @@ for low, high in ((13, 16), (17, 24)):
     assert max(longer) < baseline
 
 # %% [markdown]
-# **Test outside of the training's range, or say that you didn't.**
+# **Test outside of the training range, or say that you didn't.**
 #
 # ## The list
 #
-# Before you believe a comparison, your own first: at least three seeds, all shown? Equal parameters and steps, and
-# "didn't" for "can't"? A baseline that was run, and that doesn't use what is tested? A rate for each model, chosen on
-# validation? More than one size? A control that is one? A test outside of the range? The commands and all rows kept?
+# Before you believe a comparison, your own first, check: at least three seeds, all shown? Equal parameters and steps,
+# and "didn't" instead of "can't"? A baseline that was run, and that doesn't use what is tested? A rate for each model,
+# chosen on validation? More than one size? A real control? A test outside of the range? All commands and rows kept?
 #
 # ## To try
 #
@@ -296,5 +296,5 @@ for low, high in ((13, 16), (17, 24)):
 #    For which k is the mean of B the larger one in nine of ten comparisons?
 # 2. Does the slip with the ties change the baseline of recall as well? Begin with
 #    `batch = ms.tasks.Recall().batch(np.random.default_rng(0), 2500)`; the values shown are `batch.inputs[:, 1:8:2]`.
-# 3. Ten equal models are right in .8 of 638 test pieces, but for chance: `scores = rng.binomial(638, 0.8, (2000, 10)) /
-#    638`. What does the best of the ten seem to reach? And on another 638 pieces?
+# 3. `scores = rng.binomial(638, 0.8, (2000, 10)) / 638` are scores of ten equal models, each right in .8 of 638 test
+#    pieces, up to chance. What does the best of the ten seem to reach? And on another 638 pieces?

@@ -15,10 +15,11 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. How many seeds does it take, if B is .1 better than A?
 #
-# We draw k seeds for each from the same 20 runs, and add .1 to B. With one seed each, B wins little more often than a
-# coin. For nine wins of ten it takes seven or eight seeds each. The difference of two means has a standard deviation of
-# $\sigma \sqrt{2 / k}$, and 9 in 10 is 1.28 of them: $k = 2 (1.28 \sigma / 0.1)^2$. Three seeds are enough only where
-# the difference is large compared with the spread $\sigma$.
+# We draw k seeds for each from the same 20 runs, and add .1 to B. With one seed each, B wins only a little more often
+# than by chance. To win nine of ten comparisons, B needs seven or eight seeds each. The difference of two means has a
+# standard deviation of $\sigma \sqrt{2 / k}$, and 9 in 10 corresponds to 1.28 standard deviations:
+# $k = 2 (1.28 \sigma / 0.1)^2$. Three seeds are enough only if the difference is large compared with the spread
+# $\sigma$.
 
 # %%
 FILE = Path(ms.__file__).parents[1] / "tutorials" / "trained" / "10_an_experiment_that_holds.jsonl"
@@ -37,7 +38,7 @@ assert 3 <= enough <= 14
 # ## 2. Does the slip with the ties change the baseline of recall?
 #
 # No. The first of the most frequent values is an answer like any other: the keys are asked in random order, so the
-# order of the values tells nothing about the question. In copying the question itself is the order.
+# order of the values says nothing about the question. In copying, the question itself is the order.
 
 # %%
 task = ms.tasks.Recall()
@@ -56,9 +57,9 @@ assert abs(np.mean(fair) - task.baseline) < 0.015
 # %% [markdown]
 # ## 3. The best of ten equal models
 #
-# The standard error of a share of .8 of 638 is .016, and the best of ten lies about 1.5 of these above the mean. So the
-# best seems to reach .824. On other pieces it has .8, as all of them have. The same happens with ten learning rates,
-# ten seeds or ten steps at which a training is stopped. So one chooses on validation, and tests once.
+# The standard error of a share of .8 of 638 is .016, and the best of ten lies about 1.5 standard errors above the mean.
+# So the best model seems to reach .824. On other pieces it has .8, like all of them. The same happens with ten learning
+# rates, ten seeds or ten steps at which the training stops. So choose on validation, and test once.
 
 # %%
 scores = rng.binomial(638, 0.8, (2000, 10)) / 638
