@@ -724,18 +724,23 @@ def tiny_demo(monkeypatch):
     monkeypatch.setattr(machine, "cores", lambda: 1)
 
 
-def test_the_demo_shows_rows_a_figure_and_where_to_go_on(tiny_demo, tmp_path, capsys, undrawn):
-    folder = tmp_path / "out"
+def test_the_demo_shows_rows_a_figure_and_where_to_go_on(tiny_demo, tmp_path, monkeypatch, capsys, undrawn):
+    class Kept(Progress):
+        def __exit__(self, *_):
+            bars.append((self.done, self.total))
+
+    folder, bars = tmp_path / "out", []
+    monkeypatch.setattr(compare, "Progress", Kept)
     assert command("demo", "--out", str(folder)) == 0
     out, err = capsys.readouterr()
     assert said(err) == ""
     rows = whole_rows(folder)
     assert [row["model"] for row in lines(folder / "results.jsonl")] == list(demo.SETTINGS["models"])
     assert len(lines(folder / "curves.jsonl")) == len(rows) == 3, "each ended at its first evaluation"
+    assert bars == [(90, 90)], "a run that ends early moves the bar to its end"
     assert "recall: 3 runs of at most 30 steps, 1 at a time" in out
     assert f"figure: {folder / 'figure.png'}" in out
-    (weights,) = re.findall(r"minissm watch (\S+)", out)
-    assert minissm.load(weights)[0].spec.startswith("ssm + fnn1(width=22) + ssm")
+    assert f"minissm watch {folder}\n" in out
     (tutorial,) = re.findall(r"tutorials/\S+", out)
     assert (Path(__file__).parent.parent / tutorial).exists()
     repeated = command("run", "--row", f"{folder / 'results.jsonl'}:1")

@@ -136,6 +136,8 @@ def _finish(
                 for outcome in outcomes:
                     records = records | {outcome.job.name: results.write(folder, outcome)}
                     bar.say(line(outcome.row), PRINT)
+                    if not outcome.row["stopped"]:
+                        bar.update(outcome.job.steps - outcome.curve[-1]["step"])  # of a run that `until` has ended
                     if pressed and here:  # pressed in a training on a device that had broken off already
                         raise KeyboardInterrupt
         except KeyboardInterrupt:

@@ -14,8 +14,8 @@ Expected: one layer with an FNN stays near the baseline; two of them, and attent
 
 """
 AFTER = """
-Step through the second model, token by token, and back:   minissm watch {weights}
-Learn how it works, in ten tutorials, from the first:      tutorials/01_a_filter_with_a_memory.py"""
+Step through the second model, token by token and back:   minissm watch {folder}
+Learn how it works, in ten tutorials, from the first:     tutorials/01_a_filter_with_a_memory.py"""
 
 
 def add(commands: Any) -> None:
@@ -36,5 +36,5 @@ def _demo(a: argparse.Namespace) -> int:
     config = config_of("recall", **SETTINGS)
     folder, rows, curves = compare.run(config, a.out, machine.cores(), about=BEFORE)
     code = show(config, folder, rows, curves)
-    print(AFTER.format(weights=quoted(str(folder / rows[1]["weights"]))))
+    print(AFTER.format(folder=quoted(str(folder))))
     return code
