@@ -229,8 +229,9 @@ for name in NETS:
 # ## Memory in training
 #
 # A backward needs arrays of its forward. In its direct form, attention keeps the weight of every pair: L numbers a
-# token and head. But from q, k and one number a token (the logarithm of the sum in the softmax) the backward can
-# compute the weights again, a few at a time (Dao et al. 2022; `minissm/fast/attention.py`). Kept, for each token:
+# token and head. But the backward can compute the weights again, a few at a time (Dao et al. 2022;
+# `minissm/fast/attention.py`). It needs q, k and one number a token, the logarithm of the sum in the softmax. Kept, for
+# each token:
 #
 # - attention: q, k, v, o and the output, D numbers each, and one for each of the two heads: $5D + 2 = 162$;
 # - ssm: input and output of the filters, $E = 2D$ each, the output, D, and a state for each chunk, $2EN/Q$: 192.

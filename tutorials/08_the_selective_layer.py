@@ -29,14 +29,14 @@ TRAIN = "--train" in sys.argv or not FILE.exists()  # in a notebook, write TRAIN
 # %% [markdown]
 # ## A step for each token
 #
-# Tutorial 2 ended with tokens that have a step of their own. With Mamba's mixed rule, and a weight B of the input,
+# Tutorial 2 ended with tokens that have their own steps. With Mamba's mixed rule, and a weight B of the input,
 #
 # $$ h_t = e^{\Delta_t a}\, h_{t-1} + \Delta_t\, B\, u_t, \qquad a < 0. $$
 #
 # If $\Delta_t$ (`dt` in the code) is near 0, the state keeps everything and takes in nothing: the token is *ignored*.
 # If $\Delta_t$ is large, the state keeps nothing: the token *overwrites* it. In a filter $\Delta$ is a parameter of the
 # channel. **In the selective layer it is computed from the token.** It must be above 0. So it is the **softplus** of a
-# number z of any sign, $\log(1 + e^z)$, which is near z for large z, and near $e^z$ for z far below 0.
+# number z of any sign, $\log(1 + e^z)$. This is near z for large z, and near $e^z$ for z far below 0.
 #
 # There are six tokens, and the two that matter are marked. Take $a = -1$, $B = 1$, and $z = 8 \cdot \mathrm{mark} - 4$.
 # Then $\Delta$ is 4.02 at a marked token and 0.018 at another. Expected: the state jumps at the marked tokens, and
@@ -127,8 +127,8 @@ assert np.allclose(y_same, y_filter)
 
 # %% [markdown]
 # Otherwise it is not a filter: the weight of a token depends on the tokens, not only on the distance. So there is no
-# kernel, and no convolution or FFT computes it. Only the recurrence is left. (It can skip tokens: the doubling of
-# tutorial 3, third thing to try, allows a factor for each token. On a GPU, Mamba computes like that.)
+# kernel, and no convolution or FFT computes it. Only the recurrence is left. (It needn't run token by token: the
+# doubling of tutorial 3, third thing to try, allows a factor for each token. On a GPU, Mamba computes like that.)
 #
 # ## The layer `s6`, and Mamba
 #
