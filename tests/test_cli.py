@@ -187,17 +187,20 @@ def test_a_wrong_request_is_one_sentence_and_leaves_nothing(arguments, words, tm
         ("a" * 300, "(File name too long); choose another folder"),
         ("new/" + "a" * 300, "(File name too long); choose another folder"),
         ("old", "out: old holds the results of another run (results.jsonl); choose another folder"),
+        ("project", f"out: {os.path.join('project', 'README.txt')} would be overwritten; choose another folder"),
     ],
 )
 def test_an_out_that_cannot_be_used_is_refused_and_stays_as_it_is(given, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "results.jsonl").write_text("rows")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.txt").write_text("a text by somebody else")
     monkeypatch.chdir(tmp_path)
     before = contents(tmp_path)
     assert words in refused(capsys, "run", "copying", *TINY, "--out", given)
     assert contents(tmp_path) == before
-    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "old"]
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "old", "project"]
 
 
 @stoppable

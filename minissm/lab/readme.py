@@ -21,9 +21,9 @@ results.jsonl   a line for each run: its settings, its scores on fresh sequences
 curves.jsonl    a line for each evaluation during the trainings
 figure.png      the main figure, also as figure.svg; figure-NAME.png has another setting on its axis
 rates.png       scores over the learning rates, where several were given
-weights/        the trained models: net, params = minissm.load(FILE)
+weights/        the trained models: net, params = minissm.load(FILE); minissm watch FILE, if the task has tokens
 runs/           a file for each finished run
-unfinished/     checkpoints of the other runs
+unfinished/     checkpoints of the other runs, while there are any
 
 Versions: {versions}
 """

@@ -37,6 +37,7 @@ ROW = {  # fields of a row besides Job.known and the scores
     "cpu_seconds": int | float,
     "versions": dict,
 }
+WRITTEN = "README.txt", "curves.jsonl", "figure.png", "figure.svg"  # beside run.json, results.jsonl and runs/
 
 
 def new_folder(folder: Path, asked: dict, announce: Callable[[], Any]) -> None:
@@ -55,6 +56,9 @@ def new_folder(folder: Path, asked: dict, announce: Callable[[], Any]) -> None:
                         f"out: {folder} holds the results of another run ({path.name}); choose another folder, or go "
                         "on with it by --resume"
                     )
+            for path in (folder / name for name in WRITTEN):
+                if path.exists():
+                    raise ValueError(f"out: {shown(path)} would be overwritten; choose another folder")
             for path in (*reversed(folder.parents), folder, weights, runs):
                 if not path.exists():
                     undo.callback(_try, path.rmdir)
