@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .backend import to
+from .checks import check_integer
 from .files import write_whole
 from .filters import Poles
 from .model import Model
@@ -96,7 +97,10 @@ def curves(
     baseline: a level to compare with, like `task.baseline`. Default: none.
     axes: where to draw. Default: a new figure.
     """
-    by_label = {"": logs} if isinstance(logs, Log) else dict(logs)
+    by_label = {"": logs} if isinstance(logs, Log) else logs
+    if not isinstance(by_label, Mapping) or not by_label:
+        kind = type(logs).__name__
+        raise ValueError(f"plots.curves: logs is {kind}; expected a log of fit, or a dict of one or more by label")
     for label, log in by_label.items():
         missing = [] if isinstance(log, Log) and log.rows else ["a log of fit with evaluations"]
         missing += [] if missing or score in log.rows[0] else [f"a score among {', '.join(log.rows[0])}"]
@@ -121,6 +125,7 @@ def kernel(net: Model, params: dict, length: int = 64, axes: Sequence | None = N
     length: lags to show. Default 64.
     axes: where to draw, one for each filter. Default: a new figure.
     """
+    length = check_integer("plots.kernel", "length", length)
     x = np.zeros((1, length), int) if net.vocab else np.zeros((1, length, net.inputs or 0), net.dtype)
     inside = to(net.trace(to(params, "numpy"), x), "numpy")
     found = {name: k for name, k in inside.items() if name.endswith(".kernel")}
@@ -152,7 +157,10 @@ def poles(net: Model, params: dict, axes: Any = None) -> Any:
     for n, (i, lam) in enumerate(found.items()):
         look = style(n) | {"linestyle": "none", "alpha": 0.6}
         axes.plot(lam.real, lam.imag, label=f"blocks[{i}]", **look)
-    axes.set(xlabel="Re lam", ylabel="Im lam", aspect="equal", title="poles in the unit circle")
+    ticks = (-1, -0.5, 0, 0.5, 1)
+    axes.set(
+        xlabel="Re lam", ylabel="Im lam", aspect="equal", title="poles in the unit circle", xticks=ticks, yticks=ticks
+    )
     axes.legend(frameon=False, loc="center")
     return axes
 
@@ -171,6 +179,8 @@ def attention(
     inside = to(net.trace(params, x), "numpy")
     found = [(name, h, w[0, h]) for name, w in inside.items() if name.endswith(".weights") for h in range(w.shape[1])]
     first = to(x, "numpy")[0]
+    if names is not None and first.ndim == 1 and first.max() >= len(names):
+        raise ValueError(f"plots.attention: {len(names)} names; expected one for each token, to {first.max()}")
     labels = [str(t) if names is None else names[t] for t in first] if first.ndim == 1 else range(len(first))
     panels = _axes(axes, len(found), (3.4 * len(found), 3.6), net, "attention (attn)")
     for panel, (name, h, weights) in zip(panels, found, strict=True):

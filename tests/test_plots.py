@@ -251,3 +251,13 @@ def test_without_axes_a_figure_of_pyplot_is_made_and_wrong_ones_are_refused(rng,
         plots.curves(Log([{"step": 1, "loss": 2.0}]), "accuracy")
     with pytest.raises(ValueError, match=r"plots.curves: .*; expected a log of fit with evaluations"):
         plots.curves(Log())
+    for logs in (3, [Log()], {}):
+        with pytest.raises(
+            ValueError, match=r"plots.curves: logs is .*; expected a log of fit, or a dict of one or more"
+        ):
+            plots.curves(logs)
+    with pytest.raises(ValueError, match=r"plots.kernel: length=2.5; expected an integer, 1 or more"):
+        plots.kernel(net, params, length=2.5)
+    looking = Model("attn", vocab=3, width=4)
+    with pytest.raises(ValueError, match=r"plots.attention: 1 names; expected one for each token, to 2"):
+        plots.attention(looking, looking.init(rng), np.array([[0, 2, 1]]), names=["a"])
