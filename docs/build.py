@@ -47,13 +47,16 @@ def build(out: Path, *, reuse: bool) -> int:
     except notebooks.TutorialError as error:
         print(f"docs.build: {error}")
         return 1
-    shutil.rmtree(out)
+    html = work / "html"  # `out` is replaced at the end: a build that fails leaves the earlier site as it was
+    shutil.rmtree(html, ignore_errors=True)
     config = str(ROOT / "docs" / "site")
     strict = ["-q", "-W", "--keep-going", "-E"]
-    if build_main([*strict, "-c", config, "-d", str(work / "tree"), str(work / "source"), str(out)]):
+    if build_main([*strict, "-c", config, "-d", str(work / "tree"), str(work / "source"), str(html)]):
         return 1
-    stage.finished_pages(out)
-    faults = check.faults(out)
+    stage.finished_pages(html)
+    faults = check.faults(html)
+    shutil.rmtree(out)
+    shutil.copytree(html, out)
     print("\n".join(faults) or f"{out / 'index.html'}: built and checked in {time.perf_counter() - start:.0f} s")
     return 1 if faults else 0
 
