@@ -108,6 +108,16 @@ def test_a_finished_run_trains_nothing_and_gives_all_again(whole, tmp_path, monk
     assert "4 runs of 30 steps, 4 of them finished" in capsys.readouterr().out
 
 
+def test_the_folder_of_version_0_7_which_had_no_until_is_read(whole, recalled, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "out")
+    for path in (folder / "run.json", *(folder / "runs").iterdir()):
+        content = json.loads(path.read_text())
+        del content.get("job", content)["until"]
+        path.write_text(json.dumps(content))
+    _, rows, _ = resume(folder)
+    assert (rows, recalled) == (lines(whole / "results.jsonl"), [])
+
+
 def test_other_versions_are_named(stopped, recalled, capsys):
     asked = json.loads((stopped / "run.json").read_text())
     asked["versions"]["numpy"] = "1.0"
