@@ -216,7 +216,7 @@ function keepInView() { // on a narrow screen a long sequence is wider than the 
 
 function drawChosen() { // the chosen row, beside the picture
   const block = D.blocks[S.block], name = rowName(S.block, S.row);
-  const memory = block.memory ? `remembers about ${block.memory[S.row].toFixed(1)} tokens` : "";
+  const memory = block.memory ? `mean lag of its kernel: ${block.memory[S.row].toFixed(1)} tokens` : "";
   byId("block").value = S.block;
   byId("row-of").textContent = name;
   byId("memory").innerHTML = `<span class="print">block ${S.block}: ${safe(block.name)}, ${name}</span> ${memory}`;
