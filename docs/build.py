@@ -47,6 +47,7 @@ def build(out: Path, *, reuse: bool) -> int:
     except notebooks.TutorialError as error:
         print(f"docs.build: {error}")
         return 1
+    print("pages", flush=True)
     html = work / "html"  # `out` is replaced at the end: a build that fails leaves the earlier site as it was
     shutil.rmtree(html, ignore_errors=True)
     config = str(ROOT / "docs" / "site")

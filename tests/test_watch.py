@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -379,7 +380,11 @@ def test_the_folder_of_a_run_shows_its_best_model_without_attention(here, capsys
 BAD = {
     "no file": (["none.npz"], "watch: none.npz can't be read (no such file)"),
     "no model": (["text.npz"], "text.npz is not a whole checkpoint"),
-    "an empty folder": (["."], "watch: . has no trained model; expected the folder of a finished `minissm run`"),
+    "an empty folder": (
+        ["folder.html"],
+        "watch: folder.html has no trained model; expected the folder of a finished",
+    ),
+    "the folder of all runs": (["all"], "watch: all holds runs; give one of them, the newest is all/new"),
     "a damaged record": (["broken"], "broken/runs/a.json is no record of a run"),
     "another vocabulary": (
         ["m.npz", "--task", "recall"],
@@ -405,8 +410,10 @@ BAD = {
 def test_bad_input_is_one_sentence(options, words, here, capsys):
     (here / "folder.html").mkdir()
     (here / "text.npz").write_text("no model")
-    (here / "broken" / "runs").mkdir(parents=True)
-    (here / "broken" / "runs" / "a.json").write_text("{}")
+    for run, seconds in (("broken", 1), ("all/old", 1), ("all/new", 2), ("all/last", 0)):
+        (here / run / "runs").mkdir(parents=True)
+        (here / run / "runs" / "a.json").write_text("{}")
+        os.utime(here / run, (seconds, seconds))
     for name, sizes in (("m", {"vocab": 77}), ("real", {"inputs": 3, "outputs": 2})):
         net = ms.Model("fnn1", width=2, **sizes)
         ms.save(f"{name}.npz", net, net.init(np.random.default_rng(0)))

@@ -9,7 +9,10 @@ import re
 import shutil
 from pathlib import Path
 
-from minissm import cli
+import numpy as np
+
+from minissm import load, watch
+from minissm.tasks import Recall
 
 from . import notebooks, pages, reference
 from .pages import ROOT
@@ -93,6 +96,7 @@ def everything(folder: Path, kept: Path | None) -> None:
             name = str(file.relative_to(ROOT))
             place = staged.place(name)
             if file.suffix == ".py":
+                print(name, flush=True)
                 notebook = notebooks.executed(file, kept)
                 staged.write(place, notebooks.page(notebook, file, lambda t, n=name, p=place: staged.relinked(t, n, p)))
             else:
@@ -142,5 +146,7 @@ def listing(staged: Staged, file: str) -> None:
 def finished_pages(out: Path) -> None:
     """Pages that are HTML already: the claims, and the model that one steps through."""
     shutil.copytree(ROOT / "docs" / "claims", out / "claims", dirs_exist_ok=True)
-    if WATCHED.exists() and cli.main(["watch", str(WATCHED), "--out", str(out / "watch.html")]):
-        raise OSError(f"minissm watch {WATCHED}")
+    if WATCHED.exists():
+        net, params = load(WATCHED)
+        text = watch.page(net, params, Recall(), np.random.default_rng(0))
+        (out / "watch.html").write_text(text, encoding="utf-8")

@@ -51,7 +51,8 @@ def command(a: argparse.Namespace) -> int:
         net = Model(a.model or models.SPEC, vocab=task.vocab, width=models.WIDTH)
         check_out(models.FOLDER / "page.html", make=True)
         net, params = models.trained(net, task)
-    out = Path(a.out or models.FOLDER / f"{models.name(task.spec, net.spec)}.html")
+    of = [Path(a.path).stem] if a.path else []
+    out = Path(a.out or models.FOLDER / f"{models.name(*of, task.spec, net.spec)}.html")
     check_out(out, make=not a.out)
     text = page(net, params, task, rng)
     write_whole(out, lambda file: file.write(text.encode()))

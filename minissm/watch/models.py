@@ -50,6 +50,10 @@ def _best(folder: Path) -> tuple[Path, str]:
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(f"watch: {shown(path)} is no record of a run; give the file of a model instead") from None
     if not rows:
+        inner = [path.parent for path in folder.glob("*/runs")]  # the folder of all runs
+        if inner:
+            newest = max(inner, key=lambda run: run.stat().st_mtime)
+            raise ValueError(f"watch: {shown(folder)} holds runs; give one of them, the newest is {shown(newest)}")
         expected = "the folder of a finished `minissm run` with a task of tokens, or the file of a model"
         raise ValueError(f"watch: {shown(folder)} has no trained model; expected {expected}")
     chosen = [row for row in rows if not row[3]] or rows

@@ -147,7 +147,8 @@ function saysBackwards() {
   const most = costs.slice(0, 2).map(([v, t]) => `${named(t)} at ${t} (${loss(v)})`).join(" and ");
   return `<h2>Back from the answer to ${named(asked())} at ${asked()}</h2>`
     + `<p>The right answer is <b>${nameOf(target)}</b>${mistake}. Its lead over the mean logit of its kind is `
-    + `<b id="lead">${number(a.lead)}</b>. The page is at token ${S.token}, ${named(S.token)}.</p>`
+    + `<b id="lead">${number(a.lead)}</b>. The page is at token ${S.token}, ${named(S.token)}.`
+    + (S.token === asked() ? " Step to the left, to follow it back.</p>" : "</p>")
     + (most ? `<p>Of the earlier tokens, these cost most when exchanged: ${most}.</p>` : "");
 }
 
@@ -339,6 +340,8 @@ function begin() {
   byId("task").textContent = D.task;
   document.title = `Watch ${D.spec} on ${D.task}`;
   byId("about").textContent = introduction();
+  const [circle, ...squares] = new Set(D.kinds);
+  if (squares.length) byId("kinds").textContent = `; circle: ${circle}, square: ${squares.join(", ")}`;
   if (D.needs) byId("needs").textContent = needs(D.needs);
   byId("sequences").innerHTML = D.examples.map((e, i) => {
     const mistakes = e.said.filter((token, a) => token !== e.targets[a]).length;
