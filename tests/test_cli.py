@@ -469,7 +469,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_run_ended_by_sigterm_goes_on_to_the_same_bits(tmp_path, jobs, monkeypatch, capsys, undrawn, whole):
     """The signal reaches the one process whose number is known; the others save all the same."""
 

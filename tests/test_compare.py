@@ -202,7 +202,7 @@ def test_a_long_spec_is_run(folder):
 # ---- what comes out
 
 
-@pytest.mark.parametrize("task", ["copying", "recall"])
+@pytest.mark.parametrize("task", [pytest.param("copying", marks=pytest.mark.slow), "recall"])
 def test_the_weights_on_disk_reach_what_the_row_says(folder, task):
     _, rows, curves = run(Config(task, **TINY, mode="fft"), folder)
     assert rows == lines(folder / "results.jsonl")
