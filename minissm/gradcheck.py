@@ -112,7 +112,7 @@ def gradcheck(
         _check_arrays(name, value)
     if not any(_differentiable(leaf) for leaf in tree.leaves(list(inputs))):
         raise ValueError(
-            "gradcheck: no input has a real or complex leaf, so nothing can be checked; try x.astype(float)"
+            "gradcheck: no input has a real or complex leaf, so nothing can be checked; try np.array(x, float)"
         )
     *outputs, backward = _forward(f, inputs)
     cotangents = [tree.map(lambda a: _normal_like(rng, a) if _differentiable(a) else None, y) for y in outputs]

@@ -89,6 +89,11 @@ def test_the_rate_is_chosen_by_the_validation_and_not_by_the_test():
     assert "0.900" not in table(rows)
 
 
+def test_runs_with_and_without_an_early_end_are_not_averaged():
+    rows = [row(seed=0), row(seed=1, until=0.99), row(seed=1) | {"until": None}]
+    assert chosen(rows) == [[rows[0], rows[2]], [rows[1]]]
+
+
 def test_each_model_has_its_own_rate_and_the_median_over_seeds_decides():
     validations = {
         ("ssm", 1e-3): (0.5, 0.5, 0.5),

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,12 @@ def executed(script: Path, kept: Path | None = None) -> Any:
         return nbformat.read(stored, 4)
     notebook = jupytext.read(script)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    place = {"metadata": {"path": str(script.parent)}}
     environment = os.environ | {"PYTHONPATH": str(script.parents[1])}  # this clone, whatever else is installed
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")  # two spin on a busy machine
     try:
-        NotebookClient(notebook, timeout=3600, resources=place, extra_arguments=KERNEL).execute(env=environment)
+        with tempfile.TemporaryDirectory() as folder:  # a cell that writes a file writes it there
+            place = {"metadata": {"path": folder}}
+            NotebookClient(notebook, timeout=3600, resources=place, extra_arguments=KERNEL).execute(env=environment)
     except CellExecutionError as error:
         plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))
         raise TutorialError(f"{script.name} can't be shown with its outputs: {plain}") from None

@@ -104,8 +104,7 @@ def everything(folder: Path, kept: Path | None) -> None:
     for name, text in reference.pages().items():
         staged.write(name, text)
     staged.write("claims.md", frame("What the paper claims, measured", "claims/claims.html", CLAIMS))
-    if WATCHED.exists():
-        staged.write("watching.md", frame("Step through a model", "watch.html", WATCH))
+    staged.write("watching.md", frame("Step through a model", "watch.html", WATCH))
     start = (ROOT / pages.START).read_text(encoding="utf-8")
     staged.write("index.md", staged.relinked(start, pages.START, "index.md") + contents())
     while staged.listed:
@@ -118,8 +117,7 @@ def contents() -> str:
     entries["Reference"] = reference.docnames()
     *first, speed, project = pages.GROUPS
     entries["Experiments"].append("claims")
-    if WATCHED.exists():
-        entries["Learn"].append("watching")
+    entries["Learn"].append("watching")
     return "".join(
         f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n:maxdepth: 1\n\n" + "\n".join(entries[caption]) + "\n```\n"
         for caption in [*first, "Reference", speed, project]
@@ -146,7 +144,6 @@ def listing(staged: Staged, file: str) -> None:
 def finished_pages(out: Path) -> None:
     """Pages that are HTML already: the claims, and the model that one steps through."""
     shutil.copytree(ROOT / "docs" / "claims", out / "claims", dirs_exist_ok=True)
-    if WATCHED.exists():
-        net, params = load(WATCHED)
-        text = watch.page(net, params, Recall(), np.random.default_rng(0))
-        (out / "watch.html").write_text(text, encoding="utf-8")
+    net, params = load(WATCHED)
+    text = watch.page(net, params, Recall(), np.random.default_rng(0))
+    (out / "watch.html").write_text(text, encoding="utf-8")
