@@ -181,7 +181,7 @@ def test_wrong_requests_are_refused():
     f = layers.relu
     with pytest.raises(ValueError, match="directions=0"):
         gradcheck(f, np.ones(3), directions=0)
-    with pytest.raises(ValueError, match=r"no input has a real or complex leaf, .* try x\.astype\(float\)"):
+    with pytest.raises(ValueError, match=r"no input has a real or complex leaf, .* try np\.array"):
         gradcheck(lambda x: (x * 1, lambda dy: 1 * dy), np.arange(3))
 
 
