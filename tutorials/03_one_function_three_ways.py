@@ -197,9 +197,9 @@ plt.show()
 # them is enough (half of the values are conjugates of the others). u goes there, y comes back, with $n = 2L$. (Of
 # $c\,h$ only the real part is needed, $2N$. NumPy multiplies the whole.)
 #
-# Is this what the library does? An array that counts finds out: NumPy calls its `__array_ufunc__` for each product. And
-# `ms.reference()` makes the library run the code that you read. (Otherwise `chunked` and `fft` take a **fast path**: it
-# gives the same result to rounding, and is harder to read.) `more`: what one sequence adds; `rest`: what none costs.
+# Is this what the library does? An array that counts finds out: NumPy calls its `__array_ufunc__` for each product.
+# (Its code may be skipped.) `ms.reference()` makes the library run the code that you read, not a **fast path**, which
+# is harder to read and gives the same result to rounding. `more`: what one sequence adds; `rest`: what none costs.
 
 
 # %%
