@@ -15,8 +15,8 @@ from minissm.lab.config import Config
 from .runs import outcome
 
 CONFIGS = [  # with how many kills; regression keeps the best parameters so far, and its sample is finite
-    (Config("copying", ("ssm", "fnn1 + ssm"), seeds=6, steps=250, budget=600), 30),
-    (Config("regression(n=200)", ("ssm", "fnn1 + attn"), seeds=2, steps=150, budget=600), 15),
+    (Config("copying", ("ssm", "fnn1 + ssm"), seeds=6, steps=250, budget=600), 20),
+    (Config("regression(n=200)", ("ssm", "fnn1 + attn"), seeds=2, steps=150, budget=600), 10),
 ]
 CODE = """
 import sys
