@@ -567,6 +567,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_rows(tmp_path, monkeypatch, c
         assert len(whole_rows(folder)) == 2 == len(lines(folder / "results.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_file_system_that_refuses_to_grow(tmp_path):
     """For real: no file may be larger than 20 KB. The joined curves are, and each run keeps its record."""
     pytest.importorskip("resource")

@@ -19,7 +19,7 @@ from minissm.cli import main
 from minissm.lab import bench, compare, config, job, machine, sweep
 from minissm.progress import Progress
 
-LISTS, SEEDS, FAST = 200, 6, 1  # in a test, tests, those that are not slow
+LISTS, SEEDS, FAST = 150, 6, 1  # in a test, tests, those that are not slow
 
 TASKS = ["copying", "recall", "recall(pairs=2, values=3)", "copying(max_len=5)", " recall( keys=9 )"]
 SPECS = [
