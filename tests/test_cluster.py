@@ -121,7 +121,7 @@ def test_a_job_that_kills_three_workers_is_one_sentence_and_the_others_go_on(out
     with pytest.raises(RuntimeError, match="1 of 3 runs ended every worker that tried them, first fnn1-ssm-seed0"):
         found.extend(one.job for one in outcomes(Killing(0, 99, tmp_path), work))
     assert sorted(found) == sorted(work[1:])
-    assert begun(tmp_path, work[0]) == [1, 1, 1]
+    assert begun(tmp_path, work[0]) in ([1] * 3, [1] * 6), "three times; if Dask suspects others too, again alone"
 
 
 def wait_for(path):
