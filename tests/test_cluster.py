@@ -34,7 +34,8 @@ def cluster():
     import dask
 
     given_up = {"distributed.scheduler.allowed-failures": 2, "distributed.deploy.lost-worker-timeout": "1 hour"}
-    quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    # port 0: a free one, since two processes may run these tests at a time; None would take 8787
+    quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with (
         dask.config.set(given_up),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as local,
