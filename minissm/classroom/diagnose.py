@@ -1,0 +1,119 @@
+"""What a wrong answer looks like: the fewest planted mistakes with the same numbers, in this convention or another.
+
+Matching single arrays names mistakes that aren't there. So a diagnosis must give the same answer (nan, shapes and
+exceptions included) on the simplest failed check and on most others. Where nothing fits, the sentence tells which
+arrays are right.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .exercise import Case, Exercise, P
+from .judge import error, tolerance
+
+ALIKE = {True: 1e-3, False: 1e-6}  # in single precision, in double: of the largest entry
+COMPARED = ("error", "shape", "dtype", "finite", "values", "property")  # kinds of checks that a mistake can explain
+
+
+class Answered(NamedTuple):
+    """A case with its answer, and the verdict's kind."""
+
+    case: Case
+    answer: Any
+    right: list | str
+    kind: str
+
+
+class Diagnosis(NamedTuple):
+    mistakes: tuple[str, ...] = ()
+    sheet: P | None = None  # another sheet, whose convention the numbers follow
+    text: str = ""
+
+
+def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosis:
+    """The diagnosis of what failed."""
+    failed = [a for a in answered if a.kind in COMPARED]
+    if not failed or exercise.kind == "catch":
+        return Diagnosis()
+    simplest = min(failed, key=lambda a: sum(x.size for x in a.case.arrays if x is not None))
+    other_sheets = [dict(sheet) | v for v in exercise.variants if not v.items() <= sheet.items()]
+    best, most = None, 0
+    for count in (0, 1, 2):
+        for s in (sheet, *other_sheets):
+            for mistakes in itertools.combinations(exercise.mistakes, count):
+                if (s is sheet and not mistakes) or not _same(exercise, s, mistakes, simplest):
+                    continue
+                alike = sum(a.kind in (*COMPARED, "ok") and _same(exercise, s, mistakes, a) for a in answered)
+                if alike > most:  # of equal ones the first: fewer mistakes, and this convention before others
+                    best, most = (s, mistakes), alike
+        if best and most == sum(a.kind in (*COMPARED, "ok") for a in answered):
+            break
+    if best:
+        return _named(exercise, sheet, *best)
+    return Diagnosis(text=_hint(exercise.returns[failed[0].case.function], failed[0]))
+
+
+def _same(exercise: Exercise, sheet: P, mistakes: tuple[str, ...], a: Answered) -> bool:
+    """Whether these mistakes give this answer."""
+    if a.kind == "ok" and exercise.kind == "make":
+        return True  # a property has many right answers
+    found = exercise.answer(sheet, a.case.function, a.case.arrays, mistakes)
+    if a.answer[0] == "error" or isinstance(found, str):
+        return a.answer[0] == "error" and isinstance(found, str) and a.answer[1].split(" (line")[0] == found[:200]
+    got = a.answer[1]
+    if view := exercise.module.get("view"):
+        with np.errstate(all="ignore"):
+            got, found = view(a.case.function, got, sheet), view(a.case.function, found, sheet)
+    return len(found) == len(got) and all(
+        x.shape == y.shape and x.dtype == y.dtype and error(x, y) < ALIKE[y.dtype in (np.float32, np.complex64)]
+        for x, y in zip(got, found, strict=True)
+    )
+
+
+def _named(exercise: Exercise, sheet: P, other: P, mistakes: tuple[str, ...]) -> Diagnosis:
+    parts = list(mistakes)
+    if differing := [c for c in exercise.choices if other[c] != sheet[c]]:
+        parts.append(f"another sheet's convention, yours says {exercise.words(sheet, differing)}")
+    places = dict.fromkeys(place for m in mistakes if (place := exercise.read(m)))
+    read = f"; read {', and '.join(places)}" if places else ""
+    return Diagnosis(mistakes, other if differing else None, f"; looks like: {'; and '.join(parts)}{read}")
+
+
+def _hint(names: tuple[str, ...], a: Answered) -> str:
+    """What can be said of values that no mistake gives."""
+    if a.kind != "values":
+        return ""
+    for name, got, right in zip(names, a.answer[1], a.right, strict=True):
+        if error(got, right) > tolerance(right) and (text := _pattern(got, right)):
+            return f"; {name} {text}"
+    fine = [n for n, x, y in zip(names, a.answer[1], a.right, strict=True) if error(x, y) <= tolerance(y)]
+    return f"; right so far: {', '.join(fine)}" if fine else ""
+
+
+def _pattern(got: np.ndarray, right: np.ndarray) -> str:
+    """Zero, a factor, shifted, reversed, only the first, right up to an entry; "" if it is none of these."""
+
+    def fits(a: np.ndarray, b: np.ndarray) -> bool:
+        return a.size > 0 and bool(np.abs(b).any()) and error(a, b) < 1e-9
+
+    if not np.abs(got).any():
+        return "is all zeros"
+    if fits(got, -right):
+        return "has the wrong sign"
+    factor = np.vdot(right, got) / np.vdot(right, right)
+    if factor and fits(got / factor, right):
+        return "is right up to a constant factor"
+    for axis, size in enumerate(right.shape):
+        x, y = np.moveaxis(got, axis, 0), np.moveaxis(right, axis, 0)
+        if size < 2:
+            continue
+        if fits(x[::-1], y):
+            return f"is reversed along axis {axis}"
+        if fits(x[1:], y[:-1]) or fits(x[:-1], y[1:]):
+            return f"is shifted by one along axis {axis}"
+        until = next((i for i in range(size) if error(x[i], y[i]) > 1e-9), size)
+        if 0 < until < size:
+            return f"is right only up to entry {until - 1} along axis {axis}"
+    return ""
