@@ -96,7 +96,7 @@ def _pattern(got: np.ndarray, right: np.ndarray) -> str:
     """Zero, a factor, shifted, reversed, only the first, right up to an entry; "" if it is none of these."""
 
     def fits(a: np.ndarray, b: np.ndarray) -> bool:
-        return a.size > 0 and bool(np.abs(b).any()) and error(a, b) < 1e-9
+        return a.size > 1 and bool(np.abs(b).any()) and error(a, b) < 1e-9
 
     if not np.abs(got).any():
         return "is all zeros"
