@@ -1,13 +1,28 @@
 """Exercise 1. The recurrence.                                            points: 10   about 8 lines
 
-    h_t = lam h_{t-1} + u_t        y_t = Re sum_n c_n h_{t,n}                                  #? output=after
-    y_t = Re sum_n c_n h_{t-1,n}   h_t = lam h_{t-1} + u_t     (the output comes first)        #? output=before
+The leaky buckets and springs of tutorial 1: B sequences, D channels, and N poles in each channel.
 
-The time runs from the last input to the first: "t - 1" is the place one to the right.         #? time=backward
-lam, c (D, N) complex;  u, y (B, L, D) real;  h0, h_last (B, D, N) complex;  L >= 1.           #? axes=BLD
-lam, c (D, N) complex;  u, y (L, B, D) real;  h0, h_last (B, D, N) complex;  L >= 1.           #? axes=LBD
-h0 is the state before the first step, None for zeros; h_last is the state after the last one. The dtypes of y and
-h_last follow u (float64 -> complex128, float32 -> complex64). The inputs are not written to.
+    h_t = lam h_{t-1} + u_t        y_t = Re sum_n c_n h_{t,n}                                  #? output=after
+    y_t = Re sum_n c_n h_{t-1,n}   h_t = lam h_{t-1} + u_t                                     #? output=before
+
+The output comes first: y_t reads the state before u_t enters. So u_t is first seen in y_{t+1}.  #? output=before time=forward
+The output comes first: y_t reads the state before u_t enters.                                 #? output=before time=backward
+Time runs backwards: the first step takes the last entry of u, and "t - 1" is one place to the right.  #? time=backward
+
+    lam, c       (D, N)     complex   the poles, and the weights that read the states
+    u, y         (B, L, D)  real      inputs and outputs; L >= 1                               #? axes=BLD
+    u, y         (L, B, D)  real      inputs and outputs, time first; L >= 1                   #? axes=LBD
+    h0, h_last   (B, D, N)  complex   the state before the first step (None: zeros), and after the last step
+
+Every sequence and every channel runs on its own. The dtypes of y and h_last follow u: float64 -> float64 and complex128,
+float32 -> float32 and complex64. The inputs are not written to.
+
+Example: lam = 0.5i, c = 1 - i, u = 1, 2, 3 and no h0. Then (1 - i)(a + bi) has the real part a + b.
+    h = 1, 2 + 0.5i, 2.75 + i        y = 1, 2.5, 3.75           h_last = 2.75 + i              #? output=after time=forward
+    h = 1, 2 + 0.5i, 2.75 + i        y = 0, 1, 2.5              h_last = 2.75 + i              #? output=before time=forward
+    h = 0.25 + i, 2 + 1.5i, 3        y = 1.25, 3.5, 3           h_last = 0.25 + i              #? output=after time=backward
+    h = 0.25 + i, 2 + 1.5i, 3        y = 3.5, 3, 0              h_last = 0.25 + i              #? output=before time=backward
+Here h and y stand in the order of u: the state that u_1 enters comes first, though it is computed last.  #? time=backward
 """
 import numpy as np
 
@@ -31,46 +46,57 @@ def scan(lam, c, u, h0=None):
     #END
 
 
-#HINT 1 Write it for one sequence, one channel and one mode first: two Python numbers and a loop. Then add the axes.
-#HINT 2 h has shape (B, D, N). u at one time has shape (B, D): u[..., None] makes it fit.
-#HINT 3 In the loop two statements are enough: one for y, one for h. Which comes first is what the sheet says.
+#HINT 1 Write it for one sequence, one channel and one pole first: a loop over Python numbers. Try the example. Then add
+# the axes.
+#HINT 2 Give h the shape (B, D, N). The input of one step has the shape (B, D); with [..., None] it fits to h. lam and c fit
+# as they are.
+#HINT 3 The loop needs two statements, one for h and one for a row of y. The sheet says which comes first, and in which
+# order the rows are visited. Create y and h with their dtypes before the loop. Sum c h over the last axis, then take .real.
 
 KIND = "write"
-LIBRARY = [{"output": "after", "time": "forward", "axes": "BLD"}]
-READ = {"": "tutorial 01"}
 CHOICES = {"output": {"after": "the output comes after the update", "before": "the output comes before the update"},
            "time": {"forward": "time runs forwards", "backward": "time runs backwards"},
            "axes": {"BLD": "the axes are (B, L, D)", "LBD": "the axes are (L, B, D)"}}
+LIBRARY = [{"output": "after", "time": "forward", "axes": "BLD"}]
 RETURNS = {"scan": ("y", "h_last")}
+READ = {"h0": "tutorial 03, 'In pieces'", "last state": "tutorial 03, 'In pieces'",
+        "sequence": "tutorial 01, 'Several poles, several channels'", "sum": "tutorial 01, 'Several poles, several channels'",
+        "real": "tutorial 01, 'A damped spring'", "": "tutorial 01, 'A leaky bucket'"}
 
 MISTAKES = {
     "h0 is not used": {"else h0.astype(dtype)": "else 0 * h0.astype(dtype)"},
-    "h0 is counted twice": {"h = lam * h + u[t]": "h = lam * (h + (h0 if h0 is not None and t == list(steps)[0] else 0)) + u[t]"},
-    "the poles are taken as real: the imaginary part of lam is lost": {"lam, c = lam.astype(dtype)": "lam, c = lam.real.astype(dtype)"},
-    "c is conjugated (np.vdot does that): sum c h, not conj(c) h": {"(c * h)": "(c.conj() * h)"},
-    "the real part is taken too early: Re(c) Re(h) is not Re(c h)": {"(c * h).sum(-1).real": "(c.real * h.real).sum(-1)"},
-    "absolute value where the real part is meant": {".sum(-1).real": ".sum(-1).__abs__()"},
-    "the last state belongs to the input before the last": {"return y, h\n": "return y, (h - u[steps[-1]][..., None]) / lam\n"},
-    "the state of one sequence runs into the next: h needs an axis for the batch":
-        {"h = lam * h + u[t][..., None]": "h = lam * h + u[t][..., None] + 0 * h; h[1:] += h[:-1] * 1e-3"},
-    "the input is multiplied by lam too: u_t enters after the decay": {"lam * h + u[t][..., None]": "lam * (h + u[t][..., None])"},
-    "the mean over the modes is taken, not the sum": {".sum(-1).real": ".mean(-1).real"},
+    "h0 is counted twice": {"else h0.astype(dtype)": "else 2 * h0.astype(dtype)"},
+    "the poles are taken as real: the imaginary part of lam is lost": {"lam.astype(dtype), c": "lam.real.astype(dtype), c"},
+    "c is conjugated, as np.vdot does; the sum is c h": {"(c * h)": "(c.conj() * h)"},
+    "the real part is taken too early: Re c Re h is not Re (c h)": {"(c * h)": "(c.real * h.real)"},
+    "the absolute value is taken in place of the real part": {"(c * h).sum(-1).real": "abs((c * h).sum(-1))"},
+    "the mean over the poles is taken, not the sum": {".sum(-1).real": ".mean(-1).real"},
+    "u_t is multiplied by lam too: it enters after the decay": {"lam * h + u[t][..., None]": "lam * (h + u[t][..., None])"},
+    "the last state is the one before the last step":
+        {"h = lam * h + u[t]": "last, h = h, lam * h + u[t]", "return y, h\n": "return y, last\n"},
+    "the loop ends one step early": {"for t in steps:": "for t in steps[:-1]:"},
+    "a sequence begins with the last state of the sequence before it": {
+        "for t in steps:": "for b, t in ((b, t) for b in range(u.shape[1]) for t in steps):\n"
+                           "        h[b] = h[b - 1] if b and t == steps[0] else h[b]",
+        "y[t] = (c * h)": "y[t, b] = (c * h[b])", "h = lam * h + u[t][..., None]": "h[b] = lam * h[b] + u[t, b][..., None]"},
+    "the axes of the batch and of time are reshaped, which mixes the sequences; they have to be transposed": {
+        "u = np.moveaxis(u, 1, 0)": "u = u.reshape(u.shape[1], u.shape[0], -1)", "y = np.moveaxis(y, 0, 1)": "y = y.reshape(y.shape[1], y.shape[0], -1)"},
+    "single precision is lost: float32 must stay float32": {"np.complex64 if u.dtype == np.float32 else ": "", "u.dtype)\n": "float)\n"},
 }
 
 
 def cases(rng, P):
-    def draw(B, L, D, N, h0=True, real=False, kind="f8", scale=1.0):
-        lam = np.exp(-rng.uniform(.05, .5, (D, N)) + (0 if real else 1j) * rng.uniform(.3, 2.5, (D, N)))
-        c = rng.normal(size=(D, N)) + (0 if real else 1j) * rng.normal(size=(D, N))
-        u = rng.normal(size=(B, L, D)).astype(kind) * np.asarray(scale, kind)
-        u = u if P["axes"] == "BLD" else np.moveaxis(u, 1, 0)
-        h = rng.normal(size=(B, D, N)) + (0 if real else 1j) * rng.normal(size=(B, D, N)) if h0 else None
-        big = "c8" if kind == "f4" else "c16"
-        return [(lam + 0j).astype(big), (c + 0j).astype(big), u, None if h is None else (h + 0j).astype(big)]
-    yield "one real pole, no initial state", 1, "scan", draw(1, 7, 1, 1, h0=False, real=True)
-    yield "several complex poles", 2, "scan", draw(1, 9, 2, 3, h0=False)
+    def draw(B, L, D, N, h0=True, real=False, single=False):
+        i = 0 if real else 1j
+        z = lambda *shape: rng.normal(size=shape) + i * rng.normal(size=shape) + 0j
+        lam = np.exp(-rng.uniform(.05, .5, (D, N)) + i * rng.uniform(.3, 2.5, (D, N)))
+        u = rng.normal(size=(B, L, D) if P["axes"] == "BLD" else (L, B, D))
+        arrays = [lam + 0j, z(D, N), u, z(B, D, N) if h0 else None]
+        return [a if a is None or not single else a.astype(np.complex64 if a.dtype == complex else np.float32) for a in arrays]
+    yield "one real pole", 1, "scan", draw(1, 7, 1, 1, h0=False, real=True)
+    yield "complex poles, two channels", 2, "scan", draw(1, 9, 2, 3, h0=False)
     yield "a batch of three", 1, "scan", draw(3, 6, 2, 2, h0=False)
     yield "an initial state", 2, "scan", draw(2, 5, 3, 2)
     yield "a single input", 1, "scan", draw(2, 1, 2, 3)
-    yield "float32 stays float32", 1, "scan", draw(2, 8, 2, 2, kind="f4")
+    yield "single precision", 1, "scan", draw(2, 8, 2, 2, single=True)
     yield "300 inputs, within the time", 2, "scan", draw(4, 300, 8, 8)
