@@ -11,6 +11,7 @@ hints (#HINT 1 ...) end what a student may see. The rest is Python:
     MISTAKES  {sentence: {old text: new text}}: behind the self-test, the diagnoses, "catch" and "repair"
     READ      {part of a mistake's sentence: where to read}
     cases     (rng, P) -> (title, points, function, arrays) ..., from simple to all at once
+    judge     (function, arrays, P) -> "" or what is wrong: the property of "make", the shapes of "catch"
 
 P is one sheet: the value of each choice, the student's constants (`<H>` in the text), and P["planted"] of a repair.
 """
@@ -53,6 +54,9 @@ class Exercise:
         self.title, points = re.findall(r'^"""Exercise \d+\. (.+?)\. +points: (\d+)', self.source)[0]
         self.points = int(points)
         self.of: str = module.get("OF", "")
+        if self.of:  # its conventions are those of the exercise whose mistakes it exposes
+            other = Exercise(next(path.parent.glob(f"{self.of}_*.py")))
+            self.choices, module["LIBRARY"] = other.choices, other.module.get("LIBRARY", [])
         hints = re.findall(r"(?<=\n#HINT \d )(.*(?:\n#(?!HINT).*)*)", self.source)
         self.hints = [" ".join(hint.replace("\n#", " ").split()) for hint in hints]
 

@@ -82,7 +82,7 @@ def _by_property(exercise: Exercise, sheet: P, case: Case, arrays: list) -> tupl
             return "finite", f"{name} has nan or inf"
     if (size := sum(a.size for a in arrays)) > most:
         return "shape", f"{size} numbers are returned; expected at most {most} in all"
-    if exercise.kind == "make" and (text := exercise.module["judge"](case.function, arrays, sheet)):
+    if (of := exercise.module.get("judge")) and (text := of(case.function, arrays, sheet)):
         return "property", text
     return None
 
