@@ -59,7 +59,7 @@ def attention_backward(q, k, v, do):
 
 KIND = "write"
 CHOICES = {"scale": {"root": "scores are divided by sqrt(P)", "full": "scores are divided by P"},
-           "sees": {"past": "a token sees all tokens up to itself", "window": "a token sees itself and the 3 before it"},
+           "sees": {"past": "a token sees all up to itself", "window": "a token sees itself and the 3 before it"},
            "fades": {"no": "the distance does not count", "yes": "a score loses 1/4 for each token of distance"}}
 LIBRARY = [{"scale": "root", "sees": "past", "fades": "no"}]
 RETURNS = {"attention": ("o",), "attention_backward": ("dq", "dk", "dv")}
@@ -67,28 +67,37 @@ RETURNS = {"attention": ("o",), "attention_backward": ("dq", "dk", "dv")}
 JACOBIAN = "a * (da - (a * da).sum(-1, keepdims=True))"
 MISTAKES = {
     "the future is seen: there is no mask": {"hidden = back < 0": "hidden = back < -len(t)"},
-    "the mask is strict: a token sees itself, too": {"hidden = back < 0": "hidden = (back <= 0) & (t[:, None] > 0)"},
+    "the mask is strict: a token sees itself, too":
+        {"hidden = back < 0": "hidden = (back <= 0) & (t[:, None] > 0)"},
     "the window is one token too long": {"back > 3": "back > 4"},
     "the window is one token too short": {"back > 3": "back > 2"},
     "the distance counts the wrong way: far tokens get more": {"z - back.astype": "z + back.astype"},
     "the mask comes after the softmax: the rows no longer sum to 1":
-        {"z = np.where(hidden, -np.inf, z)": "z = z * 1", "return e / e.sum(-1, keepdims=True)": "return np.where(hidden, 0, e / e.sum(-1, keepdims=True))"},
+        {"z = np.where(hidden, -np.inf, z)": "z = z * 1",
+         "return e / e.sum(-1, keepdims=True)": "return np.where(hidden, 0, e / e.sum(-1, keepdims=True))"},
     "a masked score is 0, but exp(0) is 1: it must be -inf": {"np.where(hidden, -np.inf, z)": "np.where(hidden, 0, z)"},
-    "exp of a large score overflows: subtract the largest of each row first": {"np.exp(z - z.max(-1, keepdims=True))": "np.exp(z)"},
-    "the softmax runs over the queries, not over the keys": {"e / e.sum(-1, keepdims=True)": "e / e.sum(-2, keepdims=True)"},
-    "the scores are not scaled in the forward": {"np.swapaxes(k, 1, 2) / scale(q)": "np.swapaxes(k, 1, 2)"},
-    "float32 becomes float64: the array of -inf has not the dtype of q": {"np.where(hidden, -np.inf, z)": "np.where(hidden, np.full(z.shape, -np.inf), z)"},
-    "the backward takes the softmax entry by entry: a (1 - a) is only the diagonal of its Jacobian": {JACOBIAN: "a * (1 - a) * da"},
+    "exp of a large score overflows: subtract the largest of each row first":
+        {"np.exp(z - z.max(-1, keepdims=True))": "np.exp(z)"},
+    "the softmax runs over the queries, not over the keys":
+        {"e / e.sum(-1, keepdims=True)": "e / e.sum(-2, keepdims=True)"},
+    "the scores are not scaled in the forward":
+        {"np.swapaxes(k, 1, 2) / scale(q)": "np.swapaxes(k, 1, 2)"},
+    "float32 becomes float64: the array of -inf has not the dtype of q":
+        {"np.where(hidden, -np.inf, z)": "np.where(hidden, np.full(z.shape, -np.inf), z)"},
+    "the backward takes the softmax entry by entry: a (1 - a) is only the diagonal of its Jacobian":
+        {JACOBIAN: "a * (1 - a) * da"},
     "the backward of the softmax lacks the sum over the row": {JACOBIAN: "a * da"},
     "the backward of the softmax is left out": {JACOBIAN: "da"},
     "the sum in the backward of the softmax runs over the queries": {"(a * da).sum(-1": "(a * da).sum(-2"},
     "the scale is missing in the backward": {"    dz = dz / scale(q)\n": ""},
-    "dq and dk are exchanged": {"return dz @ k, np.swapaxes(dz, 1, 2) @ q,": "return np.swapaxes(dz, 1, 2) @ q, dz @ k,"},
+    "dq and dk are exchanged":
+        {"return dz @ k, np.swapaxes(dz, 1, 2) @ q,": "return np.swapaxes(dz, 1, 2) @ q, dz @ k,"},
     "dk lacks a transpose": {"np.swapaxes(dz, 1, 2) @ q": "dz @ q"},
     "dv lacks a transpose": {"np.swapaxes(a, 1, 2) @ do": "a @ do"},
 }
 READ = {"backward": "docs/gradients.md, 'Attention'", "transpose": "docs/gradients.md, 'Attention'",
-        "exchanged": "docs/gradients.md, 'Attention'", "scaled": "tutorial 07, 'The library, and heads'", "": "tutorial 07, 'One look back'"}
+        "exchanged": "docs/gradients.md, 'Attention'", "scaled": "tutorial 07, 'The library, and heads'",
+        "": "tutorial 07, 'One look back'"}
 
 
 def cases(rng, P):

@@ -1,4 +1,4 @@
-"""The public tests: `pytest -m ex1` runs those of one exercise, `pytest` runs all of this folder. A failure is a sentence.
+"""The public tests: `pytest -m ex1` runs those of one exercise, `pytest` runs all. A failure is a sentence.
 
 The hidden tests, which give the points, are stricter. Tests of your own can use the same five functions:
 
@@ -134,4 +134,4 @@ def slopes(loss, arrays, gradients, factor=1, tol=1e-6):
         slope, predicted = (ends[0] - ends[1]) / (2 * size), (np.conj(gradient) * way).sum().real
         predicted = factor * predicted if is_complex else predicted
         if not abs(slope - predicted) <= tol * max(abs(slope), abs(predicted), 1):
-            pytest.fail(f"{name} is wrong: along a direction the loss has slope {slope:.7g}; by {name} it is {predicted:.7g}")
+            pytest.fail(f"{name}: along a direction the slope of the loss is {slope:.7g}, and {predicted:.7g} by {name}")
