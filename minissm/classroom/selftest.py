@@ -93,7 +93,7 @@ def run(exercises: list[Exercise], call: Callable[..., Any], jobs: int) -> int:
     pool = ThreadPoolExecutor(jobs)
     try:
         for (exercise, hand), (right, name, graded) in zip(
-            todo, pool.map(lambda x: verdict(*x, call), todo), strict=True
+            todo, pool.map(lambda x: verdict(x[0], x[1], call), todo), strict=True
         ):
             what = "; and ".join(hand.mistakes) or hand.other or "solution"
             word = "ok" if right and name else "not named" if right else "WRONG VERDICT"
