@@ -1,10 +1,11 @@
 """Which isolation works on this machine: each is tried with a real attack before it is trusted."""
 
-import ctypes
+import ctypes.util
 import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -19,18 +20,17 @@ NAMES = {
 PROBE = b"""
 import dataclasses, os, socket
 import numpy as np
-
 def attack(path, honest):
     name = bytes(path).decode()
-    def works(act):
-        try:
-            act()
-        except OSError:
-            return False
-        return True
     acts = [lambda: os.fork() or os._exit(0), socket.socket, lambda: open(name), lambda: open(name + "+", "w"),
             lambda: os.chmod(name, 0o777)]
-    return np.linalg.inv(honest), np.array([works(act) for act in acts])
+    for i, act in enumerate(acts):
+        try:
+            act()
+            return np.array(i)
+        except OSError:
+            pass
+    return np.linalg.inv(honest)
 """
 
 
@@ -44,19 +44,13 @@ def holds(isolation: str) -> bool:
     """Try to start a process, open a socket, read a file, write one and change one."""
     if sys.platform != "linux":
         return False
-    with tempfile.TemporaryDirectory() as folder:
-        secret = os.path.join(folder, "secret")
-        with open(secret, "wb"):
-            os.chmod(folder, 0o777)
-        asked = ("attack", [np.frombuffer(os.fsencode(secret), "u1"), 2 * np.eye(3)])
-        try:
-            (answer,) = sandbox.call(PROBE, [asked], isolation).answers
-        except OSError:  # no such program
-            return False
-    if answer is None or answer[0] != "ok" or len(answer[1]) != 2:
-        return False
-    inverse, works = answer[1]
-    return np.array_equal(inverse, np.eye(3) / 2) and works.shape == (5,) and not works.any()
+    with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "secret"), "wb") as secret:
+        os.chmod(folder, 0o777)
+        asked = [np.frombuffer(os.fsencode(secret.name), "u1"), 2 * np.eye(3)]
+        with suppress(FileNotFoundError):  # no bubblewrap
+            answer = sandbox.call(PROBE, [("attack", asked)], isolation).answers[0]
+            return answer is not None and answer[0] == "ok" and np.array_equal(answer[1][0], np.eye(3) / 2)
+    return False
 
 
 def describe(isolation: str) -> str:
@@ -66,16 +60,12 @@ def describe(isolation: str) -> str:
 
 def advice() -> str:
     """What to do where no isolation works."""
+    parts = {"bubblewrap": shutil.which("bwrap"), "libseccomp2": ctypes.util.find_library("seccomp")}
+    missing = " ".join(name for name, found in parts.items() if not found)
     if sys.platform != "linux":
-        return "isolation needs Linux: grade there, by Gradescope, or trust the hand-ins with --trust"
-    missing = [] if shutil.which("bwrap") else ["bubblewrap"]
-    try:
-        ctypes.CDLL("libseccomp.so.2")
-    except OSError:
-        missing.append("libseccomp2")
-    if missing:
-        return f"install {' and '.join(missing)} (apt install {' '.join(missing)}), or trust the hand-ins with --trust"
-    return (
-        "bubblewrap needs user namespaces, Landlock a kernel from 5.13 on, and neither is here: "
-        "grade on another machine, or trust the hand-ins with --trust"
-    )
+        todo = "isolation needs Linux: grade there"
+    elif missing:
+        todo = f"install what is missing (apt install {missing})"
+    else:
+        todo = "bubblewrap needs user namespaces, Landlock Linux 5.13, and neither works here: grade elsewhere"
+    return f"{todo}, or trust the hand-ins with --trust"
