@@ -69,8 +69,8 @@ def test_ex9_a_channel_gives_the_same_alone():
 
 
 @pytest.mark.ex9
-@pytest.mark.parametrize("dtype", ["f8", "f4"])
-def test_ex9_shapes_and_dtypes(dtype):
-    y, h_last = unchanged(ex9.selective_scan, *ex9_arrays(dtype=dtype))
-    form(y, (2, 5, 3), dtype, "y")
-    form(h_last, (2, 3, 2), dtype, "h_last")
+def test_ex9_shapes_and_dtypes():
+    for dtype in ("float64", "float32"):
+        y, h_last = unchanged(ex9.selective_scan, *ex9_arrays(dtype=dtype))
+        form(y, (2, 5, 3), dtype, "y")
+        form(h_last, (2, 3, 2), dtype, "h_last")

@@ -134,4 +134,4 @@ def slopes(loss, arrays, gradients, factor=1, tol=1e-6):
         slope, predicted = (ends[0] - ends[1]) / (2 * size), (np.conj(gradient) * way).sum().real
         predicted = factor * predicted if is_complex else predicted
         if not abs(slope - predicted) <= tol * max(abs(slope), abs(predicted), 1):
-            pytest.fail(f"{name}: along a direction the slope of the loss is {slope:.7g}, and {predicted:.7g} by {name}")
+            pytest.fail(f"{name}: the slope of the loss along a direction is {slope:.7g}, by {name} {predicted:.7g}")
