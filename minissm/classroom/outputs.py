@@ -1,0 +1,125 @@
+"""What goes out: grades.csv, a text and Gradescope's JSON for each student, and what an instructor looks at."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from ..files import write_whole
+from .collect import HandIn
+from .grade import Graded
+from .judge import clean
+
+FORMULA = re.compile(r"(^|[,;\t])(\s*)(?=[=+\-@＝＋－＠])")  # where a spreadsheet begins a cell; wide signs in Japanese
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+Results = Mapping[str, Mapping[str, Graded]]  # by student and exercise
+
+
+def cell(text: Any) -> str:
+    """Fit for a spreadsheet: no control character, and no formula. A number stays."""
+    line = clean(str(text))
+    return line if NUMBER.fullmatch(line) else FORMULA.sub(r"\1\2'", line)
+
+
+def lines(graded: Graded) -> list[str]:
+    """A line for the exercise, one a check, then what the hand-in printed."""
+    found = [f"{graded.exercise}: {graded.score:g} of {graded.most:g} points"]
+    for c in graded.checks:
+        worth = f"{c.earned:.3g} of {c.points:.3g}" if 0 < c.earned < c.points else f"{c.points:.3g}"
+        found.append(f"{'passed' if c.kind == 'ok' else 'FAILED'}  {c.title} ({worth}){c.text and ': '}{c.text}")
+    return found + [f"printed | {clean(line, 120)}" for line in graded.log.splitlines()[:20]]
+
+
+def gradescope(results: Mapping[str, Graded], visibility: str, first: str) -> dict[str, Any]:
+    """results.json of one student: https://gradescope-autograders.readthedocs.io/en/latest/specs/"""
+    shown = {"output_format": "text", "visibility": visibility}
+    tests = [
+        {"name": f"{exercise}: {c.title}", "score": round(c.earned, 4), "max_score": round(c.points, 4)}
+        | {"status": "passed" if c.kind == "ok" else "failed", "output": c.text}
+        | shown
+        for exercise, graded in results.items()
+        for c in graded.checks
+    ]
+    seconds = round(sum(graded.seconds for graded in results.values()))
+    return {"execution_time": seconds, "output": first, "stdout_visibility": "hidden", "tests": tests}
+
+
+def write(out: str, results: Results, course: Any, assignment: int, first: str, late: Collection[str] = ()) -> None:
+    """Write grades.csv, and feedback/NAME.txt and gradescope/NAME.json for each student, into the folder `out`.
+
+    first: the first line of each text, which names the isolation
+    late: students whose files the platform marks
+    """
+    exercises = course.assignments[assignment]
+    table = [["student", *exercises, "total", "late", "note"]]
+    for student, name in file_names(results).items():
+        handed = {e: results[student][e] for e in exercises if e in results[student]}
+        scores = [f"{handed[e].score:g}" if e in handed else "" for e in exercises]
+        total = f"{round(sum(graded.score for graded in handed.values()), 2):g}"
+        notes = {e: ", ".join(filter(None, [*g.mistakes, g.sheet, g.stopped])) for e, g in handed.items()}
+        note = "; ".join(f"{e}: {text}" for e, text in notes.items() if text)
+        table.append([student, *scores, total, "late" if student in late else "", note])
+        text = "\n\n".join([first, *("\n".join(lines(graded)) for graded in handed.values())])
+        _write(out, "feedback", f"{name}.txt", text + "\n")
+        tests = json.dumps(gradescope(handed, course.feedback, first), indent=1, ensure_ascii=False)
+        _write(out, "gradescope", f"{name}.json", tests + "\n")
+    grades = io.StringIO()
+    csv.writer(grades, lineterminator="\n").writerows([cell(value) for value in row] for row in table)
+    _write(out, "", "grades.csv", grades.getvalue())
+
+
+def _write(out: str, folder: str, name: str, text: str) -> None:
+    os.makedirs(os.path.join(out, folder), exist_ok=True)
+    write_whole(os.path.join(out, folder, name), lambda file: file.write(text.encode("utf-8", "replace")))
+
+
+def file_names(students: Iterable[str]) -> dict[str, str]:
+    """A file name for each student, sorted: the student's own where it is plain and no other differs in case alone."""
+    names = {student: student for student in sorted(students)}
+    alike = Counter(student.casefold() for student in names)
+    for student in names:
+        if alike[student.casefold()] > 1 or not re.fullmatch(r"[\w@-][\w.@-]{0,59}", student, re.ASCII):
+            mark = hashlib.sha256(student.encode("utf-8", "replace")).hexdigest()[:12]
+            names[student] = re.sub(r"\W+", "_", student[:40], flags=re.ASCII) + "~" + mark
+    return names
+
+
+def summary(
+    results: Results,
+    hand_ins: Iterable[HandIn],
+    roster: Iterable[str] = (),
+    sheets: Callable[[str, str], str] | None = None,
+) -> list[str]:
+    """What an instructor looks at: common mistakes, equal files, answers to other sheets, who was stopped, is missing.
+
+    sheets: sheets(exercise, student) -> the conventions of the student's sheet, as `Graded.sheet` spells them
+    """
+    graded = [(student, g) for student in sorted(results) for g in results[student].values()]
+    mistakes = Counter((g.exercise, mistake) for _, g in graded for mistake in g.mistakes)
+    common = sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))[:3]
+    found = [f"{n} times in {exercise}: {mistake}" for (exercise, mistake), n in common]
+    sources: dict[tuple[str, bytes], set[str]] = defaultdict(set)
+    for h in hand_ins:
+        sources[h.exercise, h.source or b""].add(h.student)
+    for (exercise, source), who in sorted(sources.items()):
+        if source.strip() and len(who) > 1:
+            found.append(f"the same {exercise}.py, byte by byte: {_named(who)}")
+    for student, g in graded:
+        if g.sheet:
+            whose = {s for s in results if s != student and sheets and sheets(g.exercise, s) == g.sheet}
+            found.append(f"{student}: {g.exercise} answers the sheet with {g.sheet}, which is of {_named(whose)}")
+        if g.stopped:
+            found.append(f"{student}: {g.exercise}: {next((c.text for c in g.checks if c.kind == 'none'), g.stopped)}")
+    if missing := set(roster) - {student for who in sources.values() for student in who}:
+        found.append(f"nothing from {_named(missing)}")
+    return found
+
+
+def _named(students: Collection[str], most: int = 20) -> str:
+    more = f" and {len(students) - most} more" if len(students) > most else ""
+    return (", ".join(sorted(students)[:most]) or "nobody here") + more
