@@ -13,7 +13,7 @@ from minissm.classroom.grade import grade
 from minissm.classroom.judge import judge
 
 ROOT = Path(__file__).parent.parent
-NAMES = [name for name in ("ex1", "ex2", "ex3", "ex4") if name in every()]
+NAMES = [name for name in every() if name < "ex8"]
 TRUSTED = selftest.trusted
 
 

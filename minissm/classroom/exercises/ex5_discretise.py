@@ -7,7 +7,7 @@ The state h(t) of N numbers and the input u(t) of M numbers follow a differentia
     h'(t) = diag(A) h(t) + B u(t)      A (N,), B (N, M)                                          #? matrix=diagonal state=column
     h'(t) = h(t) diag(A) + u(t) B      A (N,), B (M, N): states and inputs are rows              #? matrix=diagonal state=row
 
-We look once a step, and a step lasts dt > 0. Two rules make a recurrence of the equation, each with its A_bar and B_bar:
+We look once a step, and a step lasts dt. Two rules turn the equation into a recurrence, each with its own A_bar, B_bar:
 
     h_t = A_bar h_{t-1} + B_bar u_t                                                              #? matrix=dense state=column input=step
     h_t = A_bar h_{t-1} + dt B_bar u_t      (dt stands outside B_bar)                            #? matrix=dense state=column input=rate
@@ -19,10 +19,10 @@ We look once a step, and a step lasts dt > 0. Two rules make a recurrence of the
     h_t = h_{t-1} diag(A_bar) + dt u_t B_bar      (dt stands outside B_bar)                      #? matrix=diagonal state=row input=rate
 
 zoh (zero-order hold): the input is u_t during the whole step, and the solution is exact.
-bilinear: h' is the difference (h_t - h_{t-1}) / dt, the h on the right is the mean (h_t + h_{t-1}) / 2, the input is u_t.
+bilinear: h' becomes (h_t - h_{t-1}) / dt, the h on the right becomes (h_t + h_{t-1}) / 2, and the input is u_t.
 
-A and B are both float64 or both complex128, and so are A_bar and B_bar, of the shapes of A and B. dt is a number, an
-array without axes. A may be singular, or 0: each rule has an answer there, too. 1 - dt A / 2 is never singular.
+A_bar and B_bar have the shapes and the dtype of A and B: all are float64, or all are complex128. dt is a number > 0, an
+array without axes. A may be singular, or 0: both rules have an answer there, too. 1 - dt A / 2 is never singular.
 
 Example: A = -2, B = 3, dt = 1/2.  zoh: A_bar = exp(-1) = .3679, B_bar = 3 (1 - exp(-1)) / 2 = .9482.  #? input=step
 Example: A = -2, B = 3, dt = 1/2.  zoh: A_bar = exp(-1) = .3679, B_bar = 3 (1 - exp(-1)) = 1.896.  #? input=rate
@@ -97,53 +97,69 @@ def bilinear(A, B, dt):
     #END
 
 
-#HINT 1 Both with N = M = 1 first, on paper. bilinear: bring all that has h_t to the left. zoh: a drop that enters a time
-# s before the end of the step has become exp(s A) times as large by then; B_bar is the integral over all s from 0 to dt.
-#HINT 2 The integral of exp(s A) is dt phi(dt A) with phi(z) = (exp(z) - 1) / z = 1 + z/2 + z^2/6 + ... So phi(0) = 1: no
-# division is needed there. Near z = 0 the subtraction loses the digits of exp(z) - 1, and np.expm1(z) keeps them.
+#HINT 1 Both for N = M = 1 first, on paper. bilinear: bring all that has h_t to the left. zoh: what enters a time s
+# before the end of the step is exp(s A) times as large at the end. B_bar is the integral over all s from 0 to dt, times
+# B.
+#HINT 2 The integral of exp(s A) is dt phi(dt A), with phi(z) = (exp(z) - 1) / z = 1 + z/2 + z^2/6 + ... So phi(0) =
+# 1: no division is needed there. Near z = 0 the subtraction loses the digits of exp(z) - 1, and np.expm1(z) keeps them.
 #HINT 3 Of a diagonal A take phi entry by entry, with np.where at 0. Of a matrix: the input is held, so u' = 0, and
-# (h, u) is one state of N + M numbers whose matrix has the blocks A, B, 0, 0. One expm of dt times it holds A_bar and
-# dt phi(dt A) B. For the bilinear rule 1 is np.eye(N), and 1 / X is np.linalg.inv(X) or np.linalg.solve.
+# (h, u) is one state of N + M numbers. Its matrix has the blocks A, B and zeros. One expm of dt times it holds A_bar
+# and dt phi(dt A) B. For the bilinear rule of matrices 1 is np.eye(N), and 1 / X is np.linalg.inv(X).
 
 KIND = "write"
 CHOICES = {"matrix": {"dense": "A is a matrix (N, N)", "diagonal": "A is a diagonal (N,)"},
            "input": {"step": "dt is part of B_bar", "rate": "dt stands outside B_bar"},
            "state": {"column": "states are columns: A h", "row": "states are rows: h A"}}
-LIBRARY = [{"matrix": "diagonal", "input": "step"}]
+LIBRARY = [{"matrix": "diagonal", "input": "step", "state": state} for state in CHOICES["state"]]
 RETURNS = {"zoh": ("A_bar", "B_bar"), "bilinear": ("A_bar", "B_bar")}
 
 MISTAKES = {
     "B_bar of zoh is dt B: what enters early in the step must decay until its end": {"phi(dt * A)": "phi(0 * A)"},
-    "zoh is the bilinear rule": {"A_bar = expm(dt * A)": "return bilinear(A, B, dt)", "A_bar = np.exp(dt * A)": "return bilinear(A, B, dt)"},
+    "zoh is the bilinear rule":
+        {"A_bar = expm(dt * A)": "return bilinear(A, B, dt)", "A_bar = np.exp(dt * A)": "return bilinear(A, B, dt)"},
     "zoh divides by A where it is 0, and the integral has a value there":
-        {"return expm(block)[:N, N:]": "return np.linalg.pinv(Z) @ (expm(Z) - np.eye(N))", "return np.where(Z == 0, 1, np.expm1(safe) / safe)": "return np.expm1(Z) / Z"},
-    "zoh computes exp(z) - 1 by subtraction, which loses all digits near z = 0": {"np.expm1(safe)": "(np.exp(safe) - 1)"},
+        {"return expm(block)[:N, N:]": "return np.linalg.pinv(Z) @ (expm(Z) - np.eye(N))",
+         "return np.where(Z == 0, 1, np.expm1(safe) / safe)": "return np.expm1(Z) / Z"},
+    "zoh computes exp(z) - 1 by subtraction, which loses all digits near z = 0":
+        {"np.expm1(safe)": "(np.exp(safe) - 1)"},
     "zoh has the exponential of each entry of A, not of the matrix": {"A_bar = expm(dt * A)": "A_bar = np.exp(dt * A)"},
-    "B stands on the wrong side in zoh": {"F @ B": "(B.T @ F).T", "B @ F": "(F @ B.T).T", "F[:, None] * B": "F * B", "B * F": "B * F[:, None]"},
-    "A_bar of zoh is 1 + dt A, the rule of Euler": {"A_bar = expm(dt * A)": "A_bar = np.eye(len(A)) + dt * A", "A_bar = np.exp(dt * A)": "A_bar = 1 + dt * A"},
-    "B_bar of zoh is exp(dt A) dt B: only what enters at the beginning decays through the whole step": {"F = phi(dt * A)": "F = A_bar"},
-    "the imaginary part of A is lost in B_bar of zoh (np.zeros is real without a dtype)": {"phi(dt * A)": "phi(dt * A.real)"},
+    "B stands on the wrong side in zoh":
+        {"F @ B": "(B.T @ F).T", "B @ F": "(F @ B.T).T", "F[:, None] * B": "F * B", "B * F": "B * F[:, None]"},
+    "A_bar of zoh is 1 + dt A, the rule of Euler":
+        {"A_bar = expm(dt * A)": "A_bar = np.eye(len(A)) + dt * A", "A_bar = np.exp(dt * A)": "A_bar = 1 + dt * A"},
+    "B_bar of zoh is exp(dt A) dt B: only what enters at the beginning decays through the whole step":
+        {"F = phi(dt * A)": "F = A_bar"},
+    "the imaginary part of A is lost in B_bar of zoh (np.zeros is real without a dtype)":
+        {"phi(dt * A)": "phi(dt * A.real)"},
     "bilinear has dt A where dt A / 2 is meant": {"dt / 2 * A": "dt * A"},
     "1 + dt A / 2 and 1 - dt A / 2 are exchanged in A_bar of bilinear":
-        {"inverse @ (one + half)": "np.linalg.inv(one + half) @ (one - half)", "inverse * (1 + half)": "(1 - half) / (1 + half)"},
-    "the inverse is missing in A_bar of bilinear": {"inverse @ (one + half)": "one + half", "inverse * (1 + half)": "1 + half"},
-    "the inverse is missing in B_bar of bilinear": {"inverse @ B": "1 * B", "B @ inverse": "1 * B", "inverse[:, None] * B": "1 * B", "B * inverse": "1 * B"},
+        {"inverse @ (one + half)": "np.linalg.inv(one + half) @ (one - half)",
+         "inverse * (1 + half)": "(1 - half) / (1 + half)"},
+    "the inverse is missing in A_bar of bilinear":
+        {"inverse @ (one + half)": "one + half", "inverse * (1 + half)": "1 + half"},
+    "the inverse is missing in B_bar of bilinear":
+        {"inverse @ B": "1 * B", "B @ inverse": "1 * B", "inverse[:, None] * B": "1 * B", "B * inverse": "1 * B"},
     "bilinear is the backward rule of Euler: the mean of both ends is meant":
-        {"half = dt / 2 * A": "half = 1 * dt * A", "inverse @ (one + half)": "inverse.copy()", "inverse * (1 + half)": "inverse.copy()"},
+        {"half = dt / 2 * A": "half = 1 * dt * A", "inverse @ (one + half)": "inverse.copy()",
+         "inverse * (1 + half)": "inverse.copy()"},
     "B_bar of bilinear has the factor 1 + dt A / 2, which belongs to h_{t-1} alone":
-        {"inverse @ B": "A_bar @ B", "B @ inverse": "B @ A_bar", "inverse[:, None] * B": "A_bar[:, None] * B", "B * inverse": "B * A_bar"},
+        {"inverse @ B": "A_bar @ B", "B @ inverse": "B @ A_bar", "inverse[:, None] * B": "A_bar[:, None] * B",
+         "B * inverse": "B * A_bar"},
     "B stands on the wrong side in bilinear":
-        {"inverse @ B": "(B.T @ inverse).T", "B @ inverse": "(inverse @ B.T).T", "inverse[:, None] * B": "inverse * B", "B * inverse": "B * inverse[:, None]"},
-    "bilinear divides entry by entry where the inverse of a matrix is meant": {"inverse @ (one + half)": "(one + half) / (one - half)"},
+        {"inverse @ B": "(B.T @ inverse).T", "B @ inverse": "(inverse @ B.T).T", "inverse[:, None] * B": "inverse * B",
+         "B * inverse": "B * inverse[:, None]"},
+    "bilinear divides entry by entry where the inverse of a matrix is meant":
+        {"inverse @ (one + half)": "(one + half) / (one - half)"},
     "bilinear is zero-order hold": {"half = dt / 2 * A": "return zoh(A, B, dt)"},
 }
-READ = {"Euler": "tutorial 02, 'Why not Euler: the unit circle'", "": "tutorial 02, 'The rain: what enters in one step'"}
+READ = {"Euler": "tutorial 02, 'Why not Euler: the unit circle'",
+        "": "tutorial 02, 'The rain: what enters in one step'"}
 
 
 def cases(rng, P):
     def draw(N, M, dt, i=0):
         z = lambda *s: rng.normal(size=s) + i * rng.normal(size=s)
-        A = z(N, N) / N**.5 - np.eye(N) if P["matrix"] == "dense" else z(N) - 1.5
+        A = z(N, N) / N**.5 - 2 * np.eye(N) if P["matrix"] == "dense" else z(N) - 1.5
         return [A, z(*((N, M) if P["state"] == "column" else (M, N))), np.array(dt)]
 
     def singular(N, M, dt):

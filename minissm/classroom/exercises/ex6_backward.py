@@ -58,15 +58,16 @@ def scan_backward(lam, c, u, h0, dy, dh_last):
 
 #HINT 1 Run the forward once and keep all L + 1 states. Then walk back from the last time with dh, the gradient of the
 # state, which begins as dh_last. Write it for B = D = N = 1 first: six Python numbers and two loops.
-#HINT 2 Ask of each input: where is it used? Where the forward multiplies by z, the backward multiplies by conj(z). Where
-# the forward uses one number for many (lam and c for all sequences and times, u_t for all poles), the backward sums.
-#HINT 3 One step of the walk back undoes one step of the forward, its statements in reverse order. y_t = Re c h gives
-# dy_t conj(h) to dc and dy_t conj(c) to dh. h_t = lam h_{t-1} + u_t gives Re dh to du_t, dh conj(h_{t-1}) to dlam, and
-# dh conj(lam) to the state before, which is the next dh.
+#HINT 2 Ask of each input: where is it used? Where the forward multiplies by z, the backward multiplies by conj(z).
+# Where the forward uses one number for many (lam and c for all times and sequences, u_t for all poles), the backward
+# sums.
+#HINT 3 One step of the walk back undoes one step of the forward, in reverse order. y_t = Re c h gives dy_t conj(h) to
+# dc and dy_t conj(c) to dh. h_t = lam h_{t-1} + u_t gives Re dh to du_t, dh conj(h_{t-1}) to dlam, and dh conj(lam) to
+# the state before, which is the next dh.
 
 KIND = "write"
 CHOICES = {"output": {"after": "the output comes after the update", "before": "the output comes before the update"},
-           "gradient": {"sum": "dz is d loss / d Re z + i d loss / d Im z", "half": "dz is half of d loss / d Re z + i d loss / d Im z"},
+           "gradient": {"sum": "dz is d loss / d Re z + i d loss / d Im z", "half": "dz is half of it"},
            "axes": {"BLD": "the axes are (B, L, D)", "LBD": "the axes are (L, B, D)"}}
 LIBRARY = [{"output": "after", "gradient": "sum", "axes": "BLD"}]
 RETURNS = {"scan_backward": ("dlam", "dc", "du", "dh0")}
@@ -74,10 +75,13 @@ RETURNS = {"scan_backward": ("dlam", "dc", "du", "dh0")}
 MISTAKES = {
     "the conjugate of lam is missing in the walk back": {"dh = dh * np.conj(lam)": "dh = dh * lam"},
     "the conjugate of the state is missing in the gradient of lam": {"dh * np.conj(earlier)": "dh * earlier"},
-    "the conjugate of c is missing in the gradient of the state": {"dy_t * np.conj(c)": "dy_t * c", "np.conj(c) * dy_t": "c * dy_t"},
-    "the conjugate of the state is missing in the gradient of c": {"dy_t * np.conj(later)": "dy_t * later", "np.conj(earlier) * dy_t": "earlier * dy_t"},
+    "the conjugate of c is missing in the gradient of the state":
+        {"dy_t * np.conj(c)": "dy_t * c", "np.conj(c) * dy_t": "c * dy_t"},
+    "the conjugate of the state is missing in the gradient of c":
+        {"dy_t * np.conj(later)": "dy_t * later", "np.conj(earlier) * dy_t": "earlier * dy_t"},
     "no conjugate anywhere: this is right for real poles only": {"np.conj": ""},
-    "dh_last, the gradient that comes in through the last state, is dropped": {"dh = dh_last": "dh = 0 * dh_last", "dh = 2 * dh_last": "dh = 0 * dh_last"},
+    "dh_last, the gradient that comes in through the last state, is dropped":
+        {"dh = dh_last": "dh = 0 * dh_last", "dh = 2 * dh_last": "dh = 0 * dh_last"},
     "lam meets the state after the step, not the one before it": {"dh * np.conj(earlier)": "dh * np.conj(later)"},
     "c meets the wrong state: look at which state its output is made of":
         {"dy_t * np.conj(later)": "dy_t * np.conj(earlier)", "np.conj(earlier) * dy_t": "np.conj(later) * dy_t"},
@@ -86,14 +90,16 @@ MISTAKES = {
     "du is the mean over the poles, not the sum": {"dh.sum(-1)": "dh.mean(-1)"},
     "the walk back stops one step early": {"range(len(u))": "range(1, len(u))"},
     "dh0 is the gradient of the state after the first step: one step back is missing":
-        {"dh = dh * np.conj(lam)": "first, dh = dh, dh * np.conj(lam)", "dc, du, dh\n": "dc, du, first\n", "du, dh / 2": "du, first / 2"},
+        {"dh = dh * np.conj(lam)": "first, dh = dh, dh * np.conj(lam)", "dc, du, dh\n": "dc, du, first\n",
+         "du, dh / 2": "du, first / 2"},
     "the initial state is left out of the forward": {"states = [h0]": "states = [0 * h0]"},
     "dlam has a factor conj(lam): this is the gradient of log lam": {"return dlam": "return np.conj(lam) * dlam"},
     "du is halved, too: a real number has a gradient without the half": {"dc / 2, du,": "dc / 2, du / 2,"},
     "dh_last is half of the derivatives, too: it counts twice in the walk back": {"dh = 2 * dh_last": "dh = dh_last"},
 }
-READ = {"conjugate": "tutorial 04, 'The conjugate'", "half": "tutorial 04, 'The conjugate'", "batch": "tutorial 04, 'A linear layer'",
-        "dh_last": "tutorial 04, 'The filter, backward in time'", "": "tutorial 04, 'The recurrence'"}
+READ = {"conjugate": "tutorial 04, 'The conjugate'", "half": "tutorial 04, 'The conjugate'",
+        "batch": "tutorial 04, 'A linear layer'", "dh_last": "tutorial 04, 'The filter, backward in time'",
+        "": "tutorial 04, 'The recurrence'"}
 
 
 def cases(rng, P):
