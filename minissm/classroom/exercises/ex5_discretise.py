@@ -22,21 +22,24 @@ zoh (zero-order hold): the input is u_t during the whole step, and the solution 
 bilinear: h' becomes (h_t - h_{t-1}) / dt, the h on the right becomes (h_t + h_{t-1}) / 2, and the input is u_t.
 
 A_bar and B_bar have the shapes and the dtype of A and B: all are float64, or all are complex128. dt is a number > 0, an
-array without axes. A may be singular, or 0: both rules have an answer there, too. 1 - dt A / 2 is never singular.
+array without axes. A may be singular, or 0: both rules have an answer there, too. dt A / 2 never has the eigenvalue 1.  #? matrix=dense
+array without axes. Entries of A may be 0, or nearly 0: both rules have an answer there, too. dt A / 2 is never 1.  #? matrix=diagonal
 
-Example: A = -2, B = 3, dt = 1/2.  zoh: A_bar = exp(-1) = .3679, B_bar = 3 (1 - exp(-1)) / 2 = .9482.  #? input=step
-Example: A = -2, B = 3, dt = 1/2.  zoh: A_bar = exp(-1) = .3679, B_bar = 3 (1 - exp(-1)) = 1.896.  #? input=rate
-bilinear: h_t - h_{t-1} = -(h_t + h_{t-1}) / 2 + 3/2 u_t, so A_bar = 1/3, B_bar = 1.            #? input=step
-bilinear: h_t - h_{t-1} = -(h_t + h_{t-1}) / 2 + 3/2 u_t, so A_bar = 1/3, B_bar = 2.            #? input=rate
-A second one: the state is (place, speed) and the input pushes.                                 #? matrix=dense
-    A = [[0, 1], [0, 0]], B = [[0], [1]], dt = 2 give A_bar = [[1, 2], [0, 1]]                   #? matrix=dense state=column
-    A = [[0, 0], [1, 0]], B = [[0, 1]], dt = 2 give A_bar = [[1, 0], [2, 1]]                     #? matrix=dense state=row
-    and B_bar = [[2], [2]], by both rules. A has no inverse.                                     #? matrix=dense state=column input=step
-    and B_bar = [[1], [1]], by both rules. A has no inverse.                                     #? matrix=dense state=column input=rate
-    and B_bar = [[2, 2]], by both rules. A has no inverse.                                       #? matrix=dense state=row input=step
-    and B_bar = [[1, 1]], by both rules. A has no inverse.                                       #? matrix=dense state=row input=rate
+Example with N = M = 1:  A = -2, B = 3, dt = 1/2.
+    zoh:       A_bar = exp(-1) = .3679    B_bar = 3 (1 - exp(-1)) / 2 = .9482                   #? input=step
+    zoh:       A_bar = exp(-1) = .3679    B_bar = 3 (1 - exp(-1)) = 1.896                       #? input=rate
+    bilinear:  h_t - h_{t-1} = -(h_t + h_{t-1}) / 2 + 3/2 u_t, so A_bar = 1/3, B_bar = 1        #? input=step
+    bilinear:  h_t - h_{t-1} = -(h_t + h_{t-1}) / 2 + 3/2 u_t, so A_bar = 1/3, dt B_bar = 1, B_bar = 2  #? input=rate
+    With a constant input of 1 both end at the state where h' = 0, h = 3/2. This is a test for every A with an inverse.
+Example without an inverse: the state is (place, speed), the input pushes, dt = 2.              #? matrix=dense
+    A = [[0, 1], [0, 0]]        B = [[0], [1]]                                                  #? matrix=dense state=column
+    A_bar = [[1, 2], [0, 1]]    B_bar = [[2], [2]], by both rules                               #? matrix=dense state=column input=step
+    A_bar = [[1, 2], [0, 1]]    B_bar = [[1], [1]], by both rules                               #? matrix=dense state=column input=rate
+    A = [[0, 0], [1, 0]]        B = [[0, 1]]                                                    #? matrix=dense state=row
+    A_bar = [[1, 0], [2, 1]]    B_bar = [[2, 2]], by both rules                                 #? matrix=dense state=row input=step
+    A_bar = [[1, 0], [2, 1]]    B_bar = [[1, 1]], by both rules                                 #? matrix=dense state=row input=rate
 
-Tutorial 02 has both rules for one pole, and says what becomes of B_bar in S4D, in Mamba and in this library.
+Tutorial 02 has both rules for one pole, and says what becomes of B_bar in S4D, in Mamba and in minissm.
 NumPy has no exponential of a matrix (np.exp is the exponential of each entry): expm is given.  #? matrix=dense
 """
 import numpy as np
@@ -98,10 +101,10 @@ def bilinear(A, B, dt):
 
 
 #HINT 1 Both for N = M = 1 first, on paper. bilinear: bring all that has h_t to the left. zoh: what enters a time s
-# before the end of the step is exp(s A) times as large at the end. B_bar is the integral over all s from 0 to dt, times
-# B.
-#HINT 2 The integral of exp(s A) is dt phi(dt A), with phi(z) = (exp(z) - 1) / z = 1 + z/2 + z^2/6 + ... So phi(0) =
-# 1: no division is needed there. Near z = 0 the subtraction loses the digits of exp(z) - 1, and np.expm1(z) keeps them.
+# before the end of the step is exp(s A) times as large at the end. B_bar is B times the
+# integral over all s from 0 to dt.
+#HINT 2 The integral of exp(s A) is dt phi(dt A), with phi(z) = (exp(z) - 1) / z = 1 + z/2 + z^2/6 + ... So phi(0)
+# is 1: no division is needed there. Near z = 0 the subtraction loses the digits of exp(z) - 1; np.expm1(z) keeps them.
 #HINT 3 Of a diagonal A take phi entry by entry, with np.where at 0. Of a matrix: the input is held, so u' = 0, and
 # (h, u) is one state of N + M numbers. Its matrix has the blocks A, B and zeros. One expm of dt times it holds A_bar
 # and dt phi(dt A) B. For the bilinear rule of matrices 1 is np.eye(N), and 1 / X is np.linalg.inv(X).

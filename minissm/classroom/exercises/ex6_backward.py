@@ -82,6 +82,8 @@ MISTAKES = {
     "no conjugate anywhere: this is right for real poles only": {"np.conj": ""},
     "dh_last, the gradient that comes in through the last state, is dropped":
         {"dh = dh_last": "dh = 0 * dh_last", "dh = 2 * dh_last": "dh = 0 * dh_last"},
+    "the gradient of the state is not carried back: a state also acts through the next one":
+        {"dh = dh + dy_t": "dh = dy_t", "dh = dh + np.conj(c)": "dh = np.conj(c)"},
     "lam meets the state after the step, not the one before it": {"dh * np.conj(earlier)": "dh * np.conj(later)"},
     "c meets the wrong state: look at which state its output is made of":
         {"dy_t * np.conj(later)": "dy_t * np.conj(earlier)", "np.conj(earlier) * dy_t": "np.conj(later) * dy_t"},

@@ -1,8 +1,8 @@
 """Exercise 7. Catch the mistakes of exercise 6.                          points: 10   about 6 lines
 
 A right scan_backward, in the convention of your sheet of exercise 6, gets one planted mistake at a time:
-15 wrong backwards in all.                                                                     #? gradient=sum
-17 wrong backwards in all.                                                                     #? gradient=half
+16 wrong backwards in all.                                                                     #? gradient=sum
+18 wrong backwards in all.                                                                     #? gradient=half
 Hand in one small input that exposes as many of them as it can. Your score is the share that it exposes.
 
 A wrong backward is exposed if its dlam, dc, du or dh0 is not that of the right one: a difference of a millionth of the
