@@ -14,32 +14,36 @@ import errno
 import os
 import re
 import stat
-import struct
 import unicodedata
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
 from ..files import shown
 from .judge import clean
 
-MOST_BYTES, MOST_FILES, MOST_IN_ALL, DEEPEST = 1 << 18, 20_000, 1 << 28, 12
+MOST_BYTES, MOST_FILES, MOST_IN_ALL, MOST_LISTED, DEEPEST = 1 << 18, 20_000, 1 << 28, 100, 12
+PLATFORM = re.compile(r".+?_\d+_assignsubmission_file_?|submission_\d+")  # their names of a student's folder
 CANVAS = re.compile(r"(?:(?P<name>.+?)_)??(?P<late>LATE_)?(?P<id>\d+|anon_\w{5})_\d+_(?P<file>.+)")
-MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_file_?(?P<file>.*)")
-GRADESCOPE, METADATA = re.compile(r"submission_\d+"), "submission_metadata.yml"
-COPY = re.compile(r"(?:-\d{1,3}|[ _]?\(\d{1,3}\))+(?=\.\w+$)")  # ex1-2.py of Canvas, ex1 (1).py of a browser
-HANDED_OUT = re.compile(  # and what systems and editors leave behind
-    r"[.~].*|__.*__|__MACOSX|hints|venv|readme(\.\w+)?|test_public\.py|conftest\.py|pytest\.ini|thumbs\.db|desktop\.ini",
-    re.IGNORECASE,
+SHAPES = (  # of names, the first that fits; where there is no id, a submission's metadata or the folder around has it
+    re.compile(r"(?P<name>[^/]+?)_(?P<id>\d+)_assignsubmission_file_?/?(?:.*/)?(?P<file>[^/]+)"),
+    re.compile(r"(?P<submission>submission_\d+)/(?:.*/)?(?P<file>[^/]+)"),
+    re.compile(r"(?P<id>[^/]+)/(?:.*/)?(?P<file>[^/]+)"),
+    CANVAS,
+    re.compile(r"(?P<id>.+)_(?P<file>[^_]+)"),
+    re.compile(r"(?P<file>.+)"),
 )
-ARCHIVE = re.compile(r".*\.(zip|7z|rar|tar|tgz|gz|xz)", re.IGNORECASE)
+METADATA = "submission_metadata.yml"
+COPY = re.compile(r"(?:-\d{1,3}|[ _]?\(\d{1,3}\))+(?=\.\w+$)")  # ex1-2.py of Canvas, ex1 (1).py of a browser
+# what was handed out, and what systems and editors leave behind
+IGNORED = re.compile(
+    r"(?i)[.~].*|__\w*__|__macosx|venv|hints|(readme|test_public|conftest|pytest|desktop|thumbs)(\.\w+)?"
+)
 UNSAFE = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, bytes that are no text, line separators
-BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
-
-Read = Callable[[int], bytes]  # read(most) raises ValueError with the reason why not
-File = tuple[list[str], Read, str]  # the parts of a name, and the whole of it for a sentence
+Read = Callable[[int], bytes]  # the first bytes, at most so many; ValueError: the reason why not
 
 
 class HandIn(NamedTuple):
@@ -53,28 +57,31 @@ class HandIn(NamedTuple):
     late: bool = False
 
 
-def collect(path: str, exercises: Iterable[str]) -> tuple[list[HandIn], list[str]]:
+Found = tuple[list[HandIn], list[str]]
+
+
+def collect(path: str, exercises: Iterable[str]) -> Found:
     """The hand-ins of a folder, a zip or one file, and a sentence on each name that could not be matched.
 
     An ex1.py right inside a folder or a zip, with no folder beside it, belongs to the student that this is named by.
     ValueError: nothing is there, too much, or no readable zip.
     """
-    full, exercises = os.path.abspath(path), tuple(exercises)
+    full, wanted = os.path.abspath(path), {f"{exercise}.py": exercise for exercise in exercises}
     folder, name = os.path.split(full)
     if os.path.isdir(full):
-        return _matched(_below(full), name, exercises)
+        return _matched(_below(full), name, wanted)
     if not os.path.isfile(full):
         raise ValueError(f"course: {shown(path)} is not there; expected a folder, a zip or a .py file of hand-ins")
     if name.lower().endswith(".py"):
-        return _matched([(name, partial(_read, os.path.realpath(full)))], os.path.basename(folder), exercises)
+        return _matched([(name, partial(_read, os.path.realpath(full)))], os.path.basename(folder), wanted)
     try:
         archive = zipfile.ZipFile(full)
-    except BROKEN:
+    except Exception:  # zipfile raises eight kinds
         expected = "expected a folder, a zip or a .py file of hand-ins; download it again"
         raise ValueError(f"course: {shown(path)} is no zip, or a broken one; {expected}") from None
     with archive:
         inside = [(i.filename, partial(_extract, archive, i)) for i in archive.infolist() if not i.is_dir()]
-        return _matched(inside, os.path.splitext(name)[0], exercises)
+        return _matched(inside, os.path.splitext(name)[0], wanted)
 
 
 def _below(root: str) -> Iterator[tuple[str, Read]]:
@@ -86,7 +93,7 @@ def _below(root: str) -> Iterator[tuple[str, Read]]:
     for here, folders, files in os.walk(root, onerror=fail):
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]
         deep = here.count(os.sep) - root.count(os.sep) >= DEEPEST
-        folders[:] = [] if deep else [name for name in folders if not HANDED_OUT.fullmatch(name)]
+        folders[:] = [] if deep else [name for name in folders if not IGNORED.fullmatch(name)]
         for full in (os.path.join(here, name) for name in files + links):
             yield os.path.relpath(full, root), partial(_read, full)
 
@@ -96,9 +103,9 @@ def _read(path: str, most: int) -> bytes:
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(path, "rb", opener=lambda name, f: os.open(name, f | flags)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("is no plain file")
-            return file.read(most + 1)
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(most)
+        raise ValueError("is no plain file")
     except OSError as error:
         link = error.errno == errno.ELOOP
         raise ValueError("is a link, which is not followed" if link else f"can't be read: {error.strerror}") from None
@@ -106,108 +113,87 @@ def _read(path: str, most: int) -> bytes:
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
     """A plain member, read to the limit whatever its header says."""
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise ValueError("is a link, which is not followed")
-    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError("is encrypted, or packed in an unusual way")  # bzip2 doesn't stop at a limit
-    try:
-        with archive.open(info) as file:
-            data = file.read(most + 1)
-    except BROKEN:
-        data = None
-    if data is None or len(data) != min(info.file_size, most + 1):
-        raise ValueError("is damaged, or not of the size that the zip says")
-    return data
+    plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.flag_bits & 1
+    if not plain or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # bzip2 stops at no limit
+        raise ValueError("is a link, or encrypted, or packed in an unusual way")
+    with suppress(Exception), archive.open(info) as file:
+        data = file.read(most)
+        if len(data) == min(info.file_size, most):
+            return data
+    raise ValueError("is damaged, or not of the size that the zip says")
 
 
-def _matched(
-    entries: Iterable[tuple[str, Read]], root: str, exercises: Sequence[str]
-) -> tuple[list[HandIn], list[str]]:
-    """Sort the names by student and exercise, and read the files."""
-    files: list[File] = []
-    listed: list[str] = []
+def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, str]) -> Found:
+    """Match the names to students, and read the files. wanted: the exercises by the names of their files."""
+    files, listed = _sifted(entries, root)
+    if not files and not listed:
+        raise ValueError(f"course: {shown(root)} holds no hand-ins; expected {', '.join(wanted)} of students")
+    around = _around([name for name, _ in files], wanted)
+    inside = sorted(((name[len(around) :], read) for name, read in files), key=lambda file: file[0])
+    folder = around.split("/")[-2] if around else root
+    slug = folder.removesuffix("submissions") if folder.endswith("-submissions") else ""
+    alone = "" if any("/" in name for name, _ in inside) else folder
+    submitters = _submitters(next((read(MOST_IN_ALL) for name, read in inside if name == METADATA), b""))
+    claims, names, in_all = defaultdict(list), defaultdict(set), 0
+    for name, read in inside:
+        m = next(filter(None, (shape.fullmatch(name) for shape in SHAPES))).groupdict()
+        ids = submitters[m["submission"]] if "submission" in m else [m.get("id", alone).removeprefix(slug)]
+        ids = [unicodedata.normalize("NFC", " ".join(student.split())) for student in ids if student.strip()]
+        exercise, origin = wanted.get(_plain(m["file"])), clean(around + name)
+        if not exercise or not ids:
+            reason = f"is not one of {', '.join(wanted)}; rename or unpack it if it is a hand-in"
+            reason = "names no student; put it into a folder named by the student's id" if exercise else reason
+            listed += [f"{origin} {reason}"] if name.split("/")[-1] != METADATA else []
+            continue
+        source, reason = _source(read)
+        problem = reason and f"{origin} {reason}; hand in a plain {exercise}.py"
+        if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
+            raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of one class")
+        for student in ids:
+            hand_in = HandIn(clean(student, 60), exercise, source, problem, origin, bool(m.get("late")))
+            names[hand_in.student.casefold()].add((m.get("name") or "", student))
+            claims[hand_in.student.casefold(), exercise].append(hand_in)
+    hand_ins = [_one(same, names[student]) for (student, _), same in sorted(claims.items())]
+    if len(listed) > MOST_LISTED:
+        listed[MOST_LISTED:] = [f"and {len(listed) - MOST_LISTED:,} more names could not be matched"]
+    return hand_ins, [h.problem for h in hand_ins if h.problem] + listed
+
+
+def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[str, Read]], list[str]]:
+    """The safe names, without those that say that a file is no hand-in; and a sentence on each other one."""
+    files, listed = [], []
     for count, (name, read) in enumerate(entries):
         if count == MOST_FILES:
             raise ValueError(f"course: {shown(root)} has more than {MOST_FILES:,} files; expected those of one class")
         parts = name.replace("\\", "/").split("/")
-        if {"", ".", ".."} & {*parts} or name[1:2] == ":" or any(unicodedata.category(c) in UNSAFE for c in name):
+        control = any(unicodedata.category(c) in UNSAFE for c in name)
+        if control or {"", ".", ".."} & {*parts} or name[1:2] == ":" or len(parts) > 2 * DEEPEST:
             listed.append(f"{clean(name)!r} is no safe name; it was not read")
-        elif not any(HANDED_OUT.fullmatch(part) for part in parts):
-            files.append((parts, read, clean(name)))
-    if not files and not listed:
-        raise ValueError(f"course: {shown(root)} holds no hand-ins; expected {exercises[0]}.py of students")
-    files, root = _unwrapped(files, root, exercises)
-    claims: dict[tuple[str, str], list[HandIn]] = {}
-    names: dict[str, set[tuple[str, str]]] = {}
-    submitters: dict[str, list[str]] = {}
-    in_all = 0
-    for parts, read, origin in files:
-        try:
-            if parts == [METADATA]:
-                submitters = _submitters(read(MOST_IN_ALL))
-                continue
-            owners, file, late = _owners(parts, root, len(files[-1][0]) > 1, submitters)
-            if not (exercise := _exercise(file, exercises)):
-                if not HANDED_OUT.fullmatch(COPY.sub("", file)):
-                    advice = "unpack it into a folder named by the student's id" if ARCHIVE.fullmatch(file) else ""
-                    raise ValueError(
-                        f"is not one of {', '.join(f'{e}.py' for e in exercises)}{advice and '; '}{advice}"
-                    )
-                continue
-            if not owners:
-                raise ValueError("names no student; put it into a folder named by the student's id")
-        except ValueError as error:
-            listed.append(f"{origin} {error}")
-            continue
-        source, problem = None, f"{origin} is larger than {MOST_BYTES >> 10} KB"
-        try:
-            if len(data := read(MOST_BYTES)) <= MOST_BYTES:
-                source, problem = data, ""
-        except ValueError as error:
-            problem = f"{origin} {error}"
-        if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
-            raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of one class")
-        for name, student in owners:
-            known = unicodedata.normalize("NFC", " ".join(student.split()))
-            hand_in = HandIn(clean(known, 60), exercise, source, problem, origin, late)
-            names.setdefault(hand_in.student, set()).add((name, known))
-            claims.setdefault(hand_in[:2], []).append(hand_in)
-    hand_ins = [_one(same, names[student]) for (student, _), same in sorted(claims.items())]
-    return hand_ins, listed + [f"{h.problem}; ask for {h.exercise}.py again" for h in hand_ins if h.problem]
+        elif not any(IGNORED.fullmatch(part) for part in (*parts, _plain(CANVAS.sub(r"\g<file>", parts[-1])))):
+            files.append(("/".join(parts), read))
+    return files, listed
 
 
-def _exercise(file: str, exercises: Sequence[str]) -> str:
-    """The exercise that the name says, or ""."""
-    return next((e for e in exercises if COPY.sub("", file).lower() == f"{e}.py"), "")
+def _source(read: Read) -> tuple[bytes | None, str]:
+    """What is read, or None and why it isn't."""
+    try:
+        source = read(MOST_BYTES + 1)
+    except ValueError as error:
+        return None, str(error)
+    return (source, "") if len(source) <= MOST_BYTES else (None, f"is larger than {MOST_BYTES >> 10} KB")
 
 
-def _unwrapped(files: list[File], root: str, exercises: Sequence[str]) -> tuple[list[File], str]:
-    """Without the folders around all files, sorted; a folder with an exercise right inside is a student's."""
-    while files and all(len(parts) > 1 for parts, *_ in files):
-        top = files[0][0][0]
-        direct = any(len(parts) == 2 and _exercise(parts[1], exercises) for parts, *_ in files)
-        if direct or {parts[0] for parts, *_ in files} != {top} or MOODLE.fullmatch(top) or GRADESCOPE.fullmatch(top):
-            break
-        root, files = top, [(parts[1:], read, origin) for parts, read, origin in files]
-    return sorted(files, key=lambda file: (file[0] != [METADATA], len(file[0]) > 1, file[0])), root
+def _plain(file: str) -> str:
+    return COPY.sub("", file).lower()
 
 
-def _owners(
-    parts: list[str], root: str, folders: bool, submitters: dict[str, list[str]]
-) -> tuple[list[tuple[str, str]], str, bool]:
-    """[(full name, id)] of the students, the name that the file had, whether it is late."""
-    first, last = parts[0], parts[-1]
-    if m := MOODLE.fullmatch(first):
-        return [(m["name"], m["id"])], m["file"] or last, False
-    if len(parts) > 1 and GRADESCOPE.fullmatch(first):
-        return [("", student) for student in submitters.get(first, [])], last, False
-    if len(parts) > 1:
-        slug = root.removesuffix("-submissions")
-        return [("", first.removeprefix(f"{slug}-") if slug != root else first)], last, False
-    if m := CANVAS.fullmatch(last):
-        return [(m["name"] or "", m["id"])], m["file"], bool(m["late"])
-    student, _, file = last.rpartition("_")
-    return [("", student or root)] if student or not folders else [], file, False
+def _around(names: list[str], wanted: dict[str, str]) -> str:
+    """The folders around all files. A folder with an exercise right inside is a student's, and none of them."""
+    top, slash, _ = names[0].partition("/") if names else ("", "", "")
+    inside = [name[len(top) + 1 :] for name in names if name.startswith(top + "/")]
+    if not slash or len(inside) < len(names) or PLATFORM.fullmatch(top) or any(_plain(n) in wanted for n in inside):
+        return ""
+    return top + slash + _around(inside, wanted)
 
 
 def _one(same: list[HandIn], names: set[tuple[str, str]]) -> HandIn:
@@ -215,9 +201,10 @@ def _one(same: list[HandIn], names: set[tuple[str, str]]) -> HandIn:
     first, origins = same[0], ", ".join(h.origin for h in same)
     if len(names) > 1:
         called = " and ".join(sorted(repr(clean(name or student)) for name, student in names))
-        return first._replace(source=None, problem=f"{called} have one id, {first.student}: {origins}")
+        return first._replace(source=None, problem=f"{called} have one id, {first.student}: {origins}; rename one")
     if len({(h.source, h.problem) for h in same}) > 1:
-        return first._replace(source=None, problem=f"{first.student} has more than one {first.exercise}.py: {origins}")
+        problem = f"{first.student} has more than one {first.exercise}.py: {origins}; keep one"
+        return first._replace(source=None, problem=problem)
     return first
 
 
@@ -226,13 +213,11 @@ def _submitters(data: bytes) -> dict[str, list[str]]:
 
     The keys of interest stand at fixed indents, and what students wrote is indented more: no YAML library is needed.
     """
-    found = {}
+    found = defaultdict(list)
     blocks = re.split(r"^(submission_\d+):\s*\n", data.decode("utf-8", "replace"), flags=re.M)
     for name, block in zip(blocks[1::2], blocks[2::2], strict=True):
         people = re.search(r"^  :submitters:\s*\n((?:  - .*\n|    .*\n)*)", block, re.M)
-        keys = [
-            dict(re.findall(r"^(?:    )?:(sid|email): *['\"]?(.*?)['\"]?\s*$", person, re.M))
-            for person in re.split(r"^  - ", people[1] if people else "", flags=re.M)[1:]
-        ]
-        found[name] = [student for k in keys if (student := k.get("sid") or k.get("email", ""))]
+        for person in re.split(r"^  - ", people[1] if people else "", flags=re.M)[1:]:
+            keys = dict(re.findall(r"^(?:    )?:(sid|email): *['\"]?(.*?)['\"]?\s*$", person, re.M))
+            found[name].append(keys.get("sid") or keys.get("email", ""))
     return found

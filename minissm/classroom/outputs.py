@@ -18,6 +18,7 @@ from .judge import clean
 FORMULA = re.compile(r"(^|[,;\t])(\s*)(?=[=+\-@＝＋－＠])")  # where a spreadsheet begins a cell; wide signs in Japanese
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 Results = Mapping[str, Mapping[str, Graded]]  # by student and exercise
+Sheets = Callable[[str, str], str]
 
 
 def cell(text: Any) -> str:
@@ -89,12 +90,7 @@ def file_names(students: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def summary(
-    results: Results,
-    hand_ins: Iterable[HandIn],
-    roster: Iterable[str] = (),
-    sheets: Callable[[str, str], str] | None = None,
-) -> list[str]:
+def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str], sheets: Sheets) -> list[str]:
     """What an instructor looks at: common mistakes, equal files, answers to other sheets, who was stopped, is missing.
 
     sheets: sheets(exercise, student) -> the conventions of the student's sheet, as `Graded.sheet` spells them
@@ -108,18 +104,16 @@ def summary(
         sources[h.exercise, h.source or b""].add(h.student)
     for (exercise, source), who in sorted(sources.items()):
         if source.strip() and len(who) > 1:
-            found.append(f"the same {exercise}.py, byte by byte: {_named(who)}")
+            found.append(f"the same {exercise}.py, byte by byte: {', '.join(sorted(who))}")
     for student, g in graded:
         if g.sheet:
-            whose = {s for s in results if s != student and sheets and sheets(g.exercise, s) == g.sheet}
-            found.append(f"{student}: {g.exercise} answers the sheet with {g.sheet}, which is of {_named(whose)}")
+            whose = ", ".join(s for s in sorted(results) if s != student and sheets(g.exercise, s) == g.sheet)
+            found.append(
+                f"{student}: {g.exercise} answers the sheet with {g.sheet}, which {whose or 'nobody here'} has"
+            )
         if g.stopped:
             found.append(f"{student}: {g.exercise}: {next((c.text for c in g.checks if c.kind == 'none'), g.stopped)}")
-    if missing := set(roster) - {student for who in sources.values() for student in who}:
-        found.append(f"nothing from {_named(missing)}")
+    handed = {student.casefold() for who in sources.values() for student in who}
+    if missing := [student for student in roster if student.casefold() not in handed]:
+        found.append(f"nothing from {', '.join(missing)}")
     return found
-
-
-def _named(students: Collection[str], most: int = 20) -> str:
-    more = f" and {len(students) - most} more" if len(students) > most else ""
-    return (", ".join(sorted(students)[:most]) or "nobody here") + more

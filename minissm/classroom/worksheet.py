@@ -7,24 +7,16 @@ Cells are replaced in the text: byte order mark, quotes, delimiter and line ends
 import codecs
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import NamedTuple
+from pathlib import Path
 
 from ..files import shown, write_whole
 from .judge import clean
 
 KEYS = ("id", "identifier", "sid", "student id", "sis user id", "sis login id", "id number", "email address", "email")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be", b"": "utf-8"}
-
-
-class Cell(NamedTuple):
-    """text[start:end] of the worksheet."""
-
-    start: int
-    end: int
-    value: str
+Cell = tuple[str, int, int]  # its value, and where it stands in the text
 
 
 def fill(
@@ -38,50 +30,48 @@ def fill(
     who = f"course: {shown(path)}"
     if os.path.exists(out) and os.path.samefile(path, out):
         raise ValueError(f"{who} is the worksheet itself; expected another name for the filled one")
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(path).read_bytes()
     mark = next(mark for mark in MARKS if data.startswith(mark))
     text = data[len(mark) :].decode(MARKS[mark], "surrogateescape")
     if re.search("[\0\ud800-\udfff]", text):
-        advice = "download it again, and don't save it in a spreadsheet, or only as CSV UTF-8"
-        raise ValueError(f"{who} is not in UTF-8; {advice}")
+        raise ValueError(f"{who} is not in UTF-8; download it again, and save it in no spreadsheet before")
     head, *rows = _rows(who, text)
-    columns = [cell.value.strip() for cell in head]
+    columns = [value.strip() for value, *_ in head]
     at = _place(who, columns, column)
-    students = {student.casefold(): student for student in scores}
-    places = [_place(who, columns, key)] if key is not None else [k for k in range(len(columns)) if k != at]
-    found = {k: _found(rows, k, students) for k in places}
-    k = max(places, key=lambda k: (len(found[k]), columns[k].casefold() in KEYS, -k), default=at)
+    places = [k for k in range(len(columns)) if k != at] if key is None else [_place(who, columns, key)]
+    found = {k: _found(rows, k, scores) for k in places}
+    k = max(places, key=lambda k: (len(found[k]), columns[k].casefold() in KEYS), default=at)
     if not found.get(k):
-        where = f"its column {key!r}" if key is not None else f"none of its columns ({clean(', '.join(columns))})"
+        where = f"none of its columns ({clean(', '.join(columns))})" if key is None else f"no row of its column {key!r}"
         raise ValueError(f"{who}: {where} has the ids of these students, such as {min(scores, default='none')!r}")
-    twice = [student for student, n in Counter(found[k].values()).items() if n > 1]
-    if twice or at == k:
-        raise ValueError(f"{who} has {clean(twice[0])!r} in two rows of {columns[k]!r}; expected one row a student")
+    filled = sorted(found[k].values())
+    for student in filled:
+        if filled.count(student) > 1:
+            raise ValueError(f"{who} has {clean(student)!r} in two rows of {columns[k]!r}; expected one row a student")
     for i in sorted(found[k], reverse=True):  # from the end, so that what is in front stays in its place
         if len(rows[i]) <= at:
             raise ValueError(f"{who}: row {i + 2} has {len(rows[i])} cells; expected {len(columns)}")
-        start, end, _ = rows[i][at]
-        quote = text[start:end][:1].replace(text[start:end][:1], '"') if text[start:end].startswith('"') else ""
+        _, start, end = rows[i][at]
+        quote = '"' * text.startswith('"', start)
         # A point, whatever the language of the spreadsheet: the platforms read it, and a comma may be the delimiter.
         text = f"{text[:start]}{quote}{round(scores[found[k][i]], 4):.12g}{quote}{text[end:]}"
     write_whole(out, lambda file: file.write(mark + text.encode(MARKS[mark])))
-    return len(found[k]), sorted(set(scores) - set(found[k].values()))
+    return len(filled), sorted(set(scores) - set(filled))
 
 
 def _rows(who: str, text: str) -> Iterator[list[Cell]]:
     """The cells of each row. The delimiter is the one that the first row has most of, outside of quotes."""
     first = re.sub(r'"[^"]*"', "", re.match(r'(?:"[^"]*"|[^"\r\n])*', text)[0])  # type: ignore[index]
-    delimiter = max(",;\t", key=first.count)
-    pattern = re.compile(rf'("[^"]*(?:""[^"]*)*"|[^"{delimiter}\r\n][^{delimiter}\r\n]*|)({delimiter}|\r\n|\r|\n|\Z)')
+    d = max(",;\t", key=first.count)
+    pattern = re.compile(rf'("[^"]*(?:""[^"]*)*"|[^"{d}\r\n][^{d}\r\n]*|)({d}|\r\n|\r|\n|\Z)')
     row: list[Cell] = []
-    position, end = 0, delimiter
+    position, end = 0, d
     while end:
         if not (m := pattern.match(text, position)):
             raise ValueError(f"{who}: a quote is left open after {clean(text[position:], 30)!r}; download it again")
         raw, end, position = m[1], m[2], m.end()
-        row.append(Cell(m.start(1), m.end(1), raw[1:-1].replace('""', '"') if raw.startswith('"') else raw))
-        if end != delimiter:
+        row.append((raw[1:-1].replace('""', '"') if raw.startswith('"') else raw, *m.span(1)))
+        if end != d:
             yield row
             row = []
 
@@ -89,17 +79,16 @@ def _rows(who: str, text: str) -> Iterator[list[Cell]]:
 def _place(who: str, columns: list[str], name: str) -> int:
     if columns.count(name) == 1:
         return columns.index(name)
-    near = get_close_matches(name, columns, 1, 0.4)
-    hint = f"; did you mean {near[0]!r}?" if near and near[0] != name else ""
+    near = "".join(f"; did you mean {other!r}?" for other in get_close_matches(name, columns, 1, 0.4) if other != name)
     number = "two columns" if name in columns else "no column"
-    raise ValueError(f"{who} has {number} {clean(name)!r}; expected one of {clean(', '.join(columns), 600)}{hint}")
+    raise ValueError(f"{who} has {number} {clean(name)!r}; expected one of {clean(', '.join(columns), 600)}{near}")
 
 
-def _found(rows: list[list[Cell]], k: int, students: dict[str, str]) -> dict[int, str]:
+def _found(rows: list[list[Cell]], k: int, scores: Mapping[str, float]) -> dict[int, str]:
     """The students by row, from the ids in column k. "Participant 123" of Moodle, in all languages, is 123."""
-    ids = {i: row[k].value.strip().casefold() for i, row in enumerate(rows) if len(row) > k and row[k].value.strip()}
-    found = {i: students[value] for i, value in ids.items() if value in students}
-    numbers = {i: re.fullmatch(r"(\D*)(\d+)", value) for i, value in ids.items()}
-    if not found and len({m and m[1] for m in numbers.values()}) == 1:
-        found = {i: students[m[2]] for i, m in numbers.items() if m and m[2] in students}
-    return found
+    students = {student.casefold(): student for student in scores}
+    ids = {i: row[k][0].strip().casefold() for i, row in enumerate(rows) if len(row) > k and row[k][0].strip()}
+    numbers = {i: m for i, value in ids.items() if (m := re.fullmatch(r"(\D*)(\d+)", value))}
+    if not students.keys() & ids.values() and len(numbers) == len(ids) and len({m[1] for m in numbers.values()}) == 1:
+        ids = {i: m[2] for i, m in numbers.items()}
+    return {i: students[value] for i, value in ids.items() if value in students}
