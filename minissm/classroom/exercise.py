@@ -84,12 +84,8 @@ class Exercise:
 
     def rendered(self, sheet: P, text: str | None = None) -> str:
         """The lines of this sheet, up to the hints, with the student's constants."""
-        kept = []
-        for line in (self.source.split("\n#HINT")[0] if text is None else text).split("\n"):
-            body, mark, tag = line.partition("#? ")
-            if not mark or all(str(sheet[c]) == v for c, v in (t.split("=") for t in tag.split())):
-                kept.append(body.rstrip())
-        return re.sub(r"<(\w+)>", lambda m: str(sheet.get(m[1], m[0])), "\n".join(kept))
+        words = tuple((name, str(value)) for name, value in sheet.items())
+        return _rendered(self.source.split("\n#HINT")[0] if text is None else text, words)
 
     def solution(self, sheet: P, mistakes: Iterable[str] = ()) -> str:
         """The solution, with these mistakes in it."""
@@ -154,6 +150,16 @@ def every() -> dict[str, Exercise]:
     """All exercises by name, in order."""
     found = [Exercise(path) for path in sorted((FOLDER / "exercises").glob("ex*.py"))]
     return {exercise.name: exercise for exercise in found}
+
+
+@functools.lru_cache(256)  # a diagnosis asks for the same few sheets a hundred times
+def _rendered(text: str, words: tuple[tuple[str, str], ...]) -> str:
+    kept, sheet = [], dict(words)
+    for line in text.split("\n"):
+        body, mark, tag = line.partition("#? ")
+        if not mark or all(sheet[c] == v for c, v in (t.split("=") for t in tag.split())):
+            kept.append(body.rstrip())
+    return re.sub(r"<(\w+)>", lambda m: sheet.get(m[1], m[0]), "\n".join(kept))
 
 
 @functools.lru_cache(4096)
