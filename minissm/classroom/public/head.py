@@ -71,7 +71,7 @@ def _imported(tree):
     nodes = list(ast.walk(tree))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)]
-    return {name.split(".")[0] for name in names}
+    return {name.split(".")[0] or "." for name in names}
 
 
 def unchanged(function, *arrays):
