@@ -69,7 +69,7 @@ def collect(path: str, exercises: Iterable[str]) -> Found:
     full, wanted = os.path.abspath(path), {f"{exercise}.py": exercise for exercise in exercises}
     folder, name = os.path.split(full)
     if os.path.isdir(full):
-        return _matched(_below(full), name, wanted)
+        return _matched(below(full), name, wanted)
     if not os.path.isfile(full):
         raise ValueError(f"course: {shown(path)} is not there; expected a folder, a zip or a .py file of hand-ins")
     if name.lower().endswith(".py"):
@@ -84,7 +84,7 @@ def collect(path: str, exercises: Iterable[str]) -> Found:
         return _matched(inside, os.path.splitext(name)[0], wanted)
 
 
-def _below(root: str) -> Iterator[tuple[str, Read]]:
+def below(root: str) -> Iterator[tuple[str, Read]]:
     """All files in the folder. Links are not followed."""
 
     def fail(error: OSError) -> None:
@@ -139,13 +139,13 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
         m = next(filter(None, (shape.fullmatch(name) for shape in SHAPES))).groupdict()
         ids = submitters[m["submission"]] if "submission" in m else [m.get("id", alone).removeprefix(slug)]
         ids = [unicodedata.normalize("NFC", " ".join(student.split())) for student in ids if student.strip()]
-        exercise, origin = wanted.get(_plain(m["file"])), clean(around + name)
+        exercise, origin = wanted.get(plain_name(m["file"])), clean(around + name)
         if not exercise or not ids:
             reason = f"is not one of {', '.join(wanted)}; rename or unpack it if it is a hand-in"
             reason = "names no student; put it into a folder named by the student's id" if exercise else reason
             listed += [f"{origin} {reason}"] if name.split("/")[-1] != METADATA else []
             continue
-        source, reason = _source(read)
+        source, reason = source_of(read)
         problem = reason and f"{origin} {reason}; hand in a plain {exercise}.py"
         if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
             raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of one class")
@@ -169,12 +169,12 @@ def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[
         control = any(unicodedata.category(c) in UNSAFE for c in name)
         if control or {"", ".", ".."} & {*parts} or name[1:2] == ":" or len(parts) > 2 * DEEPEST:
             listed.append(f"{clean(name)!r} is no safe name; it was not read")
-        elif not any(IGNORED.fullmatch(part) for part in (*parts, _plain(CANVAS.sub(r"\g<file>", parts[-1])))):
+        elif not any(IGNORED.fullmatch(part) for part in (*parts, plain_name(CANVAS.sub(r"\g<file>", parts[-1])))):
             files.append(("/".join(parts), read))
     return files, listed
 
 
-def _source(read: Read) -> tuple[bytes | None, str]:
+def source_of(read: Read) -> tuple[bytes | None, str]:
     """What is read, or None and why it isn't."""
     try:
         source = read(MOST_BYTES + 1)
@@ -183,7 +183,7 @@ def _source(read: Read) -> tuple[bytes | None, str]:
     return (source, "") if len(source) <= MOST_BYTES else (None, f"is larger than {MOST_BYTES >> 10} KB")
 
 
-def _plain(file: str) -> str:
+def plain_name(file: str) -> str:
     return COPY.sub("", file).lower()
 
 
@@ -191,7 +191,7 @@ def _around(names: list[str], wanted: dict[str, str]) -> str:
     """The folders around all files. A folder with an exercise right inside is a student's, and none of them."""
     top, slash, _ = names[0].partition("/") if names else ("", "", "")
     inside = [name[len(top) + 1 :] for name in names if name.startswith(top + "/")]
-    if not slash or len(inside) < len(names) or PLATFORM.fullmatch(top) or any(_plain(n) in wanted for n in inside):
+    if not slash or len(inside) < len(names) or PLATFORM.fullmatch(top) or any(plain_name(n) in wanted for n in inside):
         return ""
     return top + slash + _around(inside, wanted)
 

@@ -57,10 +57,6 @@ class Course:
     seconds: dict[str, float]
     left_out: dict[str, list[P]]
 
-    @property
-    def secret(self) -> bytes:
-        return self.secrets[0]
-
     def assignment(self, number: int | str) -> tuple[str, ...]:
         """The names of its exercises. ValueError if there is no such assignment."""
         known = {str(n): names for n, names in self.assignments.items()}
@@ -86,7 +82,7 @@ class Course:
 
     def generator(self, exercise: str, student: str) -> np.random.Generator:
         """The generator of the hidden cases: each student's own, in a class course, too."""
-        return _generator(self.secret, "cases", exercise, student)
+        return _generator(self.secrets[0], "cases", exercise, student)
 
     def fingerprint(self) -> str:
         """A name of the secret, "-", a name of all else that changes a grade. It gives nothing away."""
@@ -104,7 +100,7 @@ def new(folder: Name, after: Name | None = None, variants: str = "student") -> N
     another sheet. A class course after one of these can't help it: some student of last year had any variant.
     """
     path, old = Path(os.fsdecode(folder)), None if after is None else read(after)
-    with _one_sentence(path, "a folder without a course; choose another"):
+    with one_sentence(path, "a folder without a course; choose another"):
         _need(variants in VARIANTS, f"variants {variants!r:.40}", " or ".join(VARIANTS))
         _need(not os.path.lexists(path / SETTINGS), f"it has a {SETTINGS}", "a folder without a course")
         chain = old.secrets if old and old.variants == variants == "student" else ()
@@ -136,9 +132,9 @@ def _left_out(old: Course | None) -> str:
 def read(folder: Name) -> Course:
     """Read the course. ValueError in one sentence if something is wrong with it."""
     path = Path(os.fsdecode(folder))
-    with _one_sentence(path / SETTINGS, "the folder of a course; minissm course new makes one"):
+    with one_sentence(path / SETTINGS, "the folder of a course; minissm course new makes one"):
         settings = _settings(tomllib.loads((path / SETTINGS).read_bytes().decode("utf-8-sig")))
-    with _one_sentence(path / SECRET, "the secret of the course; restore it from a copy"):
+    with one_sentence(path / SECRET, "the secret of the course; restore it from a copy"):
         mode, lines = os.stat(path / SECRET).st_mode, (path / SECRET).read_bytes().decode().split()
         closed = os.name != "posix" or not mode & 0o077
         _need(closed, "others may open it", f"a file of its owner alone: chmod 600 {shown(path / SECRET)}")
@@ -172,7 +168,7 @@ def _settings(found: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_sentence(path: Name, expected: str) -> Iterator[None]:
+def one_sentence(path: Name, expected: str) -> Iterator[None]:
     """What can be wrong with the file, as a ValueError. expected: what the file is; what to do."""
     try:
         yield
@@ -224,7 +220,7 @@ def roster(path: Name, key: str | None = None) -> list[str]:
     key: the column of the table; by default the first of COLUMNS that is there. ValueError in one sentence.
     """
     students: dict[str, str] = {}
-    with _one_sentence(path, "a list of students; give another"):
+    with one_sentence(path, "a list of students; give another"):
         with open(path, "rb") as file:
             data = file.read((1 << 18) + 1)
         _need(len(data) <= 1 << 18, "it has more than 256 KB", "a list of students")
