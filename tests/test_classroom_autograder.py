@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -39,12 +40,11 @@ def unpacked(course, folder, exercises=("ex1",), users=(ANNA,), **options):
     return folder
 
 
-def graded(folder, python=sys.executable):
-    """What run_autograder writes to results.json, and what it prints."""
+def graded(folder, python=sys.executable, within=()):
+    """What run_autograder writes to results.json, and what it prints. within: a command to run it by."""
     environment = {"AUTOGRADER_ROOT": str(folder), "AUTOGRADER_PYTHON": str(python), "PATH": os.environ["PATH"]}
-    run = subprocess.run(
-        ["bash", folder / "source" / "run_autograder"], env=environment, cwd=folder, capture_output=True, text=True
-    )
+    command = [*within, "bash", folder / "source" / "run_autograder"]
+    run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return json.loads((folder / "results" / "results.json").read_text()), run.stdout + run.stderr
 
@@ -163,6 +163,20 @@ def test_a_submission_is_graded_as_on_gradescope(course, tmp_path):
     found, _ = graded(folder)
     assert any(f"looks like: {mistake}" in test["output"] for test in found["tests"])
     assert sum(test["score"] for test in found["tests"]) < 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() or not shutil.which("setpriv"),
+    reason="needs root, and setpriv to give up a right",
+)
+def test_as_root_of_a_container_landlock_takes_over(course, tmp_path):
+    """Docker's root has no CAP_SYS_ADMIN: bubblewrap can't begin."""
+    folder = unpacked(course, tmp_path / "root", users=(ANNA,))
+    (folder / "submission" / "ex1.py").write_text(solution(course, "ex1", ANNA))
+    found, _ = graded(folder, within=["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"])
+    assert found["output"] == isolation.describe("landlock")
+    assert sum(test["score"] for test in found["tests"]) == 10
 
 
 @pytest.mark.slow
