@@ -170,7 +170,7 @@ def main() -> None:
         arrays = []
         for kind in kinds:
             data = kind and bytearray(asked.read(int(np.prod(kind[1])) * int(kind[0][1:])))
-            arrays.append(kind and np.frombuffer(data, kind[0]).reshape(kind[1]))
+            arrays.append(kind and np.frombuffer(data, kind[0]).reshape(kind[1])[()])
         try:
             reply = error or answer(names, name, arrays)
         except BaseException as problem:

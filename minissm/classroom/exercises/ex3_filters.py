@@ -23,7 +23,7 @@ most 3 poles. No pole may grow: |lam| <= 1. The numbers belong to your sheet alo
                 k_j = s^j cos(2 pi j / <T>) with s^<T> = <r>
     beginning   k_0 = <k0>, k_1 = <k1>, k_2 = <k2>. How the kernel goes on is up to you.
 
-The grader computes k_0 to k_63, and looks for these properties, to 1e-9 of the largest value. Many answers are right.
+The grader computes k_0 to k_63, and looks for these properties, to 1e-9 of the largest. Many answers are right.
 """
 import numpy as np
 
@@ -131,7 +131,7 @@ def judge(function, arrays, P):
     if log_lam.real.max() > 1e-12:
         return "a pole grows: the real part of log_lam is above 0"
     k = kernel(arrays, P)
-    same = lambda a, b: np.abs(a - b).max() <= 1e-9 * np.abs(k).max()
+    same = lambda found, asked: np.abs(found - asked).max() <= 1e-9 * np.abs(asked).max()  # never of what is found
     if function == "beginning":
         asked = np.array([P["k0"], P["k1"], P["k2"]])
         place = {"k_1": k[1:4], "k_{-1}": kernel(arrays, P, -1)[:3]}

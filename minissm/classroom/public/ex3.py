@@ -8,7 +8,7 @@ def ex3_kernel(function):
     """The kernel that these log_lam and c have on your sheet, k_0 to k_63, after a look at their form."""
     __tracebackhide__ = True
     found = function()
-    if not isinstance(found, tuple) or len(found) != 2:
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
         pytest.fail(f"{function.__name__} must return two arrays: log_lam, c")
     for name, a in zip(("log_lam", "c"), found):
         form(a, getattr(a, "shape", ()), getattr(a, "dtype", None), name)
