@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GROUPS = {
     "Learn": ("tutorials/[0-9]*.py", "docs/constructions.md"),
+    "Teach": ("docs/howto/teach.md", "docs/howto/computer-lab.md"),
     "How to": ("docs/howto/*.md",),
     "Understand": ("docs/glossary.md", "docs/notation.md", "docs/gradients.md", "docs/architecture.md"),
     "Experiments": ("docs/experiments.md", "docs/regression.md"),

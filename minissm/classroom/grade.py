@@ -74,7 +74,7 @@ def grade(
         tuple(_with(checks, found.text)),
         found.mistakes,
         exercise.words(found.sheet) if found.sheet else "",
-        clean(reply.log, 1000),
+        "\n".join(clean(line, 120) for line in reply.log.splitlines()[:20]),
         reply.ended,
         time.monotonic() - begun,
     )

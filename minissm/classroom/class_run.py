@@ -1,0 +1,70 @@
+"""`minissm course grade`: from what the platform collected to grades, feedback and a filled worksheet."""
+
+import argparse
+import os
+from pathlib import Path
+
+from ..checks import check_integer
+from ..files import shown
+from ..progress import tell
+from .collect import collect
+from .course import read, roster
+from .exercise import every
+from .grade import Graded
+from .isolation import isolated
+from .judge import clean
+from .marking import Store, mark
+from .outputs import summary, write
+from .worksheet import fill
+
+
+def grade_class(a: argparse.Namespace) -> int:
+    """Grade, write, and print what an instructor looks at. See command.py for the options."""
+    jobs = check_integer("course", "--jobs", a.jobs)
+    course, out = read(Path(a.dir)), Path(a.out)
+    exercises = course.assignment(a.assignment)
+    if (a.worksheet is None) != (a.column is None):
+        raise ValueError("course: one of --worksheet and --column is given; expected both, or neither")
+    students = roster(Path(a.roster), a.key) if a.roster else []
+    hands, unclear = collect(a.submissions, exercises)
+    if a.worksheet:  # before long work
+        fill(a.worksheet, os.devnull, a.column, {hand.student: 0 for hand in hands}, a.key)
+    call, kind, first = isolated(a.trust)
+    tell(first)
+    try:
+        store = Store(out / "graded", course, kind, a.again)
+        results = mark(course, hands, store, call, jobs, _show)
+        write(out, results, course, int(a.assignment), first, {hand.student for hand in hands if hand.late})
+        filled = ""
+        if a.worksheet:
+            scores = {s: round(sum(g.score for g in gradings.values()), 2) for s, gradings in results.items()}
+            name = out / f"filled-{Path(a.worksheet).name}"
+            count, missing = fill(a.worksheet, name, a.column, scores, a.key)
+            filled = (
+                f"worksheet: {name}   ({count} rows filled{'; not in it: ' if missing else ''}{', '.join(missing)})"
+            )
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ValueError(
+            f"course: can't write {shown(error.filename or out)} ({why}); what is graded stays: free some space, "
+            "or make the folder writable, and give the same command again"
+        ) from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what is graded stays; the same command goes on") from None
+
+    def conventions(exercise: str, student: str) -> str:
+        return every()[exercise].words(course.sheet(exercise, student))
+
+    for line in (*unclear, *summary(results, hands, students, conventions)):
+        tell(f"look at: {line}")
+    tell(f"grades: {out}/grades.csv   ({len(results)} students)")
+    if filled:
+        tell(filled)
+    return 0
+
+
+def _show(student: str, gradings: dict[str, Graded]) -> None:
+    """One line a student."""
+    scores = "  ".join(f"{name} {g.score:g}/{g.most:g}" for name, g in gradings.items())
+    seconds = sum(g.seconds for g in gradings.values())
+    tell(f"{clean(student, 30):30} {scores}  {seconds:.1f} s")

@@ -1,0 +1,130 @@
+"""The command `minissm course`: make a course, hand out sheets, grade, pack for Gradescope, test the grader itself."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from ..files import shown
+from ..progress import tell
+
+TRUST = "run hand-ins without isolation: they can read, write and delete what you can"
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    course = commands.add_parser("course", help="exercises, sheets for students, and a grader", allow_abbrev=False)
+    verbs = course.add_subparsers(metavar="VERB", required=True, parser_class=type(course))
+
+    def verb(name: str, run: Any, text: str, *arguments: str) -> Any:
+        parser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        parser.set_defaults(command=run)
+        for argument in arguments:
+            parser.add_argument(argument, metavar=argument.upper())
+        return parser
+
+    new = verb("new", _new, "make a course: DIR/course.toml, which you edit, and DIR/secret", "dir")
+    new.add_argument("--after", metavar="OLD", help="last year's course: its conventions are left out")
+    new.add_argument(
+        "--variants",
+        choices=("student", "class"),
+        default="student",
+        help="conventions drawn for each student, or one for all (default student)",
+    )
+    sheets = verb("sheets", _sheets, "write what students get for an assignment", "dir", "assignment")
+    sheets.add_argument("--out", required=True, help="the folder to write")
+    sheets.add_argument("--roster", metavar="FILE", help="a list of students (CSV or text): one folder for each")
+    sheets.add_argument("--key", metavar="COLUMN", help="the roster's column of numbers (default: found by its name)")
+    grade = verb("grade", _grade, "grade what students handed in", "dir", "assignment", "submissions")
+    grade.add_argument("--out", required=True, help="the folder of grades; the same command again goes on there")
+    grade.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="hand-ins at a time (default: the cores)")
+    grade.add_argument("--again", action="store_true", help="grade also what has not changed since the last time")
+    grade.add_argument("--roster", metavar="FILE", help="a list of students: those without a hand-in are listed")
+    grade.add_argument("--worksheet", metavar="FILE", help="the platform's own CSV; filled, it is written to --out")
+    grade.add_argument("--column", metavar="NAME", help="the worksheet's column of points")
+    grade.add_argument("--key", metavar="COLUMN", help="the column of numbers (default: found by its name)")
+    grade.add_argument("--trust", action="store_true", help=TRUST)
+    pack = verb("zip", _zip, "pack the grader of an assignment for Gradescope", "dir", "assignment")
+    pack.add_argument("--out", required=True, metavar="FILE.zip", help="the file to write")
+    test = verb("selftest", _selftest, "grade every solution and every planted mistake, in every variant")
+    test.add_argument("exercises", nargs="*", metavar="EXERCISE", help="ex1, ... (default: all)")
+    test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="gradings at a time (default: the cores)")
+    test.add_argument("--trust", action="store_true", help=TRUST)
+    look = verb("try", _try, "print an exercise, or grade a file of yours; no course needed", "exercise")
+    look.add_argument("file", nargs="?", metavar="FILE.py", help="your solution, in the convention that is printed")
+    look.add_argument("--trust", action="store_true", help=TRUST)
+
+
+def _new(a: argparse.Namespace) -> int:
+    from .course import new
+
+    new(Path(a.dir), a.after and Path(a.after), a.variants)
+    tell(f"course: {a.dir}   (edit course.toml; keep secret to yourself, and keep a copy)")
+    return 0
+
+
+def _sheets(a: argparse.Namespace) -> int:
+    from .course import read, roster
+    from .sheets import write
+
+    course = read(Path(a.dir))
+    students = roster(Path(a.roster), a.key) if a.roster else None
+    number = course.assignment(a.assignment)
+    write(Path(a.out), course, number, students)
+    tell(f"sheets: {a.out}   ({len(students)} students)" if students else f"sheets: {a.out}")
+    return 0
+
+
+def _grade(a: argparse.Namespace) -> int:
+    from .class_run import grade_class
+
+    return grade_class(a)
+
+
+def _zip(a: argparse.Namespace) -> int:
+    from .autograder import pack
+    from .course import read
+
+    course = read(Path(a.dir))
+    pack(course, course.assignment(a.assignment), Path(a.out))
+    tell(f"autograder: {a.out}   (upload it on Gradescope; it holds the secret)")
+    return 0
+
+
+def _selftest(a: argparse.Namespace) -> int:
+    from .isolation import isolated
+    from .selftest import run
+
+    call, _, first = isolated(a.trust)
+    tell(first)
+    return run([exercise(name) for name in a.exercises], call, a.jobs)
+
+
+def _try(a: argparse.Namespace) -> int:
+    import numpy as np
+
+    from .collect import read_file
+    from .grade import grade
+    from .isolation import isolated
+    from .outputs import lines
+
+    chosen = exercise(a.exercise)
+    sheet = chosen.draw(np.random.default_rng(0), variant=chosen.variants[0])
+    if a.file is None:
+        tell(chosen.stub(sheet))
+        return 0
+    source = read_file(Path(a.file))
+    call, _, first = isolated(a.trust)
+    tell(first)
+    graded = grade(chosen, sheet, np.random.default_rng(0), source, call)
+    tell("\n".join(lines(graded)))
+    return int(graded.score < graded.most)
+
+
+def exercise(name: str) -> Any:
+    """The exercise of this name. ValueError if there is none."""
+    from .exercise import every
+
+    if name not in every():
+        raise ValueError(f"course: exercise {shown(name)}; expected one of {', '.join(every())}")
+    return every()[name]

@@ -1,0 +1,78 @@
+"""A class from course to grades, by the command: right hand-ins, planted mistakes and hostile ones."""
+
+import csv
+import json
+
+import pytest
+
+from minissm.classroom.course import read
+from minissm.classroom.exercise import every
+from minissm.cli import main
+
+from .hostile import HOSTILE
+
+LOOPS = [name for name in HOSTILE if "loop" in name][:3]
+
+
+def write_class(folder, course, exercises, right, wrong, hostile):
+    """Write folders of students. -> {student: (exercise, mistake)}; the mistake of a hostile one is "", of a right one None."""
+    expected = {}
+    encodings = [lambda t: t.encode("utf-8-sig"), lambda t: t.replace("\n", "\r\n").encode()]
+    encodings += [lambda t: b"# -*- coding: latin-1 -*-\n# \xfc\n" + t.encode("latin-1")]
+    attacks = [*LOOPS, *(name for name in HOSTILE if name not in LOOPS)]
+    for i in range(right + wrong + hostile):
+        student = f"s{i:03d}"
+        (folder / student).mkdir(parents=True)
+        texts = {e: every()[e].solution(course.sheet(e, student)) for e in exercises}
+        sources = {e: encodings[i](t) if i < 3 else t.encode() for e, t in texts.items()}
+        expected[student] = ("", None)
+        if i >= right:
+            name = exercises[i % len(exercises)] if i < right + wrong else exercises[0]
+            exercise, sheet = every()[name], course.sheet(name, student)
+            if i < right + wrong:
+                planted = [m for m in exercise.mistakes if exercise.changes(sheet, m)]
+                mistake = planted[i % len(planted)]
+                sources[name], expected[student] = exercise.solution(sheet, [mistake]).encode(), (name, mistake)
+            else:
+                attack = HOSTILE[attacks[i - right - wrong]]
+                sources[name], expected[student] = attack.encode("utf-8", "surrogatepass"), (name, "")
+        for name, source in sources.items():
+            (folder / student / f"{name}.py").write_bytes(source)
+    return expected
+
+
+def check(out, expected, exercises):
+    """Every verdict right, every mistake named."""
+    rows = {row["student"]: row for row in csv.DictReader((out / "grades.csv").open(newline=""))}
+    assert sorted(rows) == sorted(expected)
+    for student, (exercise, mistake) in expected.items():
+        for name in exercises:
+            score, most = float(rows[student][name]), every()[name].points
+            assert (score == most) == (name != exercise), (student, name, mistake, rows[student])
+            if name == exercise and not mistake:
+                assert score == 0, rows[student]
+        text = (out / "feedback" / f"{student}.txt").read_text()
+        if mistake and every()[exercise].kind != "catch":
+            assert f"looks like: {mistake}" in text, (student, mistake, text)
+        report = json.loads((out / "gradescope" / f"{student}.json").read_text())
+        assert sum(test["score"] for test in report["tests"]) == pytest.approx(float(rows[student]["total"]))
+
+
+def run_class(tmp_path, right, wrong, hostile):
+    assert main(["course", "new", str(tmp_path / "course")]) == 0
+    course, exercises = read(tmp_path / "course"), ("ex1", "ex2", "ex3", "ex4")
+    expected = write_class(tmp_path / "in", course, exercises, right, wrong, hostile)
+    arguments = ["course", "grade", str(tmp_path / "course"), "1", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    check(tmp_path / "out", expected, exercises)
+    return arguments
+
+
+@pytest.mark.slow
+def test_a_class_of_thirty_is_graded_and_nothing_is_graded_twice(tmp_path, capsys):
+    arguments = run_class(tmp_path, 15, 10, 5)
+    before = {f: f.read_bytes() for f in (tmp_path / "out").rglob("*") if f.is_file()}
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert {f: f.read_bytes() for f in (tmp_path / "out").rglob("*") if f.is_file()} == before
+    assert len(capsys.readouterr().out) > 0
