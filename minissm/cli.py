@@ -111,6 +111,7 @@ def _one_line(text: str) -> str:
 
 def _parser() -> Parser:
     from . import __version__
+    from .classroom import command as classroom
     from .constructions import command as constructions
     from .lab import bench, command, demo, tasks_command
     from .lab.claims import command as claims
@@ -131,4 +132,5 @@ def _parser() -> Parser:
     constructions.add(commands)
     tasks_command.add(commands)
     watch.add(commands)
+    classroom.add(commands)
     return parser

@@ -15,7 +15,7 @@ LOOPS = [name for name in HOSTILE if "loop" in name][:3]
 
 
 def write_class(folder, course, exercises, right, wrong, hostile):
-    """Write folders of students. -> {student: (exercise, mistake)}; the mistake of a hostile one is "", of a right one None."""
+    """Write folders of students. -> {student: (exercise, mistake)}; mistake: "" if hostile, None if right."""
     expected = {}
     encodings = [lambda t: t.encode("utf-8-sig"), lambda t: t.replace("\n", "\r\n").encode()]
     encodings += [lambda t: b"# -*- coding: latin-1 -*-\n# \xfc\n" + t.encode("latin-1")]

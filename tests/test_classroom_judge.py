@@ -218,7 +218,7 @@ def test_points_of_the_course_scale_those_of_the_checks(tiny):
 @pytest.mark.parametrize("ended", ["time", "clock", "memory", "size", "ended", ""])
 def test_no_answer_has_a_sentence_of_its_own(tiny, ended):
     reply = SimpleNamespace(answers=[None] * 3, log="", ended=ended)
-    result = grade(tiny, SHEET, np.random.default_rng(0), b"", lambda *_: reply)
+    result = grade(tiny, SHEET, np.random.default_rng(0), b"", lambda *_, **__: reply)
     assert {check.kind for check in result.checks} == {"none"}
     assert "no answer" in result.checks[0].text or "more was returned" in result.checks[0].text
     assert (result.score, result.stopped) == (0, ended)
@@ -256,7 +256,7 @@ PLAIN = {"output": "after", "time": "forward", "axes": "BLD"}
 )
 def test_a_catch_is_scored_by_the_share_of_the_mistakes_that_it_exposes(arrays, kind):
     reply = SimpleNamespace(answers=[("ok", arrays, True)], log="", ended="")
-    result = grade(a_catch(), PLAIN, np.random.default_rng(0), b"", lambda *_: reply)
+    result = grade(a_catch(), PLAIN, np.random.default_rng(0), b"", lambda *_, **__: reply)
     assert result.checks[0].kind == kind
     assert (0 < result.score < 5) if kind == "share" else result.score == 0
     if kind == "share":
@@ -266,7 +266,7 @@ def test_a_catch_is_scored_by_the_share_of_the_mistakes_that_it_exposes(arrays, 
 def test_a_catch_that_exposes_what_can_be_exposed_has_all_points():
     exercise = a_catch()
     reply = SimpleNamespace(answers=[("ok", exercise.answer(), True)], log="", ended="")
-    assert grade(exercise, PLAIN, np.random.default_rng(0), b"", lambda *_: reply).score == 10
+    assert grade(exercise, PLAIN, np.random.default_rng(0), b"", lambda *_, **__: reply).score == 10
     for wrong, word in (
         ([two, two, two, two], "shapes"),
         ([*exercise.answer()[:2], two + 0j, np.ones((2, 1, 2))], "u is complex"),

@@ -34,11 +34,11 @@ def grade_class(a: argparse.Namespace) -> int:
     try:
         store = Store(out / "graded", course, kind, a.again)
         results = mark(course, hands, store, call, jobs, _show)
-        write(out, results, course, int(a.assignment), first, {hand.student for hand in hands if hand.late})
+        write(str(out), results, course, int(a.assignment), first, {hand.student for hand in hands if hand.late})
         filled = ""
         if a.worksheet:
             scores = {s: round(sum(g.score for g in gradings.values()), 2) for s, gradings in results.items()}
-            name = out / f"filled-{Path(a.worksheet).name}"
+            name = str(out / f"filled-{Path(a.worksheet).name}")
             count, missing = fill(a.worksheet, name, a.column, scores, a.key)
             filled = (
                 f"worksheet: {name}   ({count} rows filled{'; not in it: ' if missing else ''}{', '.join(missing)})"

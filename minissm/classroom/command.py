@@ -103,7 +103,6 @@ def _selftest(a: argparse.Namespace) -> int:
 def _try(a: argparse.Namespace) -> int:
     import numpy as np
 
-    from .collect import read_file
     from .grade import grade
     from .isolation import isolated
     from .outputs import lines
@@ -113,7 +112,11 @@ def _try(a: argparse.Namespace) -> int:
     if a.file is None:
         tell(chosen.stub(sheet))
         return 0
-    source = read_file(Path(a.file))
+    try:
+        source = Path(a.file).read_bytes()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ValueError(f"course: can't read {shown(a.file)} ({why}); expected a .py file") from None
     call, _, first = isolated(a.trust)
     tell(first)
     graded = grade(chosen, sheet, np.random.default_rng(0), source, call)

@@ -159,7 +159,8 @@ def _rendered(text: str, words: tuple[tuple[str, str], ...]) -> str:
         body, mark, tag = line.partition("#? ")
         if not mark or all(sheet[c] == v for c, v in (t.split("=") for t in tag.split())):
             kept.append(body.rstrip())
-    return re.sub(r"<(\w+)>", lambda m: sheet.get(m[1], m[0]), "\n".join(kept))
+    body = re.sub(r"\n\n\n+(?= )", "\n\n", "\n".join(kept))  # where a line between two blank ones is gone
+    return re.sub(r"<(\w+)>", lambda m: sheet.get(m[1], m[0]), body)
 
 
 @functools.lru_cache(4096)

@@ -45,13 +45,13 @@ def grade(
 
     sheet: the conventions and constants of the student
     rng: draws the hidden cases
-    call: call(source, requests, seconds) -> a sandbox.Reply
+    call: call(source, requests, seconds=...) -> a sandbox.Reply
     seconds: of CPU that the hand-in may use
     points: of the exercise in this course; None: its own
     """
     begun = time.monotonic()
     cases = exercise.cases(rng, sheet)
-    reply = call(source, [(case.function, case.arrays) for case in cases], seconds)
+    reply = call(source, [(case.function, case.arrays) for case in cases], seconds=seconds)
     factor = (points or exercise.points) / sum(case.points for case in cases)
     answered, checks = [], []
     for case, answer in zip(cases, reply.answers, strict=True):

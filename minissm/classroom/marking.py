@@ -72,7 +72,7 @@ def mark(
     """Grade all hand-ins.
 
     store: keeps each grading as soon as it is made
-    call: call(source, requests, seconds) -> a sandbox.Reply
+    call: call(source, requests, seconds=...) -> a sandbox.Reply
     jobs: hand-ins at a time
     done: called with a student and the gradings, as soon as all are there
     """
