@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
     pack = verb("zip", _zip, "pack the grader of an assignment for Gradescope", "dir", "assignment")
     pack.add_argument("--out", required=True, metavar="FILE.zip", help="the file to write")
     test = verb("selftest", _selftest, "grade every solution and every planted mistake, in every variant")
-    test.add_argument("exercises", nargs="*", metavar="EXERCISE", help="ex1, ... (default: all)")
+    test.add_argument("exercises", nargs="*", default=(), metavar="EXERCISE", help="ex1, ... (default: all)")
     test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="gradings at a time (default: the cores)")
     test.add_argument("--trust", action="store_true", help=TRUST)
     look = verb("try", _try, "print an exercise, or grade a file of yours; no course needed", "exercise")
