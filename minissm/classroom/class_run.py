@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from ..checks import check_integer
-from ..files import shown
 from ..progress import tell
 from .collect import collect
 from .course import read, roster
@@ -43,12 +42,6 @@ def grade_class(a: argparse.Namespace) -> int:
             filled = (
                 f"worksheet: {name}   ({count} rows filled{'; not in it: ' if missing else ''}{', '.join(missing)})"
             )
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise ValueError(
-            f"course: can't write {shown(error.filename or out)} ({why}); what is graded stays: free some space, "
-            "or make the folder writable, and give the same command again"
-        ) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt("what is graded stays; the same command goes on") from None
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def add(commands: Any) -> None:
 
     def verb(name: str, run: Any, text: str, *arguments: str) -> Any:
         parser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
-        parser.set_defaults(command=run)
+        parser.set_defaults(command=partial(_run, run))
         for argument in arguments:
             parser.add_argument(argument, metavar=argument.upper())
         return parser
@@ -44,8 +45,6 @@ def add(commands: Any) -> None:
     grade.add_argument("--column", metavar="NAME", help="the worksheet's column of points")
     grade.add_argument("--key", metavar="COLUMN", help="the column of numbers (default: found by its name)")
     grade.add_argument("--trust", action="store_true", help=TRUST)
-    pack = verb("zip", _zip, "pack the grader of an assignment for Gradescope", "dir", "assignment")
-    pack.add_argument("--out", required=True, metavar="FILE.zip", help="the file to write")
     test = verb("selftest", _selftest, "grade every solution and every planted mistake, in every variant")
     test.add_argument("exercises", nargs="*", default=(), metavar="EXERCISE", help="ex1, ... (default: all)")
     test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="gradings at a time (default: the cores)")
@@ -53,6 +52,18 @@ def add(commands: Any) -> None:
     look = verb("try", _try, "print an exercise, or grade a file of yours; no course needed", "exercise")
     look.add_argument("file", nargs="?", metavar="FILE.py", help="your solution, in the convention that is printed")
     look.add_argument("--trust", action="store_true", help=TRUST)
+
+
+def _run(command: Any, a: argparse.Namespace) -> int:
+    """The command, with a sentence for what can't be read or written."""
+    try:
+        return command(a)
+    except OSError as error:
+        if error.filename is None:  # stdout: the same for all commands
+            raise
+        why, file = os.strerror(error.errno or 0), shown(error.filename)
+        remedy = "what was done stays; mend that and give the same command again"
+        raise ValueError(f"course: can't read or write {file} ({why}); {remedy}") from None
 
 
 def _new(a: argparse.Namespace) -> int:
@@ -69,8 +80,7 @@ def _sheets(a: argparse.Namespace) -> int:
 
     course = read(Path(a.dir))
     students = roster(Path(a.roster), a.key) if a.roster else None
-    number = course.assignment(a.assignment)
-    write(Path(a.out), course, number, students)
+    write(a.out, course, a.assignment, students)
     tell(f"sheets: {a.out}   ({len(students)} students)" if students else f"sheets: {a.out}")
     return 0
 
@@ -79,16 +89,6 @@ def _grade(a: argparse.Namespace) -> int:
     from .class_run import grade_class
 
     return grade_class(a)
-
-
-def _zip(a: argparse.Namespace) -> int:
-    from .autograder import pack
-    from .course import read
-
-    course = read(Path(a.dir))
-    pack(course, course.assignment(a.assignment), Path(a.out))
-    tell(f"autograder: {a.out}   (upload it on Gradescope; it holds the secret)")
-    return 0
 
 
 def _selftest(a: argparse.Namespace) -> int:
@@ -112,11 +112,7 @@ def _try(a: argparse.Namespace) -> int:
     if a.file is None:
         tell(chosen.stub(sheet))
         return 0
-    try:
-        source = Path(a.file).read_bytes()
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise ValueError(f"course: can't read {shown(a.file)} ({why}); expected a .py file") from None
+    source = Path(a.file).read_bytes()
     call, _, first = isolated(a.trust)
     tell(first)
     graded = grade(chosen, sheet, np.random.default_rng(0), source, call)
