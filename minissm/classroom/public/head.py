@@ -56,7 +56,7 @@ def _read(name):
     space = {"__name__": name, "__file__": str(path)}
     try:
         text = path.read_bytes().decode("utf-8-sig", "replace")
-        for module in _imported(ast.parse(text)) - set(sys.stdlib_module_names) - {"numpy"}:
+        for module in sorted(_imported(ast.parse(text)) - set(sys.stdlib_module_names) - {"numpy"}):
             return f"{name}.py imports {module}; the grader has NumPy and the standard library alone"
         exec(compile(text, str(path), "exec"), space)
     except SyntaxError as error:
