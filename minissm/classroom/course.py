@@ -1,7 +1,7 @@
 """A course is a folder: `course.toml`, which the instructor edits, and `secret`, which is open to its owner alone.
 
-All that a student gets is drawn from HMAC-SHA256(secret, what, exercise, student): the sheet, and the generator of the
-hidden cases. It is the same for every hand-in and on every machine, and without the secret nobody can compute it.
+A student's sheets and hidden cases are drawn from HMAC-SHA256(secret, what, exercise, student). They are the same for
+every hand-in and on every machine, and can't be computed without the secret.
 """
 
 import csv
@@ -25,7 +25,7 @@ from ..files import Name, shown, write_whole
 from .exercise import Exercise, P, every
 
 SETTINGS, SECRET = "course.toml", "secret"
-TEMPLATE = Path(__file__).with_name(SETTINGS).read_text(encoding="utf-8")  # a new course, and what is left away
+TEMPLATE = Path(__file__).with_name(SETTINGS).read_text(encoding="utf-8")  # a new course; what is left out is as here
 VARIANTS = ("student", "class")
 FEEDBACK = ("visible", "after_due_date", "after_published", "hidden")  # as Gradescope says it
 COLUMNS = ("github_username", "id", "identifier", "email")  # of GitHub Classroom, Canvas, Moodle and Gradescope
@@ -33,10 +33,7 @@ RULES: dict[str, tuple[Callable[[Any], object], str]] = {  # of course.toml: wha
     "name": (lambda v: isinstance(v, str) and v.isprintable(), "a line of text"),
     "variants": (VARIANTS.__contains__, " or ".join(VARIANTS)),
     "feedback": (FEEDBACK.__contains__, " or ".join(FEEDBACK)),
-    "assignments": (
-        lambda v: isinstance(v, list) and v and all(isinstance(x, str) for x in v),
-        'a list, as ["ex1", "ex2"]',
-    ),
+    "assignments": (lambda v: isinstance(v, list) and v and all(isinstance(x, str) for x in v), "a list of exercises"),
     "points": (lambda v: type(v) in (int, float) and 0.01 <= v <= 1000, "a number from 0.01 to 1000"),
     "seconds": (lambda v: type(v) in (int, float) and 1 <= v <= 600, "a number from 1 to 600"),
     "left_out": (lambda v: isinstance(v, list) and all(isinstance(x, dict) for x in v), "a list of sheets"),
@@ -61,16 +58,14 @@ class Course:
         """The names of its exercises. ValueError if there is no such assignment."""
         known = {str(n): names for n, names in self.assignments.items()}
         if str(number) not in known:
-            raise ValueError(
-                f"course: assignment {number!r:.40} isn't in {SETTINGS}; expected one of {', '.join(known)}"
-            )
+            raise ValueError(f"course: assignment {number!r:.40} isn't in {SETTINGS}; expected {', '.join(known)}")
         return known[str(number)]
 
     def sheet(self, exercise: str, student: str) -> P:
-        """The student's variant, constants and planted mistakes. A class course has one sheet for all.
+        """The student's variant, constants and planted mistakes. A class course has one sheet for all students.
 
-        A catch has the sheet of the exercise whose mistakes it exposes. A student who was in an earlier course gets
-        none of the earlier sheets as long as another variant is left.
+        A catch has the sheet of the exercise whose mistakes it exposes. Sheets of earlier courses are not drawn while
+        another variant is left.
         """
         of = every()[every()[exercise].of or exercise]
         earlier, sheet = list(self.left_out.get(of.name, ())), {}
@@ -81,11 +76,11 @@ class Course:
         return sheet
 
     def generator(self, exercise: str, student: str) -> np.random.Generator:
-        """The generator of the hidden cases: each student's own, in a class course, too."""
+        """The generator of the hidden cases. Each student has other cases, in a class course, too."""
         return _generator(self.secrets[0], "cases", exercise, student)
 
     def fingerprint(self) -> str:
-        """A name of the secret, "-", a name of all else that changes a grade. It gives nothing away."""
+        """A hash of the secret, "-", a hash of all else that changes a grade. The secret can't be computed from it."""
         settings = [self.variants, self.left_out, self.points, self.seconds, __version__]
         sources = {name: exercise.source for name, exercise in every().items()}
         key = b"".join(self.secrets)
@@ -93,11 +88,12 @@ class Course:
 
 
 def new(folder: Name, after: Name | None = None, variants: str = "student") -> None:
-    """Make a course. after: the folder of an earlier one. ValueError in one sentence; then nothing is left behind.
+    """Make a course. ValueError in one sentence if it can't be made; no file of it is left then.
 
-    After a class course, the sheet of the class is left out, and those that it left out itself. Between two courses
-    with a variant for each student, the old secret becomes a further line of the new one, so that who comes back gets
-    another sheet. A class course after one of these can't help it: some student of last year had any variant.
+    after: the folder of an earlier course, whose sheets are not drawn again as far as that is possible. Of a class
+    course, these are its sheet and those that it left out. From a student course to a student course, the old secret
+    is kept as a further line of the new one: a student who repeats the course gets another sheet. A class course after
+    a student course repeats some student's sheet.
     """
     path, old = Path(os.fsdecode(folder)), None if after is None else read(after)
     with one_sentence(path, "a folder without a course; choose another"):
@@ -144,7 +140,7 @@ def read(folder: Name) -> Course:
 
 
 def _settings(found: dict[str, Any]) -> dict[str, Any]:
-    """What course.toml says, else what a new one says. ValueError("what it says; expected what") if it is wrong."""
+    """What course.toml says, or what a new one says. ValueError("what it says; expected what") if it is wrong."""
     usual, exercises = tomllib.loads(TEMPLATE), f"one of {', '.join(every())}"
     for key, value in found.items():
         _need(key in usual, f"{key!r:.60} is unknown", f"one of {', '.join(usual)}")
@@ -175,9 +171,7 @@ def one_sentence(path: Name, expected: str) -> Iterator[None]:
     except OSError as error:
         raise ValueError(f"course: {shown(path)}: {error.strerror}; expected {expected}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"course: {shown(path)}: byte {error.start} isn't UTF-8; expected text; save it as UTF-8"
-        ) from None
+        raise ValueError(f"course: {shown(path)}: byte {error.start} isn't UTF-8; save the file as UTF-8") from None
     except (ValueError, RecursionError, csv.Error) as error:
         raise ValueError(f"course: {shown(path)}: {error}; correct it, or give another") from None
 
