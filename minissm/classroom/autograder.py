@@ -20,12 +20,12 @@ import numpy as np
 
 from .. import __version__
 from ..files import Name, write_whole
-from . import isolation, sandbox
 from .collect import HandIn, below, plain_name, source_of
 from .course import Course, one_sentence, read
-from .exercise import every
-from .grade import Graded, grade
-from .judge import Check, clean
+from .grade import Graded
+from .isolation import isolated
+from .judge import clean
+from .marking import DOUBTFUL, grade_one
 from .outputs import gradescope
 
 WING = Path(__file__).parent
@@ -83,30 +83,6 @@ def results(root: Path, key: str, exercises: Sequence[str]) -> dict[str, Any]:
         tries = [_graded(course, hand._replace(student=student), call) for student in students]
         graded[exercise] = max(tries, key=lambda one: one.score)
     return gradescope(graded, course.feedback, first)
-
-
-DOUBTFUL = ("clock", "ended")
-
-
-def isolated(trust: bool) -> tuple[Callable[..., Any], str, str]:
-    name = isolation.best()
-    if not name:
-        raise ValueError(f"course: hand-ins can't be isolated here; {isolation.advice()}")
-    return (
-        lambda source, requests, seconds: sandbox.call(source, requests, name, seconds),
-        name,
-        isolation.describe(name),
-    )
-
-
-def grade_one(course: Course, hand: HandIn, call: Callable[..., Any]) -> Graded:
-    """The grading of one hand-in."""
-    exercise = every()[hand.exercise]
-    points = course.points[exercise.name]
-    if hand.source is None:
-        return Graded(exercise.name, (Check("the file", points, 0.0, "none", hand.problem),))
-    sheet, rng = course.sheet(exercise.name, hand.student), course.generator(exercise.name, hand.student)
-    return grade(exercise, sheet, rng, hand.source, call, course.seconds[exercise.name], points)
 
 
 def _graded(course: Course, hand: HandIn, call: Callable[..., Any]) -> Graded:
