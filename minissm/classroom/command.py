@@ -45,6 +45,14 @@ def add(commands: Any) -> None:
     grade.add_argument("--column", metavar="NAME", help="the worksheet's column of points")
     grade.add_argument("--key", metavar="COLUMN", help="the column of numbers (default: found by its name)")
     grade.add_argument("--trust", action="store_true", help=TRUST)
+    pack = verb("zip", _zip, "pack the grader of an assignment for Gradescope", "dir", "assignment")
+    pack.add_argument("--out", required=True, metavar="FILE.zip", help="the file to write")
+    pack.add_argument(
+        "--key",
+        choices=("email", "name", "id"),
+        default="email",
+        help="what Gradescope's students are called in the roster (default email)",
+    )
     test = verb("selftest", _selftest, "grade every solution and every planted mistake, in every variant")
     test.add_argument("exercises", nargs="*", default=(), metavar="EXERCISE", help="ex1, ... (default: all)")
     test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="gradings at a time (default: the cores)")
@@ -89,6 +97,16 @@ def _grade(a: argparse.Namespace) -> int:
     from .class_run import grade_class
 
     return grade_class(a)
+
+
+def _zip(a: argparse.Namespace) -> int:
+    from .autograder import pack
+    from .course import read
+
+    course = read(Path(a.dir))
+    pack(course, course.assignment(a.assignment), a.out, a.key)
+    tell(f"autograder: {a.out}   (upload it on Gradescope; it holds the secret)")
+    return 0
 
 
 def _selftest(a: argparse.Namespace) -> int:
