@@ -29,10 +29,11 @@ def cell(text: Any) -> str:
 
 def lines(graded: Graded) -> list[str]:
     """A line for the exercise, one a check, then what the hand-in printed."""
-    found = [f"{graded.exercise}: {graded.score:g} of {graded.most:g} points"]
+    found, above = [f"{graded.exercise}: {graded.score:g} of {graded.most:g} points"], ""
     for c in graded.checks:
+        text, above = "the same" if c.text and c.text == above else c.text, c.text
         worth = f"{c.earned:.3g} of {c.points:.3g}" if 0 < c.earned < c.points else f"{c.points:.3g}"
-        found.append(f"{'passed' if c.kind == 'ok' else 'FAILED'}  {c.title} ({worth}){c.text and ': '}{c.text}")
+        found.append(f"{'passed' if c.kind == 'ok' else 'FAILED'}  {c.title} ({worth}){text and ': '}{text}")
     return found + [f"printed | {clean(line, 120)}" for line in graded.log.splitlines()[:20]]
 
 
