@@ -20,7 +20,11 @@ START = "docs/index.md"
 
 def groups() -> dict[str, list[Path]]:
     """The files of each group."""
-    return {caption: [f for p in patterns for f in sorted(ROOT.glob(p))] for caption, patterns in GROUPS.items()}
+    found: dict[str, list[Path]] = {}
+    for caption, patterns in GROUPS.items():
+        held = {file for files in found.values() for file in files}
+        found[caption] = [file for pattern in patterns for file in sorted(ROOT.glob(pattern)) if file not in held]
+    return found
 
 
 def docname(file: Path) -> str:
