@@ -107,6 +107,13 @@ def test_a_class_has_one_folder_and_single_sheets_need_a_list_of_students(own, t
         sheets.write(tmp_path / "out", shared, 9)
 
 
+def test_the_folder_in_which_the_shell_stands_is_filled_and_stays(own, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    sheets.write(".", dataclasses.replace(own, variants="class"), 3)
+    assert Path("ex8.py").is_file()
+
+
 def test_a_disk_that_is_full_leaves_nothing(own, tmp_path, monkeypatch):
     write, count = Path.write_bytes, iter(range(40))
 
@@ -170,7 +177,7 @@ def solved(fixed: Fixed, folder: Path, number: int, student: str) -> None:
         (folder / f"{name}.py").write_text(every()[name].solution(fixed.sheet(name, student)))
 
 
-def test_pytest_says_a_sentence_for_each_stub_and_accepts_the_solutions(fixed, tmp_path):
+def test_pytest_says_a_sentence_for_each_stub(fixed, tmp_path):
     sheets.write(tmp_path / "out", fixed, 1, ["1"])
     folder = tmp_path / "out" / "1"
     said = pytested(folder).strip().split("\n")
@@ -179,8 +186,6 @@ def test_pytest_says_a_sentence_for_each_stub_and_accepts_the_solutions(fixed, t
     assert all(re.fullmatch(r"_+ test_ex\d_\w+ _+", line) for line in failures[::2])
     assert all(re.fullmatch(r"ex\d\.py: \w+ is still to be written", line) for line in failures[1::2])
     assert re.fullmatch(rf"{len(failures) // 2} failed in .*", said[-1])
-    solved(fixed, folder, 1, "1")
-    assert re.search(rf"\n{len(failures) // 2} passed in", pytested(folder))
 
 
 @pytest.mark.slow

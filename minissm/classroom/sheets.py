@@ -31,7 +31,7 @@ def write(out: Name, course: Course, assignment: int | str, students: Sequence[s
         raise ValueError(f"course: each student has a sheet, and there is no list of students; expected {expected}")
     root = Path(os.path.realpath(os.fsdecode(out)))
     places = {root: ""} if students is None else {root / name: s for s, name in file_names(students).items()}
-    part = root.with_name(f".{os.urandom(6).hex()}.part")
+    part = root.parent / f".{os.urandom(6).hex()}.part"
     try:
         new = {}
         for place, student in places.items():
@@ -46,9 +46,11 @@ def write(out: Name, course: Course, assignment: int | str, students: Sequence[s
                 (part / str(i) / name).write_bytes(data)
         for i, place in enumerate(new):
             place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():  # and is empty
-                place.rmdir()
-            os.rename(part / str(i), place)
+            if place.exists():  # and is empty: it stays, since a shell may stand in it
+                for file in (part / str(i)).iterdir():
+                    os.rename(file, place / file.name)
+            else:
+                os.rename(part / str(i), place)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fsdecode(out)) from error
     finally:
