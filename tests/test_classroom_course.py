@@ -234,8 +234,18 @@ def test_a_wrong_setting_is_one_sentence(home, old, fresh, found):
 def test_settings_that_are_left_away_are_the_usual_ones_and_a_mark_or_crlf_is_no_error(home):
     (home / "course.toml").write_bytes("\ufeffname = 'Räume'\r\n[points]\r\nex1 = 2.5\r\n".encode())
     course = read(home)
-    assert (course.name, course.points["ex1"], course.points["ex6"], course.seconds["ex1"]) == ("Räume", 2.5, 20, 5)
+    assert (course.name, course.points["ex1"], course.points["ex6"], course.seconds["ex1"]) == ("Räume", 2.5, 10, 5)
     assert list(course.assignments) == [1, 2, 3]
+
+
+def test_an_exercise_of_ones_own_has_its_own_points_until_the_course_says_others(home, nine):
+    nine["ex10"] = nine["ex9"]
+    course = read(home)
+    assert (course.points["ex10"], course.seconds["ex10"]) == (10, 5)
+    text = (home / "course.toml").read_text()
+    (home / "course.toml").write_text(text.replace('"ex9"]', '"ex10"]').replace("[points]", "[points]\nex10 = 7"))
+    course = read(home)
+    assert (course.assignment(3), course.points["ex10"]) == (("ex8", "ex10"), 7)
 
 
 def test_a_course_that_cannot_be_read_is_one_sentence(home, tmp_path):

@@ -24,7 +24,7 @@ from .. import __version__
 from ..files import Name, shown, write_whole
 from .exercise import Exercise, P, every
 
-SETTINGS, SECRET = "course.toml", "secret"
+SETTINGS, SECRET, SECONDS = "course.toml", "secret", 5
 TEMPLATE = Path(__file__).with_name(SETTINGS).read_text(encoding="utf-8")  # a new course; what is left out is as here
 VARIANTS = ("student", "class")
 FEEDBACK = ("visible", "after_due_date", "after_published", "hidden")  # as Gradescope says it
@@ -154,8 +154,8 @@ def _settings(found: dict[str, Any]) -> dict[str, Any]:
             _need(known, f"{name!r:.60} in {key} is unknown", "a number" if key == "assignments" else exercises)
             _need(right(item), f"{name} in {key} is {item!r:.60}", words)
     settings = {key: found.get(key) or value for key, value in usual.items()}
-    for key in ("points", "seconds"):
-        settings[key] = usual[key] | settings[key]
+    settings["points"] = {name: exercise.points for name, exercise in every().items()} | settings["points"]
+    settings["seconds"] = dict.fromkeys(every(), SECONDS) | settings["seconds"]
     handed_in = [name for names in settings["assignments"].values() for name in names]
     for name in handed_in:
         _need(name in every(), f"{name!r:.60} in assignments is unknown", exercises)
