@@ -146,6 +146,10 @@ def test_who_is_not_in_the_metadata_of_gradescope_is_listed_and_so_is_not_everyt
     assert hand_ins == {("ann@school.edu", "ex1"): b"1"}
     assert listed[0] == "submission_0/ex1.py names no student; put it into a folder named by the student's id"
     assert listed[100:] == ["and 2 more names could not be matched"]
+    link = zipfile.ZipInfo("submission_metadata.yml")
+    link.external_attr = stat.S_IFLNK << 16
+    with pytest.raises(ValueError, match=r"^course: submission_metadata.yml is a link.*; download it again"):
+        found(zipped(tmp_path / "link.zip", [("submission_1/ex1.py", b"1"), (link, b"/etc/passwd")]))
 
 
 def test_two_different_files_of_one_exercise_are_listed_and_not_guessed(tmp_path):

@@ -133,7 +133,10 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
     folder = around.split("/")[-2] if around else root
     slug = folder.removesuffix("submissions") if folder.endswith("-submissions") else ""
     alone = "" if any("/" in name for name, _ in inside) else folder
-    submitters = _submitters(next((read(MOST_IN_ALL) for name, read in inside if name == METADATA), b""))
+    metadata, reason = next((source_of(read, MOST_IN_ALL) for name, read in inside if name == METADATA), (b"", ""))
+    if metadata is None:
+        raise ValueError(f"course: {METADATA} {reason}; expected what Gradescope wrote; download it again")
+    submitters = _submitters(metadata)
     claims, names, in_all = defaultdict(list), defaultdict(set), 0
     for name, read in inside:
         m = next(filter(None, (shape.fullmatch(name) for shape in SHAPES))).groupdict()
@@ -174,13 +177,13 @@ def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[
     return files, listed
 
 
-def source_of(read: Read) -> tuple[bytes | None, str]:
+def source_of(read: Read, most: int = MOST_BYTES) -> tuple[bytes | None, str]:
     """What is read, or None and why it isn't."""
     try:
-        source = read(MOST_BYTES + 1)
+        source = read(most + 1)
     except ValueError as error:
         return None, str(error)
-    return (source, "") if len(source) <= MOST_BYTES else (None, f"is larger than {MOST_BYTES >> 10} KB")
+    return (source, "") if len(source) <= most else (None, f"is larger than {most >> 10} KB")
 
 
 def plain_name(file: str) -> str:
