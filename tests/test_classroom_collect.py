@@ -81,7 +81,7 @@ def test_each_platform_says_whose_a_file_is(tmp_path, way):
     expected = {
         "Canvas": "1234 ex1 1, 1234 ex2 2, 1240 ex1 3, anon_12345 ex2 5, anon_Ab3x9 ex1 4",
         "Moodle": "1234 ex1 1, 1234 ex2 2, 1240 ex1 3, 1251 ex1 4",
-        "Gradescope": "1234 ex1 1, 1251 ex1 2, bo@school.edu ex1 2",
+        "Gradescope": "ann@school.edu ex1 1, bo@school.edu ex1 2, cm@school.edu ex1 2",
         "GitHub": "ann-smith ex1 1, bo ex1 2",
         "by hand": "ann ex1 1, bo ex1 2, bo ex2 3, cy_d ex4 4",
     }

@@ -212,7 +212,9 @@ def _one(same: list[HandIn], names: set[tuple[str, str]]) -> HandIn:
 
 
 def _submitters(data: bytes) -> dict[str, list[str]]:
-    """The numbers of who handed in each submission, else their addresses, from Gradescope's metadata.
+    """The addresses of who handed in each submission, else their numbers, from Gradescope's metadata.
+
+    Its autograder and its roster have the addresses, too. So a student has one sheet everywhere.
 
     The keys of interest stand at fixed indents, and what students wrote is indented more: no YAML library is needed.
     """
@@ -222,5 +224,5 @@ def _submitters(data: bytes) -> dict[str, list[str]]:
         people = re.search(r"^  :submitters:\s*\n((?:  - .*\n|    .*\n)*)", block, re.M)
         for person in re.split(r"^  - ", people[1] if people else "", flags=re.M)[1:]:
             keys = dict(re.findall(r"^(?:    )?:(sid|email): *['\"]?(.*?)['\"]?\s*$", person, re.M))
-            found[name].append(keys.get("sid") or keys.get("email", ""))
+            found[name].append(keys.get("email") or keys.get("sid", ""))
     return found

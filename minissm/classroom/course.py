@@ -28,7 +28,7 @@ SETTINGS, SECRET, SECONDS = "course.toml", "secret", 5
 TEMPLATE = Path(__file__).with_name(SETTINGS).read_text(encoding="utf-8")  # a new course; what is left out is as here
 VARIANTS = ("student", "class")
 FEEDBACK = ("visible", "after_due_date", "after_published", "hidden")  # as Gradescope says it
-COLUMNS = ("github_username", "student", "id", "identifier", "email")  # of the platforms, and of our grades.csv
+COLUMNS = ("github_username", "id", "identifier", "email", "student")  # of the platforms; of our grades.csv
 RULES: dict[str, tuple[Callable[[Any], object], str]] = {  # of course.toml: what a value is, and in words
     "name": (lambda v: isinstance(v, str) and v.isprintable(), "a line of text"),
     "variants": (VARIANTS.__contains__, " or ".join(VARIANTS)),
