@@ -13,7 +13,7 @@ from .outputs import file_names
 
 TO_DO = {
     "write": "write {functions}",
-    "catch": "give one small input that exposes mistakes in {of}",
+    "catch": "give one small input that exposes wrong solutions of {of}",
     "make": "write {functions}: numbers with a property",
     "repair": "find and mend the two mistakes in {functions}",
 }
@@ -67,7 +67,7 @@ def contents(course: Course, assignment: int | str, student: str) -> dict[str, b
         files[f"{name}.py"] = exercise.stub(sheet)
         files |= {f"hints/{name}-{i}.txt": hint + "\n" for i, hint in enumerate(exercise.hints, 1)}
         tests.append(exercise.public(sheet))
-        functions = " and ".join(f"`{function}`" for function in exercise.returns)
+        functions = ", ".join(f"`{function}`" for function in exercise.returns)
         to_do = TO_DO[exercise.kind].format(functions=functions, of=f"`{exercise.of}.py`")
         table.append(f"| `{name}.py` | {exercise.title} | {course.points[name]:g} | {to_do} |")
     files["test_public.py"] = "\n\n".join(text.strip() + "\n" for text in tests)
