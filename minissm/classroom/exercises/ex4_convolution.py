@@ -19,7 +19,7 @@ An output depends on the present and on later inputs, as a gradient does (tutori
     k        (D, K)     real: K is the L of kernel. fft_conv takes any K                       #? axes=DL
 
 The kernel may be shorter than the input, or longer. k has the dtype of lam.real, and y that of u: what comes in single
-precision goes out so. fft_conv gets 200,000 inputs, too many for a double sum: it needs np.fft.rfft and np.fft.irfft.
+precision goes out so. fft_conv gets 300,000 inputs, too many for a double sum: it needs np.fft.rfft and np.fft.irfft.
 The inputs are not written to.
 
 Example: lam = 0.5i, c = 1 - i, L = 3, skip = 3, and u = 1, 2, 3, 0. The filter is that of the example of exercise 1.
@@ -125,4 +125,4 @@ def cases(rng, P):
     yield "fft_conv: a kernel longer than the input", 1, "fft_conv", of_conv(3, 6, 2, 17)
     yield "fft_conv: a single input", .5, "fft_conv", of_conv(2, 1, 3, 1)
     yield "fft_conv: single precision", 1, "fft_conv", single(of_conv(2, 8, 3, 8))
-    yield "fft_conv: 200,000 inputs, within the time", 1.5, "fft_conv", of_conv(1, 200_000, 1, 200_001)
+    yield "fft_conv: 300,000 inputs, within the time", 1.5, "fft_conv", of_conv(1, 300_000, 1, 300_001)
