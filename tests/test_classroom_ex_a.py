@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minissm.classroom import catch, selftest
+from minissm.classroom import catch, isolation, sandbox, selftest
 from minissm.classroom.exercise import FOLDER, Exercise, every
 from minissm.classroom.grade import grade
 from minissm.classroom.judge import judge
@@ -67,7 +67,7 @@ def test_the_points_of_the_cases_add_up_to_those_of_the_sheet(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_mistake_is_told_to_read_is_a_heading_of_a_tutorial(name):
-    for place in every()[name].module.get("READ", {}).values():
+    for place in filter(None, every()[name].module.get("READ", {}).values()):
         number, heading = re.fullmatch(r"tutorial (\d\d), '(.+)'", place).groups()
         (tutorial,) = (ROOT / "tutorials").glob(f"{number}_*.py")
         assert f"# ## {heading}\n" in tutorial.read_text(), place
@@ -173,6 +173,25 @@ def test_the_sheet_of_the_catch_tells_how_many_mistakes_can_be_exposed():
         assert f"{len(exposed)} wrong scans in all" in exercise.stub(sheet)
 
 
+POLES, WEIGHTS = np.array([[0.5 + 0.6j, 0.8j]]), np.array([[1 + 1j, 2 - 1j]])
+ONE = np.full((1, 1), 0.9), np.ones((1, 1))
+RANDOM = np.random.default_rng(1).normal(size=(2, 8, 1))
+TYPICAL = {  # lam, c, u, h0; and how many of the twelve mistakes they expose
+    "ones on a real pole": ((*ONE, np.ones((1, 8, 1)), np.zeros((1, 1, 1))), 3),
+    "random numbers on it": ((*ONE, RANDOM[:1], np.zeros((1, 1, 1))), 4),
+    "two complex poles": ((POLES, WEIGHTS, RANDOM[:1], np.zeros((1, 1, 2))), 8),
+    "and an initial state": ((POLES, WEIGHTS, RANDOM[:1], np.ones((1, 1, 2))), 10),
+    "and two sequences": ((POLES, WEIGHTS, RANDOM[:, :3], np.ones((2, 1, 2))), 12),
+}
+
+
+@pytest.mark.parametrize("name", TYPICAL)
+def test_each_thing_that_an_input_has_exposes_more_mistakes(name):
+    arrays, count = TYPICAL[name]
+    found = catch.exposed(every()["ex2"], every()["ex2"].variants[0], list(arrays))
+    assert len(found) == count, found
+
+
 def test_a_catch_with_shapes_that_only_broadcast_is_refused():
     exercise = every()["ex2"]
     sheet = drawn(exercise)[0]
@@ -229,6 +248,12 @@ def test_a_filter_without_the_property_is_told_what_is_wrong_with_it():
 
 
 # ---- exercise 4
+
+
+def test_an_integer_arrives_in_a_hand_in_as_a_number():
+    source = b"import numpy as np\ndef kernel(lam, c, L): return np.array([0.0] * L)\n"
+    (answer,) = sandbox.call(source, [("kernel", [None, None, np.int64(3)])], isolation.best() or "none").answers
+    assert answer[1][0].shape == (3,)
 
 
 def test_a_convolution_by_another_algorithm_is_right_too():

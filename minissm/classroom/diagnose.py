@@ -14,6 +14,7 @@ from .exercise import Case, Exercise, P
 from .judge import error, tolerance
 
 ALIKE = {True: 1e-3, False: 1e-6}  # in single precision, in double: of the largest entry
+LARGE = 10_000  # numbers; a case with more says no more than the others, and costs a second for each diagnosis tried
 COMPARED = ("error", "shape", "dtype", "finite", "values", "property")  # kinds of checks that a mistake can explain
 
 
@@ -37,7 +38,8 @@ def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosi
     failed = [a for a in answered if a.kind in COMPARED]
     if not failed or exercise.kind == "catch":
         return Diagnosis()
-    simplest = min(failed, key=lambda a: sum(x.size for x in a.case.arrays if x is not None))
+    simplest = min(failed, key=_size)
+    answered = [a for a in answered if a is simplest or _size(a) < LARGE]
     other_sheets = [dict(sheet) | v for v in exercise.variants if not v.items() <= sheet.items()]
     best, most = None, 0
     for count in (0, 1, 2):
@@ -53,6 +55,10 @@ def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosi
     if best:
         return _named(exercise, sheet, *best)
     return Diagnosis(text=_hint(exercise.returns[failed[0].case.function], failed[0]))
+
+
+def _size(a: Answered) -> int:
+    return sum(x.size for x in a.case.arrays if x is not None)
 
 
 def _same(exercise: Exercise, sheet: P, mistakes: tuple[str, ...], a: Answered) -> bool:

@@ -59,7 +59,7 @@ CHOICES = {"output": {"after": "the output comes after the update", "before": "t
            "axes": {"BLD": "the axes are (B, L, D)", "LBD": "the axes are (L, B, D)"}}
 LIBRARY = [{"output": "after", "time": "forward", "axes": "BLD"}]
 RETURNS = {"scan": ("y", "h_last")}
-READ = {"h0": "tutorial 03, 'In pieces'", "last state": "tutorial 03, 'In pieces'",
+READ = {"precision": "", "h0": "tutorial 03, 'In pieces'", "last state": "tutorial 03, 'In pieces'",
         "sequence": "tutorial 01, 'Several poles, several channels'",
         "not the sum": "tutorial 01, 'Several poles, several channels'",
         "real": "tutorial 01, 'A damped spring'", "": "tutorial 01, 'A leaky bucket'"}

@@ -72,7 +72,8 @@ CHOICES = {"poles": {"all": "all poles are given: Re", "half": "one pole of each
            "axes": {"DL": "k is (D, K) and u (B, D, L)", "LD": "k is (K, D) and u (B, L, D)"}}
 LIBRARY = [{"poles": "all", "axes": "DL"}]  # its kernel; none of its convolutions has a skip
 RETURNS = {"kernel": ("k",), "fft_conv": ("y",)}
-READ = {"kernel:": "tutorial 01, 'The kernel'", "skip": "tutorial 05, 'A network that copies, wire by wire'",
+READ = {"precision": "", "kernel:": "tutorial 01, 'The kernel'",
+        "skip": "tutorial 05, 'A network that copies, wire by wire'",
         "": "tutorial 03, 'fft: a product of polynomials'"}
 SUM, BACK = "(c[..., None] * powers).sum(1).real", "n)[..., :L]"
 
