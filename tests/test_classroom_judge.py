@@ -101,7 +101,16 @@ def test_a_repair_hands_out_mistakes_that_can_stand_together(tmp_path):
     assert drawn == {("three times", "the first for the last"), ("the first for the last", "the square")}
     sheet = exercise.draw(np.random.default_rng(1))
     result = graded(exercise, exercise.stub(sheet), sheet)
-    assert (result.mistakes, result.score) == (sheet["planted"], 0)
+    assert (result.mistakes, result.score, result.most) == (sheet["planted"], 0, 4)
+
+
+def test_a_repair_as_handed_out_has_no_points(tmp_path):
+    text = TINY.replace('"write"', '"repair"\nPLANTED = 2').replace("y[:1]", "y[:1] if len(y) > 5 else y[-1:]")
+    exercise = written(tmp_path, text.replace('"2 * x": "x * x"', '"2 * x": "2 * x + (len(x) > 5)"'))
+    sheet = SHEET | {"planted": ("the first for the last", "the square")}
+    result = graded(exercise, exercise.stub(sheet), sheet)
+    assert [(check.points, check.kind) for check in result.checks] == [(0, "ok"), (4, "values"), (0, "ok")]
+    assert graded(exercise, exercise.solution(sheet), sheet).score == 4
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 
 from .catch import share
 from .diagnose import Answered, Diagnosis, diagnose
-from .exercise import Exercise, P
+from .exercise import Case, Exercise, P
 from .judge import ENDED, UNANSWERED, Check, clean, judge
 
 
@@ -50,7 +50,7 @@ def grade(
     points: of the exercise in this course; None: its own
     """
     begun = time.monotonic()
-    cases = exercise.cases(rng, sheet)
+    cases = _worth(exercise, sheet, exercise.cases(rng, sheet))
     reply = call(source, [(case.function, case.arrays) for case in cases], seconds=seconds)
     factor = (points or exercise.points) / sum(case.points for case in cases)
     answered, checks = [], []
@@ -78,6 +78,17 @@ def grade(
         reply.ended,
         time.monotonic() - begun,
     )
+
+
+def _worth(exercise: Exercise, sheet: P, cases: list[Case]) -> list[Case]:
+    """The cases of a repair with no points for what the sheet does already: as handed out, it has none."""
+
+    def passes(case: Case) -> bool:
+        found = exercise.answer(sheet, case.function, case.arrays, sheet["planted"])
+        right = exercise.answer(sheet, case.function, case.arrays)
+        return judge(exercise, sheet, case, ("ok", found, True), right)[0] == "ok" if isinstance(found, list) else False
+
+    return [c._replace(points=0) if passes(c) else c for c in cases] if "planted" in sheet else cases
 
 
 def _with(checks: list[Check], text: str) -> list[Check]:

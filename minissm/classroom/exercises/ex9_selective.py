@@ -7,7 +7,7 @@
     y_t = sum_n c_{t,n} h_{t-1,n} + skip u_t      (the output comes before the update)         #? output=before
 
 These equations are right. The code below has two mistakes: for some inputs that the shapes below allow it doesn't
-compute what they say. Mend both and change nothing else.
+compute what they say. Mend both and change nothing else. A check that this code passes already has no points.
 
 u, raw, y (B, L, E): each channel has its own step dt_t.  log_a (E, N): each of its N states decays at its own rate.
 b, c (B, L, N): all channels share them.  skip (E,).  h0, h_last (B, E, N): a state of its own for each channel of each
