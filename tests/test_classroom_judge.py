@@ -113,6 +113,21 @@ def test_a_repair_as_handed_out_has_no_points(tmp_path):
     assert graded(exercise, exercise.solution(sheet), sheet).score == 4
 
 
+def test_feedback_on_a_repair_names_mistakes_of_the_student_and_not_those_to_be_found(tmp_path):
+    exercise = written(tmp_path, TINY.replace('"write"', '"repair"\nPLANTED = 2'))
+    sheet = SHEET | {"planted": ("the first for the last", "the square")}
+    for mistakes, said in (
+        (sheet["planted"], "looks like: both planted mistakes are still there"),
+        (sheet["planted"][:1], "looks like: one of the planted mistakes is still there"),
+        (("three times", sheet["planted"][0]), "three times; and one of the planted mistakes is still there; read"),
+    ):
+        result = graded(exercise, exercise.solution(sheet, mistakes), sheet)
+        texts = "\n".join(check.text for check in result.checks)
+        assert set(result.mistakes) == set(mistakes)
+        assert said in texts
+        assert not any(mistake in texts for mistake in sheet["planted"])
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

@@ -79,10 +79,14 @@ def _same(exercise: Exercise, sheet: P, mistakes: tuple[str, ...], a: Answered) 
 
 
 def _named(exercise: Exercise, sheet: P, other: P, mistakes: tuple[str, ...]) -> Diagnosis:
-    parts = list(mistakes)
+    """The sentence. It doesn't say which mistake of a repair is left: to find it is the exercise."""
+    own = [m for m in mistakes if m not in sheet.get("planted", ())]
+    parts, left = list(own), len(mistakes) - len(own)
+    if left:
+        parts.append(f"{'both planted mistakes are' if left > 1 else 'one of the planted mistakes is'} still there")
     if differing := [c for c in exercise.choices if other[c] != sheet[c]]:
         parts.append(f"another sheet's convention, yours says {exercise.words(sheet, differing)}")
-    places = dict.fromkeys(place for m in mistakes if (place := exercise.read(m)))
+    places = dict.fromkeys(place for m in own if (place := exercise.read(m)))
     read = f"; read {', and '.join(places)}" if places else ""
     return Diagnosis(mistakes, other if differing else None, f"; looks like: {'; and '.join(parts)}{read}")
 
