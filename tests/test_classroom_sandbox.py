@@ -2,7 +2,14 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +218,90 @@ def test_the_advice_names_what_is_missing(monkeypatch, tmp_path):
     assert "apt install bubblewrap libseccomp2" in isolation.advice()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "needs Linux" in isolation.advice()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "ended"),
+    [
+        ("while True: pass", "time"),
+        ("import time; time.sleep(1e6)", "clock"),
+        ("return np.ones(10**11)", "memory"),
+        ("return np.zeros(80 << 20, 'u1')", "size"),
+        ("import os; os._exit(0)", "ended"),
+    ],
+)
+def test_a_reply_says_why_an_answer_is_missing(body, ended, monkeypatch):
+    monkeypatch.setattr(sandbox, "PAUSE", 30.0 if ended == "time" else 3.0)
+    source = f"import numpy as np\ndef g(): return 1\ndef f():\n    {body}\n".encode()
+    reply = sandbox.call(source, [("g", []), ("f", []), ("g", [])], ISOLATION, seconds=1)
+    assert (reply.answers[0][0], reply.answers[1:], reply.ended) == ("ok", [None, None], ended)
+    assert (reply.cpu > 0.9) == (ended == "time")
+
+
+@pytest.mark.slow
+def test_a_hundred_calls_two_at_a_time_are_all_answered_and_leave_nothing():
+    def count():
+        return (
+            len(os.listdir("/proc/self/fd")),
+            threading.active_count(),
+            {p for task in Path("/proc/self/task").iterdir() for p in (task / "children").read_text().split()},
+        )
+
+    def once(i):
+        return sandbox.call(b"def f(x): return 2 * x\n", [("f", [np.full(3, i)])] * 3, ISOLATION)
+
+    before = count()
+    with ThreadPoolExecutor(2) as pool:
+        for i, reply in enumerate(pool.map(once, range(100))):
+            assert reply.ended == ""
+            assert [answer[1][0].tolist() for answer in reply.answers] == [[2 * i] * 3] * 3
+    assert count() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["ctrl-c", "stop", "killed"])
+def test_the_child_ends_with_its_parent(how):
+    mark = os.urandom(8).hex()
+    script = f"""
+import signal, sys, threading
+from minissm.classroom import sandbox
+sandbox.WORKER += "\\n# {mark}"
+call = lambda: print(sandbox.call(b"import time\\nprint(0)\\ntime.sleep(1e6)", [("f", [])], {ISOLATION!r}, 999).ended)
+if {how == "stop"}:
+    thread = threading.Thread(target=call)
+    thread.start()
+    sys.stdin.read(1)
+    sandbox.stop()
+    thread.join()
+else:
+    call()
+"""
+
+    def children():
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                text = path.read_bytes()
+                found += [path.parent.name] if mark.encode() in text and worker.__doc__.encode() in text else []
+        return found
+
+    def until(done):
+        for _ in range(600):
+            if done():
+                return True
+            time.sleep(0.1)
+        return False
+
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert until(children)
+    if how == "stop":
+        said, _ = parent.communicate(b"x", timeout=60)
+        assert said == b"ended\n"
+    else:
+        parent.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGKILL)
+        _, said = parent.communicate(timeout=60)
+        assert (b"KeyboardInterrupt" in said) == (how == "ctrl-c")
+    assert until(lambda: not children())
