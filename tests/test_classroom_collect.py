@@ -81,13 +81,13 @@ def test_each_platform_says_whose_a_file_is(tmp_path, way):
     expected = {
         "Canvas": "1234 ex1 1, 1234 ex2 2, 1240 ex1 3, anon_12345 ex2 5, anon_Ab3x9 ex1 4",
         "Moodle": "1234 ex1 1, 1234 ex2 2, 1240 ex1 3, 1251 ex1 4",
-        "Gradescope": "ann@school.edu ex1 1, bo@school.edu ex1 2, cm@school.edu ex1 2",
+        "Gradescope": "1234 ex1 1, bo@school.edu ex1 2, cm@school.edu ex1 2",
         "GitHub": "ann-smith ex1 1, bo ex1 2",
         "by hand": "ann ex1 1, bo ex1 2, bo ex2 3, cy_d ex4 4",
     }
     for name, files in platforms.items():
         path = laid(tmp_path / name, files) if way == "folder" else zipped(tmp_path / f"{name}.zip", files)
-        hand_ins, listed = collect(path, EXERCISES)
+        hand_ins, listed = collect(path, EXERCISES, ["1234", "BO@school.edu", "no.9"])
         assert ", ".join(f"{h.student} {h.exercise} {h.source.decode()}" for h in hand_ins) == expected[name]
         assert listed == []
         late = {h.student for h in hand_ins if h.late}
@@ -142,10 +142,11 @@ def test_files_of_the_handed_out_folder_are_ignored_and_others_are_listed(tmp_pa
 def test_who_is_not_in_the_metadata_of_gradescope_is_listed_and_so_is_not_everything(tmp_path):
     files = {f"submission_{i}/ex1.py": b"1" for i in range(103)}
     metadata = b"submission_3:\n  :submitters:\n  - :name: A\n    :sid:\n    :email: ann@school.edu\n"
+    metadata += b"submission_4:\n  :submitters:\n  - :name: B\n    :sid: '77'\n    :email:\n"
     hand_ins, listed = found(zipped(tmp_path / "class.zip", files | {"submission_metadata.yml": metadata}))
-    assert hand_ins == {("ann@school.edu", "ex1"): b"1"}
+    assert hand_ins == {("ann@school.edu", "ex1"): b"1", ("77", "ex1"): b"1"}
     assert listed[0] == "submission_0/ex1.py names no student; put it into a folder named by the student's id"
-    assert listed[100:] == ["and 2 more names could not be matched"]
+    assert listed[100:] == ["and 1 more names could not be matched"]
     link = zipfile.ZipInfo("submission_metadata.yml")
     link.external_attr = stat.S_IFLNK << 16
     with pytest.raises(ValueError, match=r"^course: submission_metadata.yml is a link.*; download it again"):
@@ -221,7 +222,7 @@ def test_members_of_a_zip_that_lie_are_not_trusted(tmp_path):
     bzip2.compress_type = zipfile.ZIP_BZIP2
     bomb = zipfile.ZipInfo("bomb/ex1.py")
     bomb.compress_type = zipfile.ZIP_DEFLATED
-    path = zipped(tmp_path / "class.zip", [(link, b"/etc/passwd"), (bzip2, b"1"), (bomb, bytes(1 << 26))])
+    path = zipped(tmp_path / "class.zip", [(link, b"/etc/passwd"), (bzip2, b"1"), (bomb, bytes(1 << 23))])
     with zipfile.ZipFile(path, "a") as archive:
         for name in ("short/ex1.py", "long/ex1.py", "secret/ex1.py", "crc/ex1.py", "ok/ex1.py"):
             archive.writestr(name, b"a hand-in")
@@ -286,8 +287,9 @@ def test_what_is_no_class_is_refused_in_one_sentence(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"^course: .*{words}.*; ") as error:
             collect(str(tmp_path / name), EXERCISES)
         assert "\n" not in str(error.value)
-    zipped(tmp_path / "many.zip", {f"s{i}/ex1.py": b"" for i in range(collecting.MOST_FILES + 1)})
-    with pytest.raises(ValueError, match="has more than 20,000 files"):
+    monkeypatch.setattr(collecting, "MOST_FILES", 300)
+    zipped(tmp_path / "many.zip", {f"s{i}/ex1.py": b"" for i in range(301)})
+    with pytest.raises(ValueError, match="has more than 300 files"):
         collect(str(tmp_path / "many.zip"), EXERCISES)
     monkeypatch.setattr(collecting, "MOST_IN_ALL", 1 << 20)
     zipped(tmp_path / "bomb.zip", {f"s{i}/ex1.py": bytes(1 << 18) for i in range(5)})
@@ -295,7 +297,7 @@ def test_what_is_no_class_is_refused_in_one_sentence(tmp_path, monkeypatch):
         collect(str(tmp_path / "bomb.zip"), EXERCISES)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_zip_gives_more_than_a_refusal(tmp_path, data):
     """Any bytes changed or cut: the files as they were, a sentence, or a ValueError."""
@@ -314,7 +316,7 @@ def test_no_damage_to_a_zip_gives_more_than_a_refusal(tmp_path, data):
     assert {h.source for h in hand_ins} <= {b"a" * 50, b"b" * 50, bytes(300), None}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=1, max_size=4)
 )
@@ -389,7 +391,7 @@ def test_a_worksheet_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
         fill(str(tmp_path / "none.csv"), str(out), "Grade", scores)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cells=st.lists(st.lists(st.text('a ,;"\n\t\xfc=1', max_size=6), min_size=3, max_size=3), max_size=4),
     delimiter=st.sampled_from(",;\t"),

@@ -25,7 +25,7 @@ def grade_class(a: argparse.Namespace) -> int:
     if (a.worksheet is None) != (a.column is None):
         raise ValueError("course: one of --worksheet and --column is given; expected both, or neither")
     students = roster(Path(a.roster), a.key) if a.roster else []
-    hands, unclear = collect(a.submissions, exercises)
+    hands, unclear = collect(a.submissions, exercises, students)
     if a.worksheet:  # before long work
         fill(a.worksheet, os.devnull, a.column, {hand.student: 0 for hand in hands}, a.key)
     call, kind, first = isolated(a.trust)

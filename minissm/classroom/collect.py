@@ -60,20 +60,22 @@ class HandIn(NamedTuple):
 Found = tuple[list[HandIn], list[str]]
 
 
-def collect(path: str, exercises: Iterable[str]) -> Found:
+def collect(path: str, exercises: Iterable[str], students: Iterable[str] = ()) -> Found:
     """The hand-ins of a folder, a zip or one file, and a sentence on each name that could not be matched.
 
     An ex1.py right inside a folder or a zip, with no folder beside it, belongs to the student that this is named by.
+    students: of the course, if known; Gradescope's are called by the address or the number that stands there
     ValueError: nothing is there, too much, or no readable zip.
     """
-    full, wanted = os.path.abspath(path), {f"{exercise}.py": exercise for exercise in exercises}
+    wanted, known = {f"{exercise}.py": exercise for exercise in exercises}, {s.casefold() for s in students}
+    full = os.path.abspath(path)
     folder, name = os.path.split(full)
     if os.path.isdir(full):
-        return _matched(below(full), name, wanted)
+        return _matched(below(full), name, wanted, known)
     if not os.path.isfile(full):
         raise ValueError(f"course: {shown(path)} is not there; expected a folder, a zip or a .py file of hand-ins")
     if name.lower().endswith(".py"):
-        return _matched([(name, partial(_read, os.path.realpath(full)))], os.path.basename(folder), wanted)
+        return _matched([(name, partial(_read, os.path.realpath(full)))], os.path.basename(folder), wanted, known)
     try:
         archive = zipfile.ZipFile(full)
     except Exception:  # zipfile raises eight kinds
@@ -81,7 +83,7 @@ def collect(path: str, exercises: Iterable[str]) -> Found:
         raise ValueError(f"course: {shown(path)} is no zip, or a broken one; {expected}") from None
     with archive:
         inside = [(i.filename, partial(_extract, archive, i)) for i in archive.infolist() if not i.is_dir()]
-        return _matched(inside, os.path.splitext(name)[0], wanted)
+        return _matched(inside, os.path.splitext(name)[0], wanted, known)
 
 
 def below(root: str) -> Iterator[tuple[str, Read]]:
@@ -123,8 +125,11 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> byte
     raise ValueError("is damaged, or not of the size that the zip says")
 
 
-def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, str]) -> Found:
-    """Match the names to students, and read the files. wanted: the exercises by the names of their files."""
+def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, str], known: set[str]) -> Found:
+    """Match the names to students, and read the files.
+
+    wanted: the exercises by the names of their files; known: students, in lower case
+    """
     files, listed = _sifted(entries, root)
     if not files and not listed:
         raise ValueError(f"course: {shown(root)} holds no hand-ins; expected {', '.join(wanted)} of students")
@@ -136,7 +141,7 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
     metadata, reason = next((source_of(read, MOST_IN_ALL) for name, read in inside if name == METADATA), (b"", ""))
     if metadata is None:
         raise ValueError(f"course: {METADATA} {reason}; expected what Gradescope wrote; download it again")
-    submitters = _submitters(metadata)
+    submitters = _submitters(metadata, known)
     claims, names, in_all = defaultdict(list), defaultdict(set), 0
     for name, read in inside:
         m = next(filter(None, (shape.fullmatch(name) for shape in SHAPES))).groupdict()
@@ -211,18 +216,18 @@ def _one(same: list[HandIn], names: set[tuple[str, str]]) -> HandIn:
     return first
 
 
-def _submitters(data: bytes) -> dict[str, list[str]]:
-    """The addresses of who handed in each submission, else their numbers, from Gradescope's metadata.
-
-    Its autograder and its roster have the addresses, too. So a student has one sheet everywhere.
+def _submitters(data: bytes, known: set[str]) -> dict[str, list[str]]:
+    """Who handed in each submission, from Gradescope's metadata: what is known of address and number, or the first.
 
     The keys of interest stand at fixed indents, and what students wrote is indented more: no YAML library is needed.
+    The address comes first, as in Gradescope's autograder and roster: so a student has one sheet everywhere.
     """
-    found = defaultdict(list)
+    found: dict[str, list[str]] = defaultdict(list)
     blocks = re.split(r"^(submission_\d+):\s*\n", data.decode("utf-8", "replace"), flags=re.M)
     for name, block in zip(blocks[1::2], blocks[2::2], strict=True):
         people = re.search(r"^  :submitters:\s*\n((?:  - .*\n|    .*\n)*)", block, re.M)
         for person in re.split(r"^  - ", people[1] if people else "", flags=re.M)[1:]:
             keys = dict(re.findall(r"^(?:    )?:(sid|email): *['\"]?(.*?)['\"]?\s*$", person, re.M))
-            found[name].append(keys.get("email") or keys.get("sid", ""))
+            names = [keys[key] for key in ("email", "sid") if keys.get(key)]
+            found[name] += sorted(names, key=lambda student: student.casefold() not in known)[:1]
     return found
