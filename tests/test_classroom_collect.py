@@ -435,9 +435,9 @@ def test_the_outputs_of_a_class_are_these_bytes(tmp_path):
     write(str(tmp_path), results, COURSE, 1, FIRST, late={"bo"})
     assert (tmp_path / "grades.csv").read_bytes().decode() == (
         "student,ex1,ex2,total,late,note\n"
-        '"\'=HYPERLINK(""http://a.b"")?[2J",,0,0,,ex2: time\n'
+        '"\'=HYPERLINK(""http://a.b"")?[2J",,0,0,,ex2: no answer within 5 seconds\n'
         "ann,10,3.33,13.33,,\n"
-        'bo,1,0,1,late,"ex1: no conj, output=before; ex2: time"\n'
+        'bo,1,0,1,late,"ex1: no conj, output=before; ex2: no answer within 5 seconds"\n'
     )
     names = {"ann", "bo", file_names([FORMULA])[FORMULA]}
     assert {p.name for p in (tmp_path / "feedback").iterdir()} == {f"{name}.txt" for name in names}

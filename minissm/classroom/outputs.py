@@ -23,7 +23,7 @@ Sheets = Callable[[str, str], str]
 
 def cell(text: Any) -> str:
     """Fit for a spreadsheet: no control character, and no formula. A number stays."""
-    line = clean(str(text))
+    line = clean(str(text), 1000)
     return line if NUMBER.fullmatch(line) else FORMULA.sub(r"\1\2'", line)
 
 
@@ -63,7 +63,7 @@ def write(out: str, results: Results, course: Any, assignment: int, first: str, 
         handed = {e: results[student][e] for e in exercises if e in results[student]}
         scores = [f"{handed[e].score:g}" if e in handed else "" for e in exercises]
         total = f"{round(sum(graded.score for graded in handed.values()), 2):g}"
-        notes = {e: ", ".join(filter(None, [*g.mistakes, g.sheet, g.stopped])) for e, g in handed.items()}
+        notes = {e: ", ".join(filter(None, [*g.mistakes, g.sheet, _unanswered(g)])) for e, g in handed.items()}
         note = "; ".join(f"{e}: {text}" for e, text in notes.items() if text)
         table.append([student, *scores, total, "late" if student in late else "", note])
         text = "\n\n".join([first, *("\n".join(lines(graded)) for graded in handed.values())])
@@ -112,9 +112,14 @@ def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str],
             found.append(
                 f"{student}: {g.exercise} answers the sheet with {g.sheet}, which {whose or 'nobody here'} has"
             )
-        if g.stopped:
-            found.append(f"{student}: {g.exercise}: {next((c.text for c in g.checks if c.kind == 'none'), g.stopped)}")
+        if g.stopped and (why := _unanswered(g)):
+            found.append(f"{student}: {g.exercise}: {why}")
     handed = {student.casefold() for who in sources.values() for student in who}
     if missing := [student for student in roster if student.casefold() not in handed]:
         found.append(f"nothing from {', '.join(missing)}")
     return found
+
+
+def _unanswered(graded: Graded) -> str:
+    """Why the first check without an answer has none, or ""."""
+    return next((check.text for check in graded.checks if check.kind == "none"), "")
