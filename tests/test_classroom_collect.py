@@ -517,4 +517,4 @@ def test_the_summary_says_what_an_instructor_looks_at():
         "nothing from dee",
     ]
     many = {"s": {"ex1": GOOD._replace(mistakes=("a", "b", "c", "d"))}, "t": {"ex1": GOOD._replace(mistakes=("d",))}}
-    assert summary(many, [], [], sheets) == ["2 times in ex1: d", "1 times in ex1: a", "1 times in ex1: b"]
+    assert summary(many, [], [], sheets) == ["2 times in ex1: d", "once in ex1: a", "once in ex1: b"]

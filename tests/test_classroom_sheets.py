@@ -107,6 +107,13 @@ def test_a_class_has_one_folder_and_single_sheets_need_a_list_of_students(own, t
         sheets.write(tmp_path / "out", shared, 9)
 
 
+def test_the_sheet_and_the_readme_name_the_points_of_the_course(own):
+    files = sheets.contents(dataclasses.replace(own, points=own.points | {"ex1": 2.5}), 1, "anna")
+    assert b"points: 2.5 " in files["ex1.py"].split(b"\n")[0]
+    assert b"points: 10 " in files["ex2.py"].split(b"\n")[0]
+    assert b"| `ex1.py` | The recurrence | 2.5 |" in files["README.md"]
+
+
 def test_the_folder_in_which_the_shell_stands_is_filled_and_stays(own, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

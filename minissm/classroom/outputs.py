@@ -99,7 +99,7 @@ def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str],
     graded = [(student, g) for student in sorted(results) for g in results[student].values()]
     mistakes = Counter((g.exercise, mistake) for _, g in graded for mistake in g.mistakes)
     common = sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))[:3]
-    found = [f"{n} times in {exercise}: {mistake}" for (exercise, mistake), n in common]
+    found = [f"{f'{n} times' if n > 1 else 'once'} in {exercise}: {mistake}" for (exercise, mistake), n in common]
     sources: dict[tuple[str, bytes], set[str]] = defaultdict(set)
     for h in hand_ins:
         sources[h.exercise, h.source or b""].add(h.student)

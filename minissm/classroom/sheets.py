@@ -64,7 +64,9 @@ def contents(course: Course, assignment: int | str, student: str) -> dict[str, b
     tests = [(FOLDER / "public" / "head.py").read_text(encoding="utf-8")]
     for name in names:
         exercise, sheet = every()[name], course.sheet(name, student)
-        files[f"{name}.py"] = exercise.stub(sheet)
+        files[f"{name}.py"] = exercise.stub(sheet).replace(
+            f"points: {exercise.points}", f"points: {course.points[name]:g}", 1
+        )
         files |= {f"hints/{name}-{i}.txt": hint + "\n" for i, hint in enumerate(exercise.hints, 1)}
         tests.append(exercise.public(sheet))
         functions = ", ".join(f"`{function}`" for function in exercise.returns)
