@@ -153,6 +153,13 @@ def test_who_is_not_in_the_metadata_of_gradescope_is_listed_and_so_is_not_everyt
         found(zipped(tmp_path / "link.zip", [("submission_1/ex1.py", b"1"), (link, b"/etc/passwd")]))
 
 
+def test_a_students_id_is_kept_whatever_it_looks_like(tmp_path):
+    ids = ["readme", "0xdeadbeef", "pytest.x", "1" * 100, "ann.smith-jones@school.edu", "desktop", "=1+1", "a;b"]
+    assert set(found(zipped(tmp_path / "class.zip", {f"{s}/ex1.py": b"1" for s in ids}))[0]) == {
+        (s, "ex1") for s in ids
+    }
+
+
 def test_two_different_files_of_one_exercise_are_listed_and_not_guessed(tmp_path):
     files = {"ann_1_2_ex1.py": b"1", "ann_1_3_ex1-1.py": b"2", "bo_2_4_ex1.py": b"3", "bo_2_5_ex1-1.py": b"3"}
     hand_ins, listed = found(zipped(tmp_path / "class.zip", files))
@@ -385,6 +392,7 @@ def test_a_worksheet_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
         assert "\n" not in str(error.value)
         assert not out.exists()
     sheet.write_text("ID,Grade\n1234,\n")
+    assert fill(str(sheet), os.devnull, "Grade", {}) == (0, [])
     with pytest.raises(ValueError, match="is the worksheet itself"):
         fill(str(sheet), str(tmp_path / "." / "sheet.csv"), "Grade", scores)
     with pytest.raises(FileNotFoundError):

@@ -23,7 +23,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..files import shown
-from .judge import clean
+from .judge import CONTROL, clean
 
 MOST_BYTES, MOST_FILES, MOST_IN_ALL, MOST_LISTED, DEEPEST = 1 << 18, 20_000, 1 << 28, 100, 12
 PLATFORM = re.compile(r".+?_\d+_assignsubmission_file_?|submission_\d+")  # their names of a student's folder
@@ -38,10 +38,8 @@ SHAPES = (  # of names, the first that fits; where there is no id, a submission'
 )
 METADATA = "submission_metadata.yml"
 COPY = re.compile(r"(?:-\d{1,3}|[ _]?\(\d{1,3}\))+(?=\.\w+$)")  # ex1-2.py of Canvas, ex1 (1).py of a browser
-# what was handed out, and what systems and editors leave behind
-IGNORED = re.compile(
-    r"(?i)[.~].*|__\w*__|__macosx|venv|hints|(readme|test_public|conftest|pytest|desktop|thumbs)(\.\w+)?"
-)
+HANDED_OUT = re.compile(r"(?i)(readme|test_public|conftest|pytest)(\.\w+)?|thumbs\.db|desktop\.ini")
+IGNORED = re.compile(r"(?i)[.~].*|__\w*__|__macosx|venv|hints")  # files and folders of ours, of systems and editors
 UNSAFE = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, bytes that are no text, line separators
 Read = Callable[[int], bytes]  # the first bytes, at most so many; ValueError: the reason why not
 
@@ -158,7 +156,7 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
         if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
             raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of one class")
         for student in ids:
-            hand_in = HandIn(clean(student, 60), exercise, source, problem, origin, bool(m.get("late")))
+            hand_in = HandIn(CONTROL.sub("?", student)[:120], exercise, source, problem, origin, bool(m.get("late")))
             names[hand_in.student.casefold()].add((m.get("name") or "", student))
             claims[hand_in.student.casefold(), exercise].append(hand_in)
     hand_ins = [_one(same, names[student]) for (student, _), same in sorted(claims.items())]
@@ -174,10 +172,11 @@ def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[
         if count == MOST_FILES:
             raise ValueError(f"course: {shown(root)} has more than {MOST_FILES:,} files; expected those of one class")
         parts = name.replace("\\", "/").split("/")
+        own = plain_name(CANVAS.sub(r"\g<file>", parts[-1]))
         control = any(unicodedata.category(c) in UNSAFE for c in name)
         if control or {"", ".", ".."} & {*parts} or name[1:2] == ":" or len(parts) > 2 * DEEPEST:
             listed.append(f"{clean(name)!r} is no safe name; it was not read")
-        elif not any(IGNORED.fullmatch(part) for part in (*parts, plain_name(CANVAS.sub(r"\g<file>", parts[-1])))):
+        elif not any(map(IGNORED.fullmatch, parts)) and not HANDED_OUT.fullmatch(own):
             files.append(("/".join(parts), read))
     return files, listed
 

@@ -41,14 +41,14 @@ def fill(
     places = [k for k in range(len(columns)) if k != at] if key is None else [_place(who, columns, key)]
     found = {k: _found(rows, k, scores) for k in places}
     k = max(places, key=lambda k: (len(found[k]), columns[k].casefold() in KEYS), default=at)
-    if not found.get(k):
+    if scores and not found.get(k):
         where = f"none of its columns ({clean(', '.join(columns))})" if key is None else f"no row of its column {key!r}"
-        raise ValueError(f"{who}: {where} has the ids of these students, such as {min(scores, default='none')!r}")
-    filled = sorted(found[k].values())
+        raise ValueError(f"{who}: {where} has the ids of these students, such as {min(scores)!r}")
+    filled = sorted(found.get(k, {}).values())
     for student in filled:
         if filled.count(student) > 1:
             raise ValueError(f"{who} has {clean(student)!r} in two rows of {columns[k]!r}; expected one row a student")
-    for i in sorted(found[k], reverse=True):  # from the end, so that what is in front stays in its place
+    for i in sorted(found.get(k, {}), reverse=True):  # from the end, so that what is in front stays in its place
         if len(rows[i]) <= at:
             raise ValueError(f"{who}: row {i + 2} has {len(rows[i])} cells; expected {len(columns)}")
         _, start, end = rows[i][at]
