@@ -44,7 +44,7 @@ def pack(course: Course, exercises: Sequence[str], out: Name, key: str = "email"
     words = {"@NUMPY@": np.__version__, "@WORDS@": shlex.join([key, *exercises])}
     files = {}
     for name in SCRIPTS:
-        text = (WING / "gradescope" / name).read_text(encoding="utf-8")  # without the \\r of Windows, as bash needs it
+        text = (WING / "gradescope" / name).read_text(encoding="utf-8")  # as bash needs it: without Windows's \r
         files[name] = re.sub("@[A-Z]+@", lambda m: words[m[0]], text).encode()
     files["minissm/__init__.py"] = f'__version__ = "{__version__}"\n'.encode()  # the wing needs no more of the library
     files["minissm/files.py"] = (WING.parent / "files.py").read_bytes()

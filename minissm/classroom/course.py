@@ -204,8 +204,8 @@ def _generator(secret: bytes, what: str, exercise: str, student: str) -> np.rand
 
 
 def _same(student: str) -> str:
-    """One name for Anna@x.edu and anna@x.edu, and for an accent of one character or of two."""
-    return unicodedata.normalize("NFC", student.strip()).casefold()
+    """One name for Anna@x.edu and anna@x.edu, for an accent of one character or of two, for one space or two."""
+    return " ".join(unicodedata.normalize("NFC", student).split()).casefold()
 
 
 def roster(path: Name, key: str | None = None) -> list[str]:
@@ -224,7 +224,8 @@ def roster(path: Name, key: str | None = None) -> list[str]:
         table = key is not None or mark in first or first.strip().casefold() in COLUMNS
         rows = csv.reader(io.StringIO(text), delimiter=mark)
         for student in filter(None, map(str.strip, _column(list(rows), key) if table else text.split("\n"))):
-            _need(student.isprintable(), f"control characters in {student!r:.60}", "names or numbers")
+            fit = student.isprintable() and len(student) <= 60  # as much as is kept of a hand-in's name
+            _need(fit, f"a student is {student!r:.80}", "at most 60 characters, and none that can't be printed")
             _need(_same(student) not in students, f"it names {student:.60} twice", "each student once")
             students[_same(student)] = student
         _need(students, "it names no student", "one a line, or a table with one a row")
