@@ -16,7 +16,7 @@ Example: the one pole lam = 0.5 with c = 1 has the kernel
     1, 0.5, 0.25, ...          #? first=lam pairs=two
 
 Write three functions without arguments. Each returns log_lam and c, two arrays of shape (N,), real or complex, with at
-most 3 poles. No pole may grow: |lam| <= 1. The numbers belong to your sheet alone.
+most 3 poles. No pole may grow: |lam| <= 1. The numbers are those of your sheet.
 
     halving     k_0 = 1, each value is below the one before it, and half is left after <H> tokens: k_{j+<H>} = k_j / 2
     ringing     k_0 = 1, a cosine with a period of <T> tokens, of which each period leaves the share <r>:
