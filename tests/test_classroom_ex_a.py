@@ -2,8 +2,10 @@
 
 import re
 import warnings
+from functools import cache
 from itertools import islice
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 import pytest
@@ -76,6 +78,11 @@ def test_what_a_mistake_is_told_to_read_is_a_heading_of_a_tutorial(name):
 # ---- public tests
 
 
+@cache
+def compiled(text: str) -> CodeType:
+    return compile(text, "test_public.py", "exec")
+
+
 def outcomes(exercise: Exercise, sheet: dict, source: str, folder: Path) -> dict[str, str]:
     """{public test: "" or how it failed}"""
     (folder / f"{exercise.name}.py").write_text(source)
@@ -85,7 +92,7 @@ def outcomes(exercise: Exercise, sheet: dict, source: str, folder: Path) -> dict
     space = {"__name__": "test_public", "__file__": str(folder / "test_public.py")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pytest.PytestUnknownMarkWarning)  # the folder of a student names its marks
-        exec(compile(text, "test_public.py", "exec"), space)
+        exec(compiled(text), space)
     found = {}
     for name, function in space.items():
         if name.startswith("test_"):
@@ -100,20 +107,17 @@ def outcomes(exercise: Exercise, sheet: dict, source: str, folder: Path) -> dict
 
 @by_name
 def test_public_tests_accept_every_solution_and_refuse_the_stub_in_one_sentence(exercise, tmp_path):
-    for i, sheet in enumerate(selftest.sheets(exercise)):
-        (folder := tmp_path / str(i)).mkdir()
-        assert set(outcomes(exercise, sheet, exercise.solution(sheet), folder).values()) == {""}
-        (folder := tmp_path / f"stub{i}").mkdir()
-        for test, sentence in outcomes(exercise, sheet, exercise.stub(sheet), folder).items():
+    for sheet in selftest.sheets(exercise):
+        assert set(outcomes(exercise, sheet, exercise.solution(sheet), tmp_path).values()) == {""}
+        for test, sentence in outcomes(exercise, sheet, exercise.stub(sheet), tmp_path).items():
             assert re.fullmatch(rf"Failed: {exercise.name}.py: \w+ is still to be written", sentence), (test, sentence)
 
 
 @by_name
 def test_public_tests_let_some_mistakes_through_for_the_hidden_ones(exercise, tmp_path):
     sheet, through = drawn(exercise)[-1], []
-    for i, mistake in enumerate(exercise.mistakes):
-        (folder := tmp_path / str(i)).mkdir()
-        found = outcomes(exercise, sheet, exercise.solution(sheet, [mistake]), folder)
+    for mistake in exercise.mistakes:
+        found = outcomes(exercise, sheet, exercise.solution(sheet, [mistake]), tmp_path)
         if exercise.changes(sheet, mistake) and not any(found.values()):
             through.append(mistake)
     assert 1 <= len(through) <= len(exercise.mistakes) / 2, through
