@@ -39,19 +39,23 @@ def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosi
     if not failed or exercise.kind == "catch":
         return Diagnosis()
     simplest = min(failed, key=_size)
-    answered = [a for a in answered if a is simplest or _size(a) < LARGE]
-    other_sheets = [dict(sheet) | v for v in exercise.variants if not v.items() <= sheet.items()]
+    sheets = [sheet, *(dict(sheet) | v for v in exercise.variants if not v.items() <= sheet.items())]
+    candidates = (
+        (s, mistakes)
+        for count in (0, 1, 2)
+        for s in sheets
+        for mistakes in itertools.combinations(exercise.mistakes, count)
+        if mistakes or s is not sheet
+    )
+    compared = [a for a in answered if a.kind in (*COMPARED, "ok") and (a is simplest or _size(a) < LARGE)]
     best, most = None, 0
-    for count in (0, 1, 2):
-        for s in (sheet, *other_sheets):
-            for mistakes in itertools.combinations(exercise.mistakes, count):
-                if (s is sheet and not mistakes) or not _same(exercise, s, mistakes, simplest):
-                    continue
-                alike = sum(a.kind in (*COMPARED, "ok") and _same(exercise, s, mistakes, a) for a in answered)
-                if alike > most:  # of equal ones the first: fewer mistakes, and this convention before others
-                    best, most = (s, mistakes), alike
-        if best and most == sum(a.kind in (*COMPARED, "ok") for a in answered):
-            break
+    for s, mistakes in candidates:
+        if _same(exercise, s, mistakes, simplest):
+            alike = sum(_same(exercise, s, mistakes, a) for a in compared)
+            if alike > most:  # of equal ones the first: fewer mistakes, and this convention before others
+                best, most = (s, mistakes), alike
+            if most == len(compared):
+                break
     if best:
         return _named(exercise, sheet, *best)
     return Diagnosis(text=_hint(exercise.returns[failed[0].case.function], failed[0]))
