@@ -2,25 +2,31 @@
 
 import csv
 import json
+from functools import partial
 
+import numpy as np
 import pytest
 
+from minissm.classroom import sandbox
 from minissm.classroom.course import read
 from minissm.classroom.exercise import every
+from minissm.classroom.grade import grade
+from minissm.classroom.isolation import best, holds
+from minissm.classroom.outputs import lines
 from minissm.cli import main
 
-from .hostile import HOSTILE
+from . import hostile
 
-LOOPS = [name for name in HOSTILE if "loop" in name][:3]
+ATTACKS = [*sorted(hostile.LOOPS)[:3], *(name for name in hostile.ACTS if name not in hostile.LOOPS | hostile.WAITS)]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not best(), reason="no isolation works on this machine")]
 
 
-def write_class(folder, course, exercises, right, wrong, hostile):
+def write_class(folder, course, exercises, right, wrong, attacks):
     """Write folders of students. -> {student: (exercise, mistake)}; mistake: "" if hostile, None if right."""
     expected = {}
     encodings = [lambda t: t.encode("utf-8-sig"), lambda t: t.replace("\n", "\r\n").encode()]
     encodings += [lambda t: b"# -*- coding: latin-1 -*-\n# \xfc\n" + t.encode("latin-1")]
-    attacks = [*LOOPS, *(name for name in HOSTILE if name not in LOOPS)]
-    for i in range(right + wrong + hostile):
+    for i in range(right + wrong + len(attacks)):
         student = f"s{i:03d}"
         (folder / student).mkdir(parents=True)
         texts = {e: every()[e].solution(course.sheet(e, student)) for e in exercises}
@@ -34,8 +40,7 @@ def write_class(folder, course, exercises, right, wrong, hostile):
                 mistake = planted[i % len(planted)]
                 sources[name], expected[student] = exercise.solution(sheet, [mistake]).encode(), (name, mistake)
             else:
-                attack = HOSTILE[attacks[i - right - wrong]]
-                sources[name], expected[student] = attack.encode("utf-8", "surrogatepass"), (name, "")
+                sources[name], expected[student] = attacks[i - right - wrong], (name, "")
         for name, source in sources.items():
             (folder / student / f"{name}.py").write_bytes(source)
     return expected
@@ -43,7 +48,7 @@ def write_class(folder, course, exercises, right, wrong, hostile):
 
 def check(out, expected, exercises):
     """Every verdict right, every mistake named."""
-    rows = {row["student"]: row for row in csv.DictReader((out / "grades.csv").open(newline=""))}
+    rows = {row["student"]: row for row in csv.DictReader((out / "grades.csv").read_text().splitlines())}
     assert sorted(rows) == sorted(expected)
     for student, (exercise, mistake) in expected.items():
         for name in exercises:
@@ -55,20 +60,27 @@ def check(out, expected, exercises):
         if mistake and every()[exercise].kind != "catch":
             assert f"looks like: {mistake}" in text, (student, mistake, text)
         report = json.loads((out / "gradescope" / f"{student}.json").read_text())
-        assert sum(test["score"] for test in report["tests"]) == pytest.approx(float(rows[student]["total"]))
+        assert sum(test["score"] for test in report["tests"]) == pytest.approx(float(rows[student]["total"]), abs=0.01)
 
 
-def run_class(tmp_path, right, wrong, hostile):
+def run_class(tmp_path, right, wrong, attacks):
+    """A class that hands in assignment 1 -> the arguments of the command."""
     assert main(["course", "new", str(tmp_path / "course")]) == 0
     course, exercises = read(tmp_path / "course"), ("ex1", "ex2", "ex3", "ex4")
-    expected = write_class(tmp_path / "in", course, exercises, right, wrong, hostile)
+    with hostile.World() as world:
+        sources = [world.source(hostile.ACTS[name], "scan") for name in ATTACKS[:attacks]]
+        return grade_class(
+            tmp_path, course, exercises, write_class(tmp_path / "in", course, exercises, right, wrong, sources)
+        )
+
+
+def grade_class(tmp_path, course, exercises, expected):
     arguments = ["course", "grade", str(tmp_path / "course"), "1", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     check(tmp_path / "out", expected, exercises)
     return arguments
 
 
-@pytest.mark.slow
 def test_a_class_of_thirty_is_graded_and_nothing_is_graded_twice(tmp_path, capsys):
     arguments = run_class(tmp_path, 15, 10, 5)
     before = {f: f.read_bytes() for f in (tmp_path / "out").rglob("*") if f.is_file()}
@@ -76,3 +88,18 @@ def test_a_class_of_thirty_is_graded_and_nothing_is_graded_twice(tmp_path, capsy
     assert main(arguments) == 0
     assert {f: f.read_bytes() for f in (tmp_path / "out").rglob("*") if f.is_file()} == before
     assert len(capsys.readouterr().out) > 0
+
+
+@pytest.mark.parametrize("name", ["bwrap", "landlock"])
+def test_the_whole_grader_holds_every_attack(name):
+    if not holds(name):
+        pytest.skip(f"{name} doesn't work on this machine")
+    exercise = every()["ex1"]
+    sheet = exercise.drawn()[0]
+
+    def call(source):
+        calling = partial(sandbox.call, isolation=name)
+        graded = grade(exercise, sheet, np.random.default_rng(5), source, calling, seconds=1)
+        return graded.score > 0, "\n".join(lines(graded)), graded.stopped
+
+    assert hostile.attack(call, name, "scan") == []
