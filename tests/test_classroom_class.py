@@ -99,7 +99,8 @@ def test_the_whole_grader_holds_every_attack(name):
 
     def call(source):
         calling = partial(sandbox.call, isolation=name)
-        graded = grade(exercise, sheet, np.random.default_rng(5), source, calling, seconds=1)
+        graded = grade(exercise, sheet, np.random.default_rng(5), source, calling)
         return graded.score > 0, "\n".join(lines(graded)), graded.stopped
 
-    assert hostile.attack(call, name, "scan") == []
+    without = hostile.LOOPS | hostile.WAITS  # the sandbox's own tests have them
+    assert hostile.attack(call, name, "scan", [n for n in (*hostile.LOOKS, *hostile.ACTS) if n not in without]) == []
