@@ -102,5 +102,5 @@ def test_the_whole_grader_holds_every_attack(name):
         graded = grade(exercise, sheet, np.random.default_rng(5), source, calling)
         return graded.score > 0, "\n".join(lines(graded)), graded.stopped
 
-    without = hostile.LOOPS | hostile.WAITS  # the sandbox's own tests have them
+    without = hostile.LOOPS | hostile.WAITS | {"deep lists"}  # the tests of the sandbox alone have them
     assert hostile.attack(call, name, "scan", [n for n in (*hostile.LOOKS, *hostile.ACTS) if n not in without]) == []
