@@ -520,7 +520,7 @@ def test_the_summary_says_what_an_instructor_looks_at():
     assert summary(results, hand_ins, ["ANN", "bo", "cy", "dee"], sheets) == [
         "2 times in ex1: no conj",
         "the same ex1.py, byte by byte: bo, cy",
-        "bo: ex1 answers the sheet with output=before, which ann has",
+        "bo: ex1 answers the sheet with output=before, that of ann",
         "bo: ex2: no answer within 5 seconds",
         "nothing from dee",
     ]

@@ -3,6 +3,7 @@
 import re
 import shutil
 import tomllib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +33,14 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "exercises").mkdir()
     shutil.copytree(exercise.FOLDER / "public", tmp_path / "public")
     (tmp_path / "exercises" / "ex10_mean.py").write_text(block("python"))
-    (tmp_path / "public" / "ex10.py").write_text(block("py"))
+    (tmp_path / "public" / "ex10.py").write_text(block("py", "load("))
     monkeypatch.setattr(exercise, "FOLDER", tmp_path)
     return tmp_path
 
 
 def test_the_exercise_of_the_page_is_short_and_the_self_test_accepts_it(folder):
     own = Exercise(folder / "exercises" / "ex10_mean.py")
-    assert max(block("python").count("\n"), block("py").count("\n")) < 40
+    assert max(block("python").count("\n"), block("py", "load(").count("\n")) < 40
     assert selftest.faults(own) == []
     hands = [hand for sheet in selftest.sheets(own) for hand in selftest.hands(own, sheet)]
     assert len(hands) == 10
@@ -64,6 +65,34 @@ def test_its_public_test_takes_the_solution_and_refuses_the_stub_in_each_variant
             else:
                 with pytest.raises(pytest.fail.Exception, match="moving_mean is still to be written"):
                     names["test_ex10_of_ones"]()
+
+
+def test_the_page_s_own_exercise_stands_behind_the_others(folder):
+    for path in Path(exercise.__file__).parent.glob("exercises/ex[19]_*.py"):
+        shutil.copy(path, folder / "exercises")
+    assert list(every.__wrapped__()) == ["ex1", "ex9", "ex10"]
+
+
+def test_the_script_of_the_page_names_feedback_as_the_platforms_named_the_hand_ins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("grades1/feedback").mkdir(parents=True)
+    names = {
+        "17": ["Ann Smith_17_assignsubmission_file/ex1.py", "Ann Smith_17_assignsubmission_file/ex2.py"],
+        "18": ["Bo_18_assignsubmission_file_ex1.py"],
+        "1001": ["doecleo_LATE_1001_555_ex1-2.py", "doecleo_1001_556_ex2.py"],
+    }
+    with zipfile.ZipFile("submissions.zip", "w") as file:
+        for student, members in names.items():
+            Path(f"grades1/feedback/{student}.txt").write_text(student)
+            for name in members:
+                file.writestr(name, "")
+    exec(block("py", "feedback.zip"), {})
+    with zipfile.ZipFile("feedback.zip") as file:
+        assert {name: file.read(name) for name in file.namelist()} == {
+            "Ann Smith_17_assignsubmission_file_feedback.txt": b"17",
+            "Bo_18_assignsubmission_file_feedback.txt": b"18",
+            "doecleo_LATE_1001_555_feedback.txt": b"1001",
+        }
 
 
 def test_the_mistake_that_the_page_plants_is_named(tmp_path):

@@ -148,8 +148,8 @@ class Exercise:
 @functools.cache
 def every() -> dict[str, Exercise]:
     """All exercises by name, in order."""
-    found = [Exercise(path) for path in sorted((FOLDER / "exercises").glob("ex*.py"))]
-    return {exercise.name: exercise for exercise in found}
+    found = [Exercise(path) for path in (FOLDER / "exercises").glob("ex*.py")]
+    return {e.name: e for e in sorted(found, key=lambda e: (len(e.name), e.name))}  # ex10 comes after ex9
 
 
 @functools.lru_cache(256)  # a diagnosis asks for the same few sheets a hundred times

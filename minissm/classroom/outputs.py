@@ -109,9 +109,7 @@ def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str],
     for student, g in graded:
         if g.sheet:
             whose = ", ".join(s for s in sorted(results) if s != student and sheets(g.exercise, s) == g.sheet)
-            found.append(
-                f"{student}: {g.exercise} answers the sheet with {g.sheet}, which {whose or 'nobody here'} has"
-            )
+            found.append(f"{student}: {g.exercise} answers the sheet with {g.sheet}, that of {whose or 'nobody here'}")
         if g.stopped and (why := _unanswered(g)):
             found.append(f"{student}: {g.exercise}: {why}")
     handed = {student.casefold() for who in sources.values() for student in who}
