@@ -41,7 +41,8 @@ LIMITS = [
 def test_every_attack_is_held(name):
     if not isolation.holds(name):
         pytest.skip(f"{name} doesn't work on this machine")
-    assert hostile.attack(hostile.sandboxed(name), name) == []
+    names = None if name == "bwrap" or os.getuid() else [*hostile.LOOKS, *LIMITS]  # a plain user's Landlock has all
+    assert hostile.attack(hostile.sandboxed(name), name, names=names) == []
 
 
 def test_system_calls_are_held_where_landlock_is_as_old_as_its_first_version(monkeypatch):
@@ -93,7 +94,7 @@ def run(command, environment, *arguments):
 
 @pytest.mark.parametrize("name", ["bwrap", "landlock"])
 def test_a_plain_user_holds_every_attack(plain, name):
-    held, _, troubles = run(*plain, name)
+    held, _, troubles = run(*plain, name, *(LIMITS if name == "bwrap" else []))  # answers are read by the same parent
     if not held[name]:
         pytest.skip(f"{name} doesn't work on this machine for a plain user")
     assert troubles == []

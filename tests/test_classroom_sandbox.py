@@ -118,6 +118,10 @@ def test_the_isolation_of_this_machine_is_named_and_its_hashes_are_the_same_in_e
     assert again[1][0].tolist() == answers["chance"][1][0].tolist()
 
 
+def test_limits_alone_are_no_isolation():
+    assert not isolation.holds("none")
+
+
 def test_more_bytes_than_asked_for_are_not_read():
     source = b"import numpy as np\ndef f(): return np.zeros(1000)\n"
     requests = [("f", [])] * 3

@@ -75,9 +75,9 @@ def call(
         finally:
             cpu = _end(child, readers)
     found, memory = unpack(bytes(answers), len(requests), most)
-    over_size, over_cpu = len(answers) > most, cpu > 0.95 * seconds
-    reasons = {"memory": memory, "size": over_size, "time": over_cpu, "clock": not in_time, "ended": True}
-    ended = next(word for word, holds in reasons.items() if holds) if None in found else ""
+    size, time = len(answers) > most, cpu > 0.95 * seconds
+    reasons = {"": None not in found, "memory": memory, "size": size, "time": time, "clock": not in_time, "ended": True}
+    ended = next(reason for reason, holds in reasons.items() if holds)
     return Reply(found, log.decode("utf-8", "replace"), ended, cpu)
 
 
@@ -119,16 +119,15 @@ def _end(child: subprocess.Popen, readers: list[threading.Thread]) -> float:
 
 def _sealed(data: bytes) -> IO[bytes]:
     """A file without a name, at its beginning. On Linux nobody can write to it again."""
-    if sys.platform == "linux":
+    linux = sys.platform == "linux"
+    memory = os.fdopen(os.memfd_create("asked", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b") if linux else None
+    file: Any = memory or tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(data)
+    file.seek(0)  # and flush
+    if linux:
         import fcntl
 
-        file: Any = os.fdopen(os.memfd_create("asked", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b", 0)
-        file.write(data)
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, 15)
-    else:
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        file.write(data)
-    file.seek(0)
     return file
 
 

@@ -11,9 +11,7 @@ import resource
 import sys
 import traceback
 import types
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 # What computes and reads files. `open` and the like have their conditions below; all else fails with EPERM.
 ALLOWED = (
@@ -29,7 +27,7 @@ MOST_ARRAYS = 16  # in an answer
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def frame(word: str, arrays: Sequence[Any], more: Any = None) -> bytes:
+def frame(word: str, arrays: list, more: object = None) -> bytes:
     """A JSON line [word, [[kind, shape] or null, ...], more], then the numbers of the arrays, in C order."""
     kinds = [None if a is None else [a.dtype.str[1:], a.shape] for a in arrays]
     return json.dumps([word, kinds, more]).encode() + b"\n" + b"".join(a.tobytes() for a in arrays if a is not None)
@@ -106,7 +104,7 @@ def confine(isolation: str, readable: list[str], seconds: float, memory: int) ->
         seccomp()
 
 
-def load(source: bytes) -> dict[str, Any]:
+def load(source: bytes) -> dict:
     """The names that the submission defines. A byte that isn't UTF-8 does no harm in a comment."""
     module = sys.modules["submission"] = types.ModuleType("submission")  # dataclasses look there
     cookie = b"coding" in b"".join(source.split(b"\n", 2)[:2])
@@ -115,7 +113,7 @@ def load(source: bytes) -> dict[str, Any]:
     return module.__dict__
 
 
-def answer(names: dict[str, Any], name: str, arrays: list[Any]) -> bytes:
+def answer(names: dict, name: str, arrays: list) -> bytes:
     """What the function returns, as a frame, and whether the arrays are as they were, bit by bit."""
     import numpy as np
 
