@@ -111,3 +111,24 @@ def test_grades_of_another_secret_are_refused_and_other_settings_grade_anew(tmp_
         ValueError, match=r"^course: the grades in .* were made with another secret than that of course;"
     ):
         marked(tmp_path, [hand("ann")], caller, stranger)
+
+
+def test_after_ctrl_c_a_student_who_is_being_graded_is_not_graded_on(tmp_path, monkeypatch):
+    """Of ann's two files the second doesn't begin; bob's grading, by which Ctrl-C came, stays."""
+    stopped, calls = threading.Event(), []
+
+    def caller(source, requests, seconds):
+        calls.append(source)
+        if source == b"slow":
+            assert stopped.wait(60)
+        return SimpleNamespace(answers=[None] * len(requests), log="", ended="ended" if source == b"slow" else "time")
+
+    def interrupted(student, _):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minissm.classroom.sandbox.stop", stopped.set)
+    two = [hand("ann", b"slow"), hand("ann", b"second")._replace(exercise="ex2")]
+    with pytest.raises(KeyboardInterrupt):
+        marked(tmp_path, [*two, hand("bob", b"x = 1")], caller, done=interrupted)
+    assert sorted(calls) == [b"slow", b"x = 1"]
+    assert len(list((tmp_path / "graded").glob("*.json"))) == 1

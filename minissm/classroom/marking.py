@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,14 @@ def mark(
         return graded
 
     def all_of(student: str) -> dict[str, Graded]:
-        return {hand.exercise: store.find(hand) or fresh(hand) for hand in of[student]}
+        gradings = {}
+        for hand in of[student]:
+            if ending.is_set():
+                raise CancelledError
+            gradings[hand.exercise] = store.find(hand) or fresh(hand)
+        return gradings
 
-    doubtful = {}
+    doubtful, ending = {}, threading.Event()
     pool = ThreadPoolExecutor(jobs)
     try:
         futures = {pool.submit(all_of, student): student for student in of}
@@ -102,6 +108,7 @@ def mark(
             else:
                 done(student, results[student])
     except KeyboardInterrupt:
+        ending.set()
         sandbox.stop()  # what runs ends without a word, and isn't kept
         raise
     finally:
