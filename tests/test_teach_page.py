@@ -1,5 +1,7 @@
 """docs/howto/teach.md: its own exercise passes the self-test, a course reads its settings, and its tables are true."""
 
+import errno
+import os
 import re
 import shutil
 import tomllib
@@ -12,8 +14,10 @@ import pytest
 from minissm.classroom import course, exercise, isolation, selftest
 from minissm.classroom.exercise import Exercise, every
 from minissm.classroom.grade import grade
+from tests import hostile
 
-PAGE = (Path(__file__).parents[1] / "docs" / "howto" / "teach.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "howto" / "teach.md").read_text(encoding="utf-8")
 
 
 def block(language: str, part: str = "") -> str:
@@ -23,7 +27,7 @@ def block(language: str, part: str = "") -> str:
 
 def table(first: str) -> list[list[str]]:
     """The cells of the table whose head begins so, without the head."""
-    rows = PAGE[PAGE.index(f"| {first} |") :].split("\n\n")[0].split("\n")[2:]
+    rows = PAGE[PAGE.index(f"| {first} |") :].split("\n\n")[0].strip().split("\n")[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
@@ -123,7 +127,7 @@ def test_the_tables_have_every_exercise_its_kind_its_points_and_one_sum_of_minut
     assert list(rows) == list(every())
     for name, row in rows.items():
         assert (row[1], float(row[4])) == (every()[name].kind, every()[name].points)
-        assert all(list((Path(__file__).parents[1] / "tutorials").glob(f"{n}_*.py")) for n in row[2].split(", "))
+        assert all(list((ROOT / "tutorials").glob(f"{n}_*.py")) for n in row[2].split(", "))
     assert sum(int(row[3]) for row in rows.values()) == 11 * 60
     for number, names in tomllib.loads(course.TEMPLATE)["assignments"].items():
         week = next(row for row in table("week") if f"assignment {number}" in row[3])
@@ -131,8 +135,31 @@ def test_the_tables_have_every_exercise_its_kind_its_points_and_one_sum_of_minut
         assert int(week[5]) == sum(every()[name].points for name in names)
 
 
+def minutes(first: int, last: int) -> int:
+    """The time that these tutorials name, in all."""
+    texts = [next((ROOT / "tutorials").glob(f"{n:02}_*.py")).read_text() for n in range(first, last + 1)]
+    return sum(int(re.search(r"\*\*Time\*\*: (\d+) minutes", text)[1]) for text in texts)
+
+
+def test_the_minutes_to_read_are_those_of_the_tutorials():
+    found = [re.findall(r"tutorials? (\d\d)(?: to (\d\d))? \((\d+)\)", row[2]) for row in table("week")]
+    assert [len(match) for match in found] == [1, 1, 1, 1, 0]
+    for ((first, last, time),) in found[:4]:
+        assert minutes(int(first), int(last or first)) == int(time)
+
+
+def test_each_message_under_problems_is_one_that_the_commands_have():
+    code = "\n".join(path.read_text() for path in exercise.FOLDER.glob("*.py"))
+    for message, _ in table("message"):
+        for words in re.findall("`(.+)`", message):
+            fixed = re.sub(r"ex1\.py |ssm-course/secret: |: 1003| ex1\.py", "", words)
+            assert fixed in code or fixed == os.strerror(errno.ENOENT), words
+
+
 def test_the_rubric_adds_up_and_the_numbers_of_the_text_hold():
     assert sum(int(row[0]) for row in table("of 20")) == 20
+    attacks = int(re.search(r"tries (\d+) attacks", PAGE)[1])
+    assert len(hostile.LOOKS) + len(hostile.ACTS) >= attacks
     known = sum(len(own.mistakes) for own in every().values())
     assert known > int(re.search(r"more than (\d+) wrong answers", PAGE)[1])
 
