@@ -7,6 +7,7 @@ import argparse
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -146,11 +147,19 @@ def _title(module: str) -> str:
 
 def commands() -> str:
     """The help of each command."""
-    (actions,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
     lines = ["# Commands\n", "Each command with its options, as `minissm COMMAND --help` prints them.\n"]
-    for name, parser in actions.choices.items():
-        lines.append(f"## minissm {name}\n\n```text\n{parser.format_help()}```\n")
+    for parser in _parsers(cli._parser()):
+        lines.append(f"## {parser.prog}\n\n```text\n{parser.format_help()}```\n")
     return "\n".join(lines)
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of the commands, each with those of its own commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield below
+                yield from _parsers(below)
 
 
 def docnames() -> list[str]:

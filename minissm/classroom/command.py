@@ -9,6 +9,12 @@ from typing import Any
 from ..files import shown
 from ..progress import tell
 
+ARGUMENTS = {
+    "dir": "the folder of the course",
+    "assignment": "its number in course.toml",
+    "submissions": "a folder or a zip as the platform gives it, or one .py file",
+    "exercise": "its name: ex1, ...",
+}
 TRUST = "run hand-ins without isolation: they can read, write and delete what you can"
 
 
@@ -21,7 +27,7 @@ def add(commands: Any) -> None:
         parser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
         parser.set_defaults(command=partial(_run, run))
         for argument in arguments:
-            parser.add_argument(argument, metavar=argument.upper())
+            parser.add_argument(argument, metavar=argument.upper(), help=ARGUMENTS[argument])
         return parser
 
     new = verb("new", _new, "make a course: DIR/course.toml, which you edit, and DIR/secret", "dir")
