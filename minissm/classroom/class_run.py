@@ -29,9 +29,9 @@ def grade_class(a: argparse.Namespace) -> int:
     if a.worksheet:  # before long work
         fill(a.worksheet, os.devnull, a.column, {hand.student: 0 for hand in hands}, a.key)
     call, kind, first = isolated(a.trust)
-    tell(first)
     try:
         store = Store(out / "graded", course, kind, a.again)
+        tell(first)
         results = mark(course, hands, store, call, jobs, _show)
         write(str(out), results, course, int(a.assignment), first, {hand.student for hand in hands if hand.late})
         filled = ""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..checks import check_integer
 from ..files import shown
 from ..progress import tell
 
@@ -70,6 +71,8 @@ def add(commands: Any) -> None:
 
 def _run(command: Any, a: argparse.Namespace) -> int:
     """The command, with a sentence for what can't be read or written."""
+    if "" in vars(a).values():  # an empty name is the folder in which the shell stands
+        raise ValueError("course: an empty argument; expected a name; is a variable of the shell not set?")
     try:
         return command(a)
     except OSError as error:
@@ -119,9 +122,10 @@ def _selftest(a: argparse.Namespace) -> int:
     from .isolation import isolated
     from .selftest import run
 
+    chosen, jobs = [exercise(name) for name in a.exercises], check_integer("course", "--jobs", a.jobs)
     call, _, first = isolated(a.trust)
     tell(first)
-    return run([exercise(name) for name in a.exercises], call, a.jobs)
+    return run(chosen, call, jobs)
 
 
 def _try(a: argparse.Namespace) -> int:

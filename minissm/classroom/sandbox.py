@@ -34,7 +34,7 @@ PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))  # n
 LIBRARY = os.path.realpath(sysconfig.get_path("stdlib"))
 HOME = os.path.dirname(os.path.dirname(np.__file__))  # where NumPy is installed, and much else
 
-_running: set[int] = set()
+_waiting: set[threading.Event] = set()  # of the calls that run
 
 
 class Reply(NamedTuple):
@@ -57,13 +57,13 @@ def call(
     head = [isolation, readable() if isolation == "landlock" else [], HOME, seconds, MEMORY, len(source)]
     asked = [json.dumps(head).encode() + b"\n", source, *(worker.frame(name, arrays) for name, arrays in requests)]
     answers, log, over, pipe = bytearray(), bytearray(), threading.Event(), subprocess.PIPE
+    _waiting.add(over)
     with (
         _sealed(b"".join(asked)) as file,
         subprocess.Popen(
             command(isolation), stdin=file, stdout=pipe, stderr=pipe, env=ENVIRONMENT, cwd="/", start_new_session=True
         ) as child,
     ):
-        _running.add(child.pid)
         readers = [
             threading.Thread(target=_read, args=(child.stdout, most, answers, over), daemon=True),
             threading.Thread(target=_read, args=(child.stderr, LOG, log, threading.Event()), daemon=True),
@@ -74,6 +74,7 @@ def call(
             in_time = over.wait(2 * seconds + PAUSE)
         finally:
             cpu = _end(child, readers)
+            _waiting.discard(over)
     found, memory = unpack(bytes(answers), len(requests), most)
     size, time = len(answers) > most, cpu > 0.95 * seconds
     reasons = {"": None not in found, "memory": memory, "size": size, "time": time, "clock": not in_time, "ended": True}
@@ -83,13 +84,8 @@ def call(
 
 def stop() -> None:
     """End the children of all calls, which then return: for a Ctrl-C while other threads wait for them."""
-    for pid in list(_running):
-        _kill(pid)
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    for over in list(_waiting):
+        over.set()
 
 
 def _read(pipe: IO[bytes], most: int, into: bytearray, over: threading.Event) -> None:
@@ -107,11 +103,11 @@ def _end(child: subprocess.Popen, readers: list[threading.Thread]) -> float:
     family = ""
     with suppress(OSError):  # bubblewrap counts and reaps its own child, if that goes first
         family = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()
-    for pid in (*map(int, family.split()), child.pid):
-        _kill(pid)
+    for pid in (*map(int, family.split()), -child.pid):  # its group: bubblewrap with a child that has just begun
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         for reader in readers:
             reader.join(1)  # at once, unless another process holds the pipe
-    _running.discard(child.pid)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_utime + usage.ru_stime
