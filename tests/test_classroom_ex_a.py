@@ -240,7 +240,7 @@ def test_a_filter_without_the_property_is_told_what_is_wrong_with_it():
     assert "k_0" in made(sheet, "halving", [half / 5], [2.0])
     assert "half" in made(sheet, "halving", [half], [1.0])
     assert "fall" in made(sheet, "halving", [0.0], [1.0])
-    assert "swing" in made(sheet, "ringing", [half / 8], [1.0])
+    assert "oscillate" in made(sheet, "ringing", [half / 8], [1.0])
     assert "cosine" in made(sheet, "ringing", [half / 8 + 1j], [1.0])
     assert "shape" in made(sheet, "ringing", np.full(4, -1.0), np.full(4, 0.25))
     assert "shape" in made(sheet, "ringing", np.full(3, -1.0), [[1.0, 2.0]])

@@ -13,15 +13,15 @@ Time runs backwards: the last entry of u comes first, and "t - 1" is one place t
     u, y         (L, B, D)  real      inputs and outputs, time first; L >= 1                   #? axes=LBD
     h0, h_last   (B, D, N)  complex   the state before the first step (None: zeros), and after the last step
 
-Every sequence and every channel runs on its own. The dtypes of y and h_last follow u: float64 and complex128 for
-float64, float32 and complex64 for float32. The inputs are not written to.
+Each sequence and each channel runs on its own. The dtypes of y and h_last follow u: float64 and complex128 for
+float64, float32 and complex64 for float32. Don't write to the inputs.
 
 Example: lam = 0.5i, c = 1 - i, u = 1, 2, 3 and no h0. Then (1 - i)(a + bi) has the real part a + b.
     h = 1, 2 + 0.5i, 2.75 + i      y = 1, 2.5, 3.75      h_last = 2.75 + i      #? output=after time=forward
     h = 1, 2 + 0.5i, 2.75 + i      y = 0, 1, 2.5         h_last = 2.75 + i      #? output=before time=forward
     h = 0.25 + i, 2 + 1.5i, 3      y = 1.25, 3.5, 3      h_last = 0.25 + i      #? output=after time=backward
     h = 0.25 + i, 2 + 1.5i, 3      y = 3.5, 3, 0         h_last = 0.25 + i      #? output=before time=backward
-Here h and y stand in the order of u: what is computed first comes last.                       #? time=backward
+Here h and y are listed in the order of u: the value that is computed first comes last.        #? time=backward
 """
 import numpy as np
 
@@ -47,8 +47,8 @@ def scan(lam, c, u, h0=None):
 
 #HINT 1 Write it for one sequence, one channel and one pole first: a loop over Python numbers. Try the example. Then add
 # the axes.
-#HINT 2 Give h the shape (B, D, N). The input of one step has the shape (B, D); with [..., None] it fits to h. lam and c
-# fit as they are.
+#HINT 2 Give h the shape (B, D, N). The input of one step has the shape (B, D); with [..., None] it broadcasts against
+# h. lam and c do so as they are.
 #HINT 3 The loop needs two statements, one for h and one for a row of y. The sheet says which comes first, and in which
 # order the rows are visited. Create y and h with their dtypes before the loop. Sum c h over the last axis, then take
 # .real.
@@ -73,9 +73,9 @@ MISTAKES = {
     "the real part is taken too early: Re c Re h is not Re (c h)": {"(c * h)": "(c.real * h.real)"},
     "the absolute value is taken in place of the real part": {"(c * h).sum(-1).real": "abs((c * h).sum(-1))"},
     "the mean over the poles is taken, not the sum": {".sum(-1).real": ".mean(-1).real"},
-    "u_t is multiplied by lam too: it enters after the decay":
+    "u_t is multiplied by lam, too; it must enter after the decay":
         {"lam * h + u[t][..., None]": "lam * (h + u[t][..., None])"},
-    "the last state is the one before the last step":
+    "the last state returned is the one before the last step":
         {"h = lam * h + u[t]": "last, h = h, lam * h + u[t]", "return y, h\n": "return y, last\n"},
     "the loop ends one step early": {"for t in steps:": "for t in steps[:-1]:"},
     "a sequence begins with the last state of the sequence before it": {
@@ -83,7 +83,7 @@ MISTAKES = {
                            "        h[b] = h[b - 1] if b and t == steps[0] else h[b]",
         "y[t] = (c * h)": "y[t, b] = (c * h[b])",
         "h = lam * h + u[t][..., None]": "h[b] = lam * h[b] + u[t, b][..., None]"},
-    "the axes of the batch and of time are reshaped, which mixes the sequences; they have to be transposed": {
+    "the axes of batch and time are reshaped, which mixes the sequences; they must be transposed": {
         "u = np.moveaxis(u, 1, 0)": "u = u.reshape(u.shape[1], u.shape[0], -1)",
         "y = np.moveaxis(y, 0, 1)": "y = y.reshape(y.shape[1], y.shape[0], -1)"},
     "single precision is lost: float32 must stay float32":
@@ -105,4 +105,4 @@ def cases(rng, P):
     yield "an initial state", 2, "scan", draw(2, 5, 3, 2)
     yield "a single input", 1, "scan", draw(2, 1, 2, 3)
     yield "single precision", 1, "scan", draw(2, 8, 2, 2, single=True)
-    yield "300 inputs, within the time", 2, "scan", draw(4, 300, 8, 8)
+    yield "300 inputs, within the time limit", 2, "scan", draw(4, 300, 8, 8)

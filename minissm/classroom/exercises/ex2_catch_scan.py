@@ -1,12 +1,12 @@
 """Exercise 2. Catch the mistakes of exercise 1.                          points: 10   about 4 lines
 
-A right scan, in the convention of your sheet of exercise 1, gets one planted mistake at a time:
+A correct scan, in the convention of your sheet of exercise 1, gets one planted mistake at a time:
 12 wrong scans in all.                                                                         #? axes=BLD
 11 wrong scans in all.                                                                         #? axes=LBD
 Hand in one small input that exposes as many of them as it can. Your score is the share that it exposes.
 
-A wrong scan is exposed if its y or h_last is not that of the right scan: a difference of a millionth of the largest
-number counts, and so do another shape and an exception.
+A wrong scan is exposed if its y or h_last differs from that of the correct scan. A difference of a millionth of the
+largest number counts. So do another shape and an exception.
 
     lam, c  (D, N)     complex, or real                                                        #? axes=BLD
     u       (B, L, D)  real                                                                    #? axes=BLD
@@ -15,7 +15,7 @@ number counts, and so do another shape and an exception.
     u       (L, B, D)  real                                                                    #? axes=LBD
     h0      (B, D, N)  complex, or real: here it is always an array                            #? axes=LBD
 
-All four have at most 16 numbers together; a complex number counts as one. No nan, no inf.
+The four arrays have at most 16 numbers in all; a complex number counts as one. No nan, no inf.
 
 Example: one pole 0.9, c = 1, u = 1, 1, 1, 1 and h0 = 0 are 1 + 1 + 4 + 1 = 7 numbers. They expose few mistakes: a real
 number is its own conjugate, and a mean over one pole is the sum.
@@ -38,10 +38,10 @@ def inputs():
 
 
 #HINT 1 A mistake is invisible where two things are equal: a real number and its conjugate, one pole and the mean of one
-# pole, one sequence and the first of a batch. Take nothing that is 0, 1, real or alone without need.
+# pole, one sequence and the first of a batch. Where you can, avoid 0, 1, real numbers, a single pole, a single sequence.
 #HINT 2 D = 1 and L = 3 are enough. That leaves numbers for two poles and for two sequences.
 #HINT 3 lam (1, 2), c (1, 2), u for two sequences of three inputs, h0 (2, 1, 2): 2 + 2 + 6 + 4 = 14 numbers, all
-# different, those of lam, c and h0 complex.
+# different. Those of lam, c and h0 are complex.
 
 KIND = "catch"
 OF, FUNCTION, TAKES, MOST = "ex1", "scan", ("lam", "c", "u", "h0"), 16
@@ -67,5 +67,5 @@ def judge(function, arrays, P):
         return f"lam has {len(lam)} axes and u has {len(u)}; expected 2 and 3"
     B, D = (u[0] if P["axes"] == "BLD" else u[1]), lam[0]
     expected = {"c": (c, lam), "u": (u[2:], (D,)), "h0": (h0, (B, *lam))}
-    return next((f"{name} does not fit to the shapes of the others; the sheet has its axes"
+    return next((f"{name} does not fit the shapes of the others; the sheet lists its axes"
                  for name, (found, right) in expected.items() if found != right), "")

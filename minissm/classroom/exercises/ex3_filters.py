@@ -1,6 +1,6 @@
 """Exercise 3. Filters made to order.                                     points: 10   about 10 lines
 
-A filter is its kernel, the answer to a single 1 (tutorial 1). With N poles lam_n = exp(log_lam_n), it is here
+The kernel of a filter is its response to a single 1 (tutorial 1). With N poles lam_n = exp(log_lam_n), it is here
 
     k_j = Re sum_n c_n lam_n^j          j = 0, 1, 2, ...     so k_0 = Re sum_n c_n             #? first=c pairs=one
     k_j = Re sum_n c_n lam_n^(j+1)      j = 0, 1, 2, ...     so k_0 = Re sum_n c_n lam_n       #? first=lam pairs=one
@@ -8,7 +8,7 @@ A filter is its kernel, the answer to a single 1 (tutorial 1). With N poles lam_
     k_j = 2 Re sum_n c_n lam_n^(j+1)    j = 0, 1, 2, ...     so k_0 = 2 Re sum_n c_n lam_n     #? first=lam pairs=two
 
 An input is multiplied by lam once before the first output reads it.                           #? first=lam
-The factor 2 stands for the conjugates of the poles, which are not given. Real poles have it, too.  #? pairs=two
+The factor 2 stands for the conjugates of the poles, which are not given. It applies to real poles, too.  #? pairs=two
 Example: the one pole lam = 0.5 with c = 1 has the kernel
     1, 0.5, 0.25, ...          #? first=c pairs=one
     0.5, 0.25, 0.125, ...      #? first=lam pairs=one
@@ -19,11 +19,11 @@ Write three functions without arguments. Each returns log_lam and c, two arrays 
 most 3 poles. No pole may grow: |lam| <= 1. The numbers are those of your sheet.
 
     halving     k_0 = 1, each value is below the one before it, and half is left after <H> tokens: k_{j+<H>} = k_j / 2
-    ringing     k_0 = 1, a cosine with a period of <T> tokens, of which each period leaves the share <r>:
+    ringing     k_0 = 1, a cosine with a period of <T> tokens, which decays to the share <r> in each period:
                 k_j = s^j cos(2 pi j / <T>) with s^<T> = <r>
     beginning   k_0 = <k0>, k_1 = <k1>, k_2 = <k2>. How the kernel goes on is up to you.
 
-The grader computes k_0 to k_63, and looks for these properties, to 1e-9 of the largest. Many answers are right.
+The grader computes k_0 to k_63, and checks these properties to 1e-9 of the largest value. Many answers are correct.
 """
 import numpy as np
 
@@ -62,10 +62,10 @@ def beginning():
     #END
 
 
-#HINT 1 Write a function that computes k_0 to k_63 from log_lam and c as on your sheet, and look at what you make. One
+#HINT 1 Write a function that computes k_0 to k_63 from log_lam and c as on your sheet, and look at your kernels. One
 # pole is enough for the first two filters. Which power of lam belongs to k_0?
 #HINT 2 After H tokens, a real pole has lam^H left. For one turn in T tokens, the angle of lam is a share of 2 pi. Its
-# size is what one token leaves; a period is T of them. If k_0 is off by a factor, c corrects it.
+# absolute value is what one token leaves; a period has T tokens. If k_0 is off by a factor, c corrects it.
 #HINT 3 For the third filter, choose three different poles and write down k_0, k_1 and k_2: three linear equations for
 # three c. Their matrix holds powers of the poles, one row for each j. np.linalg.solve does the rest.
 
@@ -81,9 +81,9 @@ HALF, TURN, THREE = "2 ** (-1 / H)", "r ** (1 / T) * np.exp(2j * np.pi / T)", "[
 MISTAKES = {
     "halving: log 2 is missing, so that 1/e is left and not 1/2": {HALF: "np.exp(-1 / H)"},
     "halving: half is lost at every token": {HALF: "0.5"},
-    "halving: the sign of log_lam is wrong: the kernel grows": {HALF: "2 ** (1 / H)"},
-    "halving: log is base e; with log10 too little is lost": {HALF: "np.exp(-np.log10(2) / H)"},
-    "halving: a loss of 1/(2H) at every token, of what is left, does not add up to half": {HALF: "1 - 1 / (2 * H)"},
+    "halving: the sign of log_lam is wrong, so that the kernel grows": {HALF: "2 ** (1 / H)"},
+    "halving: the logarithm must have base e; with log10 too little is lost": {HALF: "np.exp(-np.log10(2) / H)"},
+    "halving: to lose 1/(2H) of what is left at every token does not add up to half": {HALF: "1 - 1 / (2 * H)"},
     "halving: half is left one token too late: H steps lead from k_j to k_{j+H}": {HALF: "2 ** (-1 / (H + 1))"},
     "ringing: 2 pi is missing: 1/T is not the angle of one turn in T tokens": {TURN: "r ** (1 / T) * np.exp(1j / T)"},
     "ringing: half a turn in T tokens: the angle is pi/T": {TURN: "r ** (1 / T) * np.exp(1j * np.pi / T)"},
@@ -142,11 +142,11 @@ def judge(function, arrays, P):
     if function == "halving":
         if not (k[1:] < k[:-1]).all():
             return "the kernel does not fall at every token"
-        return "" if same(k[P["H"]:], k[:-P["H"]] / 2) else "half is not what is left after H tokens"
+        return "" if same(k[P["H"]:], k[:-P["H"]] / 2) else "what is left after H tokens is not half"
     size, wave = P["r"] ** (np.arange(64) / P["T"]), np.cos(2 * np.pi * np.arange(64) / P["T"])
     if same(k, size * wave):
         return ""
-    return "the kernel does not swing: no value is below 0" if k.min() >= 0 else "the kernel is not that cosine"
+    return "the kernel does not oscillate: no value is below 0" if k.min() >= 0 else "the kernel is not that cosine"
 
 
 def view(function, arrays, P):

@@ -8,7 +8,7 @@ A filter is a sum over the past with the weights k, its kernel (tutorial 1). The
     y_t = sum_{j >= 0} k_j u_{t-j} + skip u_t       inputs before the first count as 0         #? time=forward
     y_t = sum_{j >= 0} k_j u_{t+j} + skip u_t       inputs after the last count as 0           #? time=backward
 
-An output depends on the present and on later inputs, as a gradient does (tutorial 4).         #? time=backward
+An output depends on the present input and on later ones, as a gradient does (tutorial 4).     #? time=backward
 
     lam, c   (D, N)     complex
     skip     (D,)       real
@@ -18,9 +18,9 @@ An output depends on the present and on later inputs, as a gradient does (tutori
     u, y     (B, D, L)  real: time comes last                                                  #? axes=DL
     k        (D, K)     real: K is the L of kernel. fft_conv takes any K                       #? axes=DL
 
-The kernel may be shorter than the input, or longer. k has the dtype of lam.real, and y that of u: what comes in single
-precision goes out so. fft_conv gets 300,000 inputs, too many for a double sum: it needs np.fft.rfft and np.fft.irfft.
-The inputs are not written to.
+The kernel may be shorter than the input, or longer. k has the dtype of lam.real, and y the dtype of u: single precision
+stays single. One hidden case of fft_conv has 300,000 inputs, too many for a double sum: it needs np.fft.rfft and
+np.fft.irfft. Don't write to the inputs.
 
 Example: lam = 0.5i, c = 1 - i, L = 3, skip = 3, and u = 1, 2, 3, 0. The filter is that of the example of exercise 1.
     k = 1, 0.5, -0.25      y = 4, 8.5, 12.75, 1      #? poles=all time=forward
@@ -61,9 +61,9 @@ def fft_conv(u, k, skip):
 #HINT 1 Write both as plain loops first, for one channel. They are slow, and they are what you compare the fast versions
 # with. Try the example.
 #HINT 2 lam[..., None] ** np.arange(L) has the shape (D, N, L). For the convolution, take u and k as the coefficients of
-# two polynomials: how many has their product, and how many points are enough?
-#HINT 3 Append zeros until nothing can come round: np.fft.rfft(a, n) does so, for n = L + K - 1 points or more. Multiply
-# the two transforms, go back by np.fft.irfft(..., n) with the same n, and keep the first L outputs. A filter that runs
+# two polynomials: how many does their product have, and how many points are enough?
+#HINT 3 Append zeros until nothing can wrap around: np.fft.rfft(a, n) does so, for n = L + K - 1 points or more. Multiply
+# the two transforms, go back with np.fft.irfft(..., n) with the same n, and keep the first L outputs. A filter that runs
 # backwards is one that runs forwards on the reversed input, with its output reversed.
 
 KIND = "write"
@@ -91,7 +91,7 @@ MISTAKES = {
     "fft_conv: the skip is counted twice": {"y + skip[:, None]": "y + 2 * skip[:, None]"},
     "fft_conv: the skip of the first channel is used in all": {"y + skip[:, None]": "y + skip[0]"},
     "fft_conv: the kernel of the first channel is used in all": {"np.fft.rfft(k, n)": "np.fft.rfft(k[:1], n)"},
-    "fft_conv: L points are too few: what runs past the end comes in again at the beginning":
+    "fft_conv: L points are too few: what runs past the end comes back in at the beginning":
         {"n = L + K - 1": "n = L"},
     "fft_conv: 2 L points are too few where the kernel is longer than the input": {"n = L + K - 1": "n = 2 * L"},
     "fft_conv: irfft without n takes an odd number of points for an even one": {BACK: "axis=-1)[..., :L]"},
@@ -126,4 +126,4 @@ def cases(rng, P):
     yield "fft_conv: a kernel longer than the input", 1, "fft_conv", of_conv(3, 6, 2, 17)
     yield "fft_conv: a single input", .5, "fft_conv", of_conv(2, 1, 3, 1)
     yield "fft_conv: single precision", 1, "fft_conv", single(of_conv(2, 8, 3, 8))
-    yield "fft_conv: 300,000 inputs, within the time", 1.5, "fft_conv", of_conv(1, 300_000, 1, 300_001)
+    yield "fft_conv: 300,000 inputs, within the time limit", 1.5, "fft_conv", of_conv(1, 300_000, 1, 300_001)

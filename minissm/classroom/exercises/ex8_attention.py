@@ -115,4 +115,4 @@ def cases(rng, P):
     yield "backward, a batch of three", 3, "attention_backward", draw(3, 9, 4, 4)
     yield "backward, scores of 1000", 1, "attention_backward", draw(2, 6, 4, 4, most=1000)
     yield "float32 stays float32", 2, "attention_backward", draw(2, 5, 3, 4, kind="f4")
-    yield "128 tokens, within the time", 2, "attention_backward", draw(1, 128, 64, 4)
+    yield "128 tokens, within the time limit", 2, "attention_backward", draw(1, 128, 64, 4)
