@@ -122,6 +122,20 @@ def test_limits_alone_are_no_isolation():
     assert not isolation.holds("none")
 
 
+def test_trusted_hand_ins_run_without_linux_but_not_on_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    call, name, first = isolation.isolated(True)
+    assert (name, first[:13]) == ("none", "NOT ISOLATED:")
+    assert call(b"def f(x): return 2 * x\n", [("f", [np.ones(2)])]).answers[0][1][0].tolist() == [2, 2]
+    monkeypatch.setattr(sys, "platform", "win32")
+    isolation.best.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="run on Linux, as in WSL"):
+            isolation.isolated(True)
+    finally:
+        isolation.best.cache_clear()
+
+
 def test_more_bytes_than_asked_for_are_not_read():
     source = b"import numpy as np\ndef f(): return np.zeros(1000)\n"
     requests = [("f", [])] * 3

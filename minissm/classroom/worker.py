@@ -7,11 +7,15 @@ import ctypes
 import io
 import json
 import os
-import resource
 import sys
 import traceback
 import types
 from contextlib import suppress
+
+if sys.platform != "win32":  # where this file is imported, and never run
+    import resource
+
+    LIBC = ctypes.CDLL(None, use_errno=True)
 
 # What computes and reads files. `open` and the like have their conditions below; all else fails with EPERM.
 ALLOWED = (
@@ -24,7 +28,6 @@ ALLOWED = (
 )
 KINDS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")  # of arrays that travel
 MOST_ARRAYS = 16  # in an answer
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def frame(word: str, arrays: list, more: object = None) -> bytes:
