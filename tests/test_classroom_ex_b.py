@@ -184,7 +184,7 @@ def test_the_sheet_of_exercise_7_tells_how_many_mistakes_can_be_exposed():
     for sheet in SHEETS["ex7"]:
         exposed = catch.exposed(exercise, sheet, exercise.answer(sheet, "inputs", []))
         assert exposed == {m for m in other.mistakes if other.changes(sheet, m)}
-        assert f"{len(exposed)} wrong backwards in all" in exercise.stub(sheet)
+        assert f"{len(exposed)} wrong functions in all" in exercise.stub(sheet)
 
 
 def test_shapes_that_only_broadcast_are_refused_in_exercise_7():

@@ -7,7 +7,7 @@ The state h(t) of N numbers and the input u(t) of M numbers follow a differentia
     h'(t) = diag(A) h(t) + B u(t)      A (N,), B (N, M)                                          #? matrix=diagonal state=column
     h'(t) = h(t) diag(A) + u(t) B      A (N,), B (M, N): states and inputs are rows              #? matrix=diagonal state=row
 
-We look once a step, and a step lasts dt. Two rules turn the equation into a recurrence, each with its own A_bar, B_bar:
+We look at the state once per step of length dt. Two rules give a recurrence, each with its own A_bar and B_bar:
 
     h_t = A_bar h_{t-1} + B_bar u_t                                                              #? matrix=dense state=column input=step
     h_t = A_bar h_{t-1} + dt B_bar u_t      (dt stands outside B_bar)                            #? matrix=dense state=column input=rate
@@ -30,8 +30,8 @@ Example with N = M = 1:  A = -2, B = 3, dt = 1/2.
     zoh:       A_bar = exp(-1) = .3679    B_bar = 3 (1 - exp(-1)) = 1.896                       #? input=rate
     bilinear:  h_t - h_{t-1} = -(h_t + h_{t-1}) / 2 + 3/2 u_t, so A_bar = 1/3, B_bar = 1        #? input=step
     bilinear:  h_t - h_{t-1} = -(h_t + h_{t-1}) / 2 + 3/2 u_t, so A_bar = 1/3, dt B_bar = 1, B_bar = 2  #? input=rate
-    With a constant input of 1 both end at the state where h' = 0, h = 3/2. This is a test for every A with an inverse.
-Example without an inverse: the state is (place, speed), the input pushes, dt = 2.              #? matrix=dense
+    With a constant input of 1, both rules end at the state where h' = 0: h = 3/2. This tests every A with an inverse.
+Example without an inverse: the state is (position, speed), the input is a force, dt = 2.       #? matrix=dense
     A = [[0, 1], [0, 0]]        B = [[0], [1]]                                                  #? matrix=dense state=column
     A_bar = [[1, 2], [0, 1]]    B_bar = [[2], [2]], by both rules                               #? matrix=dense state=column input=step
     A_bar = [[1, 2], [0, 1]]    B_bar = [[1], [1]], by both rules                               #? matrix=dense state=column input=rate
@@ -100,14 +100,14 @@ def bilinear(A, B, dt):
     #END
 
 
-#HINT 1 Both for N = M = 1 first, on paper. bilinear: bring all that has h_t to the left. zoh: what enters a time s
+#HINT 1 Begin with N = M = 1, on paper. bilinear: bring all terms with h_t to the left. zoh: what enters a time s
 # before the end of the step is exp(s A) times as large at the end. B_bar is B times the
 # integral over all s from 0 to dt.
 #HINT 2 The integral of exp(s A) is dt phi(dt A), with phi(z) = (exp(z) - 1) / z = 1 + z/2 + z^2/6 + ... So phi(0)
 # is 1: no division is needed there. Near z = 0 the subtraction loses the digits of exp(z) - 1; np.expm1(z) keeps them.
-#HINT 3 Of a diagonal A take phi entry by entry, with np.where at 0. Of a matrix: the input is held, so u' = 0, and
-# (h, u) is one state of N + M numbers. Its matrix has the blocks A, B and zeros. One expm of dt times it holds A_bar
-# and dt phi(dt A) B. For the bilinear rule of matrices 1 is np.eye(N), and 1 / X is np.linalg.inv(X).
+#HINT 3 For a diagonal A, take phi entry by entry, with np.where at 0. For a matrix: the input is held, so u' = 0, and
+# (h, u) is one state of N + M numbers. Its matrix has the blocks A, B and zeros. expm of dt times this matrix holds
+# A_bar and dt phi(dt A) B. In the bilinear rule for a matrix, 1 is np.eye(N), and 1 / X is np.linalg.inv(X).
 
 KIND = "write"
 CHOICES = {"matrix": {"dense": "A is a matrix (N, N)", "diagonal": "A is a diagonal (N,)"},
@@ -120,29 +120,30 @@ MISTAKES = {
     "B_bar of zoh is dt B: what enters early in the step must decay until its end": {"phi(dt * A)": "phi(0 * A)"},
     "zoh is the bilinear rule":
         {"A_bar = expm(dt * A)": "return bilinear(A, B, dt)", "A_bar = np.exp(dt * A)": "return bilinear(A, B, dt)"},
-    "zoh divides by A where it is 0, and the integral has a value there":
+    "zoh divides by A where A is 0; the integral has a value there, too":
         {"return expm(block)[:N, N:]": "return np.linalg.pinv(Z) @ (expm(Z) - np.eye(N))",
          "return np.where(Z == 0, 1, np.expm1(safe) / safe)": "return np.expm1(Z) / Z"},
     "zoh computes exp(z) - 1 by subtraction, which loses all digits near z = 0":
         {"np.expm1(safe)": "(np.exp(safe) - 1)"},
-    "zoh has the exponential of each entry of A, not of the matrix": {"A_bar = expm(dt * A)": "A_bar = np.exp(dt * A)"},
+    "zoh takes the exponential of each entry of A, not of the matrix":
+        {"A_bar = expm(dt * A)": "A_bar = np.exp(dt * A)"},
     "B stands on the wrong side in zoh":
         {"F @ B": "(B.T @ F).T", "B @ F": "(F @ B.T).T", "F[:, None] * B": "F * B", "B * F": "B * F[:, None]"},
-    "A_bar of zoh is 1 + dt A, the rule of Euler":
+    "A_bar of zoh is 1 + dt A, which is Euler's rule":
         {"A_bar = expm(dt * A)": "A_bar = np.eye(len(A)) + dt * A", "A_bar = np.exp(dt * A)": "A_bar = 1 + dt * A"},
     "B_bar of zoh is exp(dt A) dt B: only what enters at the beginning decays through the whole step":
         {"F = phi(dt * A)": "F = A_bar"},
     "the imaginary part of A is lost in B_bar of zoh (np.zeros is real without a dtype)":
         {"phi(dt * A)": "phi(dt * A.real)"},
     "bilinear has dt A where dt A / 2 is meant": {"dt / 2 * A": "dt * A"},
-    "1 + dt A / 2 and 1 - dt A / 2 are exchanged in A_bar of bilinear":
+    "1 + dt A / 2 and 1 - dt A / 2 are swapped in A_bar of bilinear":
         {"inverse @ (one + half)": "np.linalg.inv(one + half) @ (one - half)",
          "inverse * (1 + half)": "(1 - half) / (1 + half)"},
     "the inverse is missing in A_bar of bilinear":
         {"inverse @ (one + half)": "one + half", "inverse * (1 + half)": "1 + half"},
     "the inverse is missing in B_bar of bilinear":
         {"inverse @ B": "1 * B", "B @ inverse": "1 * B", "inverse[:, None] * B": "1 * B", "B * inverse": "1 * B"},
-    "bilinear is the backward rule of Euler: the mean of both ends is meant":
+    "bilinear is Euler's backward rule; it must take the mean of both ends":
         {"half = dt / 2 * A": "half = 1 * dt * A", "inverse @ (one + half)": "inverse.copy()",
          "inverse * (1 + half)": "inverse.copy()"},
     "B_bar of bilinear has the factor 1 + dt A / 2, which belongs to h_{t-1} alone":

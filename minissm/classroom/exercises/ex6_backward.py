@@ -1,6 +1,6 @@
 """Exercise 6. The gradient of the recurrence.                             points: 20   about 15 lines
 
-Each channel runs the recurrence for itself. A loss, one real number, depends on the outputs y and the last state h_L:
+Each channel runs the recurrence on its own. A loss, one real number, depends on the outputs y and the last state h_L:
 
     h_t = lam h_{t-1} + u_t        y_t = Re sum_n c_n h_{t,n}                     t = 1, ..., L  #? output=after
     y_t = Re sum_n c_n h_{t-1,n}   h_t = lam h_{t-1} + u_t  (the output first)    t = 1, ..., L  #? output=before
@@ -11,7 +11,7 @@ You get the gradients of the loss with respect to y and h_L, and return those wi
     lam, c (D, N) complex      u, dy (L, B, D) real      h0, dh_last (B, D, N) complex           #? axes=LBD
     dlam, dc, du, dh0 have the shapes and dtypes of lam, c, u, h0, in double or in single precision. L may be 1.
 
-The gradient of a complex z is one complex number, here and in dh_last. A small change e of z shows what it means:
+The gradient with respect to a complex z is one complex number; so is dh_last. A small change e of z shows its meaning:
 
     dz = d loss / d Re z + i d loss / d Im z            the loss changes by Re(conj(dz) e)       #? gradient=sum
     dz = (d loss / d Re z + i d loss / d Im z) / 2      the loss changes by 2 Re(conj(dz) e)     #? gradient=half
@@ -24,9 +24,9 @@ Example with B = D = N = 1:  lam = i/2, c = 1 + 2i, h0 = 0, dh_last = 0.
     dlam = 1 - 2i    dc = -i/2    du = (-1, 1, 0)  dh0 = -1/4 + i/2                              #? output=before gradient=sum
     dlam = 1/2 - i   dc = -i/4    du = (-1, 1, 0)  dh0 = -1/8 + i/4                              #? output=before gradient=half
 
-One walk forwards and one back are enough: the time grows with L, not with L^2. The inputs are not written to.
-Tutorial 04 derives the gradients of one channel, in its own convention. The public tests have one sequence, which
-begins at 0, and no loss of the last state. The hidden tests have more: test it with `slopes` of test_public.py.
+One pass forwards and one backwards are enough: the time grows with L, not with L^2. Don't write to the inputs.
+Tutorial 04 derives the gradients of one channel, in its own convention. The public tests compare numbers for
+one sequence alone, with h_0 = 0 and dh_last = 0. Test other cases yourself, with `slopes` of test_public.py.
 """
 import numpy as np
 
@@ -56,14 +56,15 @@ def scan_backward(lam, c, u, h0, dy, dh_last):
     #END
 
 
-#HINT 1 Run the forward once and keep all L + 1 states. Then walk back from the last time with dh, the gradient of the
-# state, which begins as dh_last. Write it for B = D = N = 1 first: six Python numbers and two loops.
-#HINT 2 Ask of each input: where is it used? Where the forward multiplies by z, the backward multiplies by conj(z).
-# Where the forward uses one number for many (lam and c for all times and sequences, u_t for all poles), the backward
-# sums.
-#HINT 3 One step of the walk back undoes one step of the forward, in reverse order. y_t = Re c h gives dy_t conj(h) to
-# dc and dy_t conj(c) to dh. h_t = lam h_{t-1} + u_t gives Re dh to du_t, dh conj(h_{t-1}) to dlam, and dh conj(lam) to
-# the state before, which is the next dh.
+#HINT 1 Run the recurrence forwards once, and keep all L + 1 states. Then go back from the last time with dh, the
+# gradient with respect to the state, which begins as dh_last. Write it for B = D = N = 1 first: six Python
+# numbers and two loops.
+#HINT 2 Ask of each input: where is it used? Where the forward pass multiplies by z, the backward pass multiplies by
+# conj(z). Where the forward pass uses one number many times (lam and c for all times and sequences, u_t for all poles),
+# the backward pass sums.
+#HINT 3 Each backward step takes the two statements of a forward step in reverse order. y_t = Re c h gives dy_t conj(h)
+# to dc and dy_t conj(c) to dh. h_t = lam h_{t-1} + u_t gives Re dh to du_t, dh conj(h_{t-1}) to dlam, and dh conj(lam)
+# to the state before, which is the next dh.
 
 KIND = "write"
 CHOICES = {"output": {"after": "the output comes after the update", "before": "the output comes before the update"},
@@ -73,31 +74,33 @@ LIBRARY = [{"output": "after", "gradient": "sum", "axes": "BLD"}]
 RETURNS = {"scan_backward": ("dlam", "dc", "du", "dh0")}
 
 MISTAKES = {
-    "the conjugate of lam is missing in the walk back": {"dh = dh * np.conj(lam)": "dh = dh * lam"},
+    "the conjugate of lam is missing in the backward pass": {"dh = dh * np.conj(lam)": "dh = dh * lam"},
     "the conjugate of the state is missing in the gradient of lam": {"dh * np.conj(earlier)": "dh * earlier"},
     "the conjugate of c is missing in the gradient of the state":
         {"dy_t * np.conj(c)": "dy_t * c", "np.conj(c) * dy_t": "c * dy_t"},
     "the conjugate of the state is missing in the gradient of c":
         {"dy_t * np.conj(later)": "dy_t * later", "np.conj(earlier) * dy_t": "earlier * dy_t"},
-    "no conjugate anywhere: this is right for real poles only": {"np.conj": ""},
+    "no conjugate anywhere: this is correct for real poles only": {"np.conj": ""},
     "dh_last, the gradient that comes in through the last state, is dropped":
         {"dh = dh_last": "dh = 0 * dh_last", "dh = 2 * dh_last": "dh = 0 * dh_last"},
     "the gradient of the state is not carried back: a state also acts through the next one":
         {"dh = dh + dy_t": "dh = dy_t", "dh = dh + np.conj(c)": "dh = np.conj(c)"},
-    "lam meets the state after the step, not the one before it": {"dh * np.conj(earlier)": "dh * np.conj(later)"},
-    "c meets the wrong state: look at which state its output is made of":
+    "the gradient of lam uses the state after the step, not the one before it":
+        {"dh * np.conj(earlier)": "dh * np.conj(later)"},
+    "the gradient of c uses the wrong state: look at which state the output reads":
         {"dy_t * np.conj(later)": "dy_t * np.conj(earlier)", "np.conj(earlier) * dy_t": "np.conj(later) * dy_t"},
     "only the first sequence of the batch counts: sum over the batch": {".sum(0)": "[0]"},
     "the mean over the batch is taken, not the sum": {".sum(0)": ".mean(0)"},
     "du is the mean over the poles, not the sum": {"dh.sum(-1)": "dh.mean(-1)"},
-    "the walk back stops one step early": {"range(len(u))": "range(1, len(u))"},
+    "the backward pass stops one step early": {"range(len(u))": "range(1, len(u))"},
     "dh0 is the gradient of the state after the first step: one step back is missing":
         {"dh = dh * np.conj(lam)": "first, dh = dh, dh * np.conj(lam)", "dc, du, dh\n": "dc, du, first\n",
          "du, dh / 2": "du, first / 2"},
-    "the initial state is left out of the forward": {"states = [h0]": "states = [0 * h0]"},
+    "the initial state is left out of the forward pass": {"states = [h0]": "states = [0 * h0]"},
     "dlam has a factor conj(lam): this is the gradient of log lam": {"return dlam": "return np.conj(lam) * dlam"},
     "du is halved, too: a real number has a gradient without the half": {"dc / 2, du,": "dc / 2, du / 2,"},
-    "dh_last is half of the derivatives, too: it counts twice in the walk back": {"dh = 2 * dh_last": "dh = dh_last"},
+    "dh_last is half of the derivatives, too: it counts twice in the backward pass":
+        {"dh = 2 * dh_last": "dh = dh_last"},
 }
 READ = {"conjugate": "tutorial 04, 'The conjugate'", "half": "tutorial 04, 'The conjugate'",
         "batch": "tutorial 04, 'A linear layer'", "dh_last": "tutorial 04, 'The filter, backward in time'",
@@ -115,7 +118,7 @@ def cases(rng, P):
     yield "complex poles", 5, "scan_backward", draw(1, 7, 2, 3, False, False)
     yield "a batch of three", 3, "scan_backward", draw(3, 5, 2, 2, False, False)
     yield "an initial state", 3, "scan_backward", draw(2, 5, 3, 2, True, False)
-    yield "a loss of the last state", 3, "scan_backward", draw(2, 4, 2, 3)
+    yield "a loss that depends on the last state", 3, "scan_backward", draw(2, 4, 2, 3)
     yield "a single input", 1, "scan_backward", draw(2, 1, 2, 3)
     yield "single precision stays single", 1, "scan_backward", draw(2, 6, 2, 2, kind=np.complex64)
-    yield "256 inputs: time for one walk back, not for differences", 2, "scan_backward", draw(8, 256, 8, 8)
+    yield "256 inputs: time for one backward pass, not for finite differences", 2, "scan_backward", draw(8, 256, 8, 8)

@@ -1,26 +1,26 @@
 """Exercise 7. Catch the mistakes of exercise 6.                          points: 10   about 6 lines
 
-A right scan_backward, in the convention of your sheet of exercise 6, gets one planted mistake at a time:
-16 wrong backwards in all.                                                                     #? gradient=sum
-18 wrong backwards in all.                                                                     #? gradient=half
+A correct scan_backward, in the convention of your sheet of exercise 6, gets one planted mistake at a time:
+16 wrong functions in all.                                                                     #? gradient=sum
+18 wrong functions in all.                                                                     #? gradient=half
 Hand in one small input that exposes as many of them as it can. Your score is the share that it exposes.
 
-A wrong backward is exposed if its dlam, dc, du or dh0 is not that of the right one: a difference of a millionth of the
-largest number counts, and so do another shape and an exception.
+A wrong function is exposed if its dlam, dc, du or dh0 differs from that of the correct one. A difference of a millionth
+of the largest number counts. So do another shape and an exception.
 
     lam, c       (D, N)     complex, or real
     u, dy        (B, L, D)  real                                                               #? axes=BLD
     u, dy        (L, B, D)  real                                                               #? axes=LBD
     h0, dh_last  (B, D, N)  complex, or real
 
-All six have at most 24 numbers together; a complex number counts as one. No nan, no inf.
+The six arrays have at most 24 numbers in all; a complex number counts as one. No nan, no inf.
 
 Example: one pole 0.9 with c = 1, u = dy = 1, 1, 1 and h0 = dh_last = 0 are 1 + 1 + 3 + 3 + 1 + 1 = 10 numbers.
-They expose few mistakes: a real number is its own conjugate, and what is not there can't be forgotten.
+They expose few mistakes: a real number is its own conjugate, and to forget a zero changes nothing.
 
 To find a better input, break your own ex6.py in all the ways that you can think of, and compare what it returns.
-An input that exposes all of them is a good test of every backward that you will write. Tutorial 04 has such a test,
-which also tells right from wrong without a right function: `gradcheck`.
+An input that exposes all of them is a good test of every backward pass that you will write. `gradcheck` of tutorial 04
+is such a test, and needs no correct function.
 """
 import numpy as np
 
@@ -40,11 +40,11 @@ def inputs():
 
 
 #HINT 1 A mistake is invisible where two things are equal: a real number and its conjugate, one sequence and the sum
-# over a batch, 0 and a gradient that is dropped. Take nothing that is 0, real or alone without need.
+# over a batch, 0 and a gradient that is dropped. Where you can, avoid 0, real numbers, a single pole, a single sequence.
 #HINT 2 With h0 = 0 the first state is u_1: real, whatever the pole is. D = 1 and L = 2 are enough. That leaves
 # numbers for two poles and for two sequences.
 #HINT 3 lam (1, 2), c (1, 2), u and dy of two sequences of two inputs, h0 and dh_last (2, 1, 2): 2 + 2 + 4 + 4 + 4 + 4
-# = 20 numbers, all different, those of lam, c, h0 and dh_last complex.
+# = 20 numbers, all different. Those of lam, c, h0 and dh_last are complex.
 
 KIND = "catch"
 OF, FUNCTION, TAKES, MOST = "ex6", "scan_backward", ("lam", "c", "u", "h0", "dy", "dh_last"), 24
@@ -54,7 +54,7 @@ MISTAKES = {  # inputs that expose less, or nothing
     "the poles, c and the states are real":
         {"return lam, c, u, h0, dy, dh_last": "return lam.real, c.real, u, h0.real, dy, dh_last.real"},
     "there is no initial state": {"return lam, c, u, h0,": "return lam, c, u, 0 * h0,"},
-    "there is no loss of the last state": {"dy, dh_last\n": "dy, 0 * dh_last\n"},
+    "no loss depends on the last state": {"dy, dh_last\n": "dy, 0 * dh_last\n"},
     "one sequence, so that the first of the batch is all of it":
         {", [[3.0], [-0.5]]": "", ", [[0.5j, 1.0 + 1j]]": "", ", [[0.5], [2.0]]": "", ", [[1.0 + 2j, -1.0]]": ""},
     "one pole, so that a mean is a sum":
@@ -75,5 +75,5 @@ def judge(function, arrays, P):
         return f"lam has {len(lam)} axes and u has {len(u)}; expected 2 and 3"
     B, D = (u[0] if P["axes"] == "BLD" else u[1]), lam[0]
     expected = {"c": (c, lam), "u": (u[2:], (D,)), "h0": (h0, (B, *lam)), "dy": (dy, u), "dh_last": (dh_last, h0)}
-    return next((f"{name} does not fit to the shapes of the others; the sheet has its axes"
+    return next((f"{name} does not fit the shapes of the others; the sheet lists its axes"
                  for name, (found, right) in expected.items() if found != right), "")

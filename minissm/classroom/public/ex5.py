@@ -2,7 +2,7 @@
 
 ex5 = load("ex5")
 EX5_OVER = 1  #? input=step
-EX5_OVER = 0.5  # B_bar is divided by dt, which is 1/2 in the first example  #? input=rate
+EX5_OVER = 0.5  # dt of the first example, which stands outside B_bar  #? input=rate
 
 
 def ex5_one_pole(a, b):
@@ -37,7 +37,7 @@ def test_ex5_bilinear_of_one_pole_is_the_example_of_the_sheet():
 
   #? matrix=dense
 @pytest.mark.ex5  #? matrix=dense
-def test_ex5_place_and_speed_are_the_second_example_of_the_sheet():  #? matrix=dense
+def test_ex5_position_and_speed_are_the_second_example_of_the_sheet():  #? matrix=dense
     A, B = np.array([[0.0, 1], [0, 0]]), np.array([[0.0], [1]])  #? matrix=dense state=column
     A, B = np.array([[0.0, 0], [1, 0]]), np.array([[0.0, 1]])  #? matrix=dense state=row
     for rule in (ex5.zoh, ex5.bilinear):  #? matrix=dense
@@ -71,7 +71,7 @@ def test_ex5_zoh_of_one_step_is_zoh_of_two_half_steps():
 
 @pytest.mark.ex5
 def test_ex5_bilinear_has_slope_2_in_dt():
-    """From time 0 to 1 in n steps: twice as many have a quarter of the error. zoh is exact, in one step."""
+    """From time 0 to 1 in n steps: twice as many steps leave a quarter of the error. zoh is exact, in one step."""
     A, B = ex5_one_pole(-0.2 + 3j, 1.0 + 0j)
     exact, _ = ex5_call(ex5.zoh, A, B, 1.0)
     error = [abs(ex5_call(ex5.bilinear, A, B, 1 / n)[0] ** n - exact).max() for n in (100, 200)]
