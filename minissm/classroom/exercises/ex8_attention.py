@@ -8,9 +8,9 @@
 
 Token t sees itself and all tokens before it: s <= t.                                          #? sees=past
 Token t sees itself and the 3 tokens before it: t - 3 <= s <= t.                               #? sees=window
-q, k, v, o (B, L, P) real, L >= 1. The backward is given do, the gradient of a loss with respect to o, and returns those
-with respect to q, k and v. Scores of 1000 must give no nan. The results have the dtype of q (float64 or float32). The
-inputs are not written to.
+q, k, v, o (B, L, P) real, L >= 1. attention_backward gets do, the gradient of a loss with respect to o, and returns the
+gradients with respect to q, k and v. Scores of 1000 must not give nan. The results have the dtype of q (float64 or
+float32). Don't write to the inputs.
 """
 import numpy as np
 
@@ -51,11 +51,12 @@ def attention_backward(q, k, v, do):
     #END
 
 
-#HINT 1 Draw the matrix a for L = 5 and put its zeros in. Each row sums to 1. A function of its own for a serves both.
+#HINT 1 Draw the matrix a for L = 5 with its zeros. Each row sums to 1. Both functions need a: write a third one for it.
 #HINT 2 Put -inf into the scores before the softmax, and subtract the largest score of each row before exp. For the
-# backward, go through the forward from its end: o = a v, the softmax row by row, z from q and k. One line each.
+# backward pass, go through the forward pass from its end: o = a v, the softmax row by row, z from q and k. One line
+# each.
 #HINT 3 A product c = a b has da = dc b^T and db = a^T dc. A row of the softmax has dz_s = a_s (da_s - sum_r a_r da_r).
-# The mask needs nothing in the backward: a is 0 there.
+# The mask needs nothing in the backward pass: a is 0 there.
 
 KIND = "write"
 CHOICES = {"scale": {"root": "scores are divided by sqrt(P)", "full": "scores are divided by P"},
@@ -67,11 +68,11 @@ RETURNS = {"attention": ("o",), "attention_backward": ("dq", "dk", "dv")}
 JACOBIAN = "a * (da - (a * da).sum(-1, keepdims=True))"
 MISTAKES = {
     "the future is seen: there is no mask": {"hidden = back < 0": "hidden = back < -len(t)"},
-    "the mask is strict: a token sees itself, too":
+    "the mask is strict: a token must see itself, too":
         {"hidden = back < 0": "hidden = (back <= 0) & (t[:, None] > 0)"},
     "the window is one token too long": {"back > 3": "back > 4"},
     "the window is one token too short": {"back > 3": "back > 2"},
-    "the distance counts the wrong way: far tokens get more": {"z - back.astype": "z + back.astype"},
+    "the distance counts the wrong way: distant tokens get more weight": {"z - back.astype": "z + back.astype"},
     "the mask comes after the softmax: the rows no longer sum to 1":
         {"z = np.where(hidden, -np.inf, z)": "z = z * 1",
          "return e / e.sum(-1, keepdims=True)": "return np.where(hidden, 0, e / e.sum(-1, keepdims=True))"},
@@ -80,23 +81,23 @@ MISTAKES = {
         {"np.exp(z - z.max(-1, keepdims=True))": "np.exp(z)"},
     "the softmax runs over the queries, not over the keys":
         {"e / e.sum(-1, keepdims=True)": "e / e.sum(-2, keepdims=True)"},
-    "the scores are not scaled in the forward":
+    "the scores are not scaled in the forward pass":
         {"np.swapaxes(k, 1, 2) / scale(q)": "np.swapaxes(k, 1, 2)"},
-    "float32 becomes float64: the array of -inf has not the dtype of q":
+    "float32 becomes float64: the array of -inf doesn't have the dtype of q":
         {"np.where(hidden, -np.inf, z)": "np.where(hidden, np.full(z.shape, -np.inf), z)"},
-    "the backward takes the softmax entry by entry: a (1 - a) is only the diagonal of its Jacobian":
+    "the backward pass takes the softmax entry by entry: a (1 - a) is only the diagonal of its Jacobian":
         {JACOBIAN: "a * (1 - a) * da"},
     "the backward of the softmax lacks the sum over the row": {JACOBIAN: "a * da"},
     "the backward of the softmax is left out": {JACOBIAN: "da"},
     "the sum in the backward of the softmax runs over the queries": {"(a * da).sum(-1": "(a * da).sum(-2"},
-    "the scale is missing in the backward": {"    dz = dz / scale(q)\n": ""},
-    "dq and dk are exchanged":
+    "the scale is missing in the backward pass": {"    dz = dz / scale(q)\n": ""},
+    "dq and dk are swapped":
         {"return dz @ k, np.swapaxes(dz, 1, 2) @ q,": "return np.swapaxes(dz, 1, 2) @ q, dz @ k,"},
     "dk lacks a transpose": {"np.swapaxes(dz, 1, 2) @ q": "dz @ q"},
     "dv lacks a transpose": {"np.swapaxes(a, 1, 2) @ do": "a @ do"},
 }
 READ = {"backward": "docs/gradients.md, 'Attention'", "transpose": "docs/gradients.md, 'Attention'",
-        "exchanged": "docs/gradients.md, 'Attention'", "scaled": "tutorial 07, 'The library, and heads'",
+        "swapped": "docs/gradients.md, 'Attention'", "scaled": "tutorial 07, 'The library, and heads'",
         "": "tutorial 07, 'One look back'"}
 
 

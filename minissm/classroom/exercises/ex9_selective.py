@@ -1,4 +1,4 @@
-"""Exercise 9. Repair the selective scan.                                  points: 20   find and mend two mistakes
+"""Exercise 9. Repair the selective scan.                                  points: 20   find and fix two mistakes
 
     dt_t = softplus(raw_t),   softplus(x) = log(1 + exp(x)),   A = -exp(log_a)
     h_t = exp(dt_t A) h_{t-1} + dt_t b_t u_t                                                   #? hold=euler
@@ -6,13 +6,13 @@
     y_t = sum_n c_{t,n} h_{t,n} + skip u_t                                                     #? output=after
     y_t = sum_n c_{t,n} h_{t-1,n} + skip u_t      (the output comes before the update)         #? output=before
 
-These equations are right. The code below has two mistakes: for some inputs that the shapes below allow it doesn't
-compute what they say. Mend both and change nothing else. A check that this code passes already has no points.
+These equations are correct. The code below has two mistakes: for some inputs of these shapes, it doesn't follow the
+equations. Fix both, and change nothing else. A check that this code already passes gives no points.
 
 u, raw, y (B, L, E): each channel has its own step dt_t.  log_a (E, N): each of its N states decays at its own rate.
 b, c (B, L, N): all channels share them.  skip (E,).  h0, h_last (B, E, N): a state of its own for each channel of each
-sequence; h0 is that before the first token, None for zeros. All are real, float64 or float32; the results have the
-dtype of u. No input is written to, and no finite input gives nan.
+sequence; h0 is the state before the first token (None: zeros). All are real, float64 or float32; the results have the
+dtype of u. Don't write to the inputs. No finite input may give nan.
 """
 import numpy as np
 
@@ -39,10 +39,10 @@ def selective_scan(u, raw, log_a, b, c, skip, h0=None):
     #END
 
 
-#HINT 1 Take the equations one at a time and find the line of each. Then ask of each array: which axes has it, and which
-# index belongs to which?
-#HINT 2 The public tests don't see everything. Test alone what the docstring promises: several sequences, several
-# channels, an initial state, inputs of any size. For each, compare with a case that you can compute by hand.
+#HINT 1 Take the equations one at a time and find the line of each. Then ask of each array: which axes does it have, and
+# which index belongs to which axis?
+#HINT 2 The public tests don't see everything. Test one by one what the docstring promises: several sequences,
+# several channels, an initial state, inputs of any size. For each, compare with a case that you can compute by hand.
 #HINT 3 Write the same function once more, as slowly as you like: four loops (i, t, channel, state) and Python numbers.
 # Compare both on random inputs with B, L, E and N at least 2, then switch parts off: b = 1, c = 1, skip = 0, one token.
 
@@ -54,18 +54,18 @@ LIBRARY = [{"output": "after", "hold": "euler"}]
 RETURNS = {"selective_scan": ("y", "h_last")}
 
 MISTAKES = {
-    "softplus by its formula: exp overflows where raw is large, and where raw is small 1 + exp is 1":
+    "softplus by its formula: exp overflows where raw is large, and 1 + exp is 1 where raw is far below 0":
         {"np.maximum(raw, 0) + np.log1p(np.exp(-np.abs(raw)))": "np.log(1 + np.exp(raw))"},
-    "A lacks its minus: the state grows": {"A = -np.exp(log_a)": "A = np.exp(log_a)"},
+    "A lacks its minus sign, so that the state grows": {"A = -np.exp(log_a)": "A = np.exp(log_a)"},
     "the step of the first channel is used for all channels": {"dt[i, t, :, None]": "dt[i, t, :1, None]"},
-    "b is taken from the token before": {"b[i, t]": "b[i, t - 1]"},
-    "b and c are exchanged: b writes, c reads": {"write, read =": "read, write ="},
-    "the state of one sequence runs into the next: each begins with zeros":
+    "b is taken from the previous token": {"b[i, t]": "b[i, t - 1]"},
+    "b and c are swapped: b writes, c reads": {"write, read =": "read, write ="},
+    "the state of one sequence runs into the next; each must begin with zeros":
         {"h = np.zeros_like(A) if": "h = h_last[i - 1] if"},
     "every sequence begins with the initial state of the first": {"else h0[i]": "else h0[0]"},
-    "the step is missing in the decay: it scales the input alone": {"h = np.exp(step * A) * h": "h = np.exp(A) * h"},
+    "the step is missing in the decay: it scales only the input": {"h = np.exp(step * A) * h": "h = np.exp(A) * h"},
     "the mean over the states is taken, not the sum": {"(read * h).sum(-1)": "(read * h).mean(-1)"},
-    "the input passes by without the factor skip": {"return y + skip * u": "return y + u"},
+    "the skip path adds the input without the factor skip": {"return y + skip * u": "return y + u"},
 }
 READ = {"softplus": "tutorial 08, 'A step for each token'", "step": "tutorial 08, 'A step for each token'",
         "": "tutorial 08, 'Where to write, where to read'"}
