@@ -443,7 +443,7 @@ class World:
             self.victim = subprocess.Popen(["sleep", "3600"])
         for name, s in (("tcp", self.tcp), ("udp", self.udp), ("abstract", self.abstract), ("unix", self.unix)):
             try:
-                s.recv(9) if name == "udp" else s.accept()
+                s.recv(9) if name == "udp" else s.accept()[0].close()
                 found.append(f"received on {name}")
             except BlockingIOError:
                 pass
@@ -452,10 +452,13 @@ class World:
         }
         if files != {"secret.txt": "the secret", "solution.py": "def scan(): ...", "socket": None}:
             found.append(f"the folder holds {files}"[:200])
+            for path in {*self.folder.iterdir()} - {self.folder / "socket"}:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             self._restore()
         for folder in ("/tmp", "/dev/shm", "/var/tmp", "/"):
             if (path := Path(folder, self.mark[:12])).exists():
                 found.append(f"wrote {path}")
+                path.unlink()
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 if self.mark.encode() in path.read_bytes():

@@ -45,6 +45,17 @@ def test_every_attack_is_held(name):
     assert hostile.attack(hostile.sandboxed(name), name, names=names) == []
 
 
+def test_attacks_succeed_and_are_noticed_where_nothing_holds_them():
+    """Limits alone. Left out: what would slow down this process, or break it."""
+    names = ["reads files", "network", "writes", "changes what it can't open", "kills", "leaves kernel memory behind"]
+    names += ["names and sizes of files"]
+    troubles = hostile.attack(hostile.sandboxed("none"), "bwrap", names=names)
+    assert {trouble.split(": ")[0] for trouble in troubles} >= {*names}
+    assert {"received on tcp", "received on udp", "the victim was killed", "shm of the kernel is changed"} <= {
+        trouble.split(": ")[-1] for trouble in troubles
+    }
+
+
 def test_system_calls_are_held_where_landlock_is_as_old_as_its_first_version(monkeypatch):
     if not isolation.holds("landlock"):
         pytest.skip("Landlock doesn't work on this machine")
