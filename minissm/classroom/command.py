@@ -37,20 +37,20 @@ def add(commands: Any) -> None:
         "--variants",
         choices=("student", "class"),
         default="student",
-        help="conventions drawn for each student, or one for all (default student)",
+        help="draw conventions for each student, or once for the class (default student)",
     )
     sheets = verb("sheets", _sheets, "write what students get for an assignment", "dir", "assignment")
     sheets.add_argument("--out", required=True, help="the folder to write")
     sheets.add_argument("--roster", metavar="FILE", help="a list of students (CSV or text): one folder for each")
-    sheets.add_argument("--key", metavar="COLUMN", help="the roster's column of numbers (default: found by its name)")
+    sheets.add_argument("--key", metavar="COLUMN", help="the roster's column of ids (default: found by its name)")
     grade = verb("grade", _grade, "grade what students handed in", "dir", "assignment", "submissions")
-    grade.add_argument("--out", required=True, help="the folder of grades; the same command again goes on there")
-    grade.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="hand-ins at a time (default: the cores)")
-    grade.add_argument("--again", action="store_true", help="grade also what has not changed since the last time")
+    grade.add_argument("--out", required=True, help="the folder of grades; given again, the command continues there")
+    grade.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel jobs (default: one per core)")
+    grade.add_argument("--again", action="store_true", help="grade all hand-ins, even those that have not changed")
     grade.add_argument("--roster", metavar="FILE", help="a list of students: those without a hand-in are listed")
-    grade.add_argument("--worksheet", metavar="FILE", help="the platform's own CSV; filled, it is written to --out")
+    grade.add_argument("--worksheet", metavar="FILE", help="the platform's own CSV; a filled copy goes to --out")
     grade.add_argument("--column", metavar="NAME", help="the worksheet's column of points")
-    grade.add_argument("--key", metavar="COLUMN", help="the column of numbers (default: found by its name)")
+    grade.add_argument("--key", metavar="COLUMN", help="the roster's and worksheet's column of ids (default: by name)")
     grade.add_argument("--trust", action="store_true", help=TRUST)
     pack = verb("zip", _zip, "pack the grader of an assignment for Gradescope", "dir", "assignment")
     pack.add_argument("--out", required=True, metavar="FILE.zip", help="the file to write")
@@ -58,11 +58,11 @@ def add(commands: Any) -> None:
         "--key",
         choices=("email", "name", "id"),
         default="email",
-        help="what Gradescope's students are called in the roster (default email)",
+        help="how the roster names Gradescope's students (default email)",
     )
     test = verb("selftest", _selftest, "grade every solution and every planted mistake, in every variant")
     test.add_argument("exercises", nargs="*", default=(), metavar="EXERCISE", help="ex1, ... (default: all)")
-    test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="gradings at a time (default: the cores)")
+    test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel jobs (default: one per core)")
     test.add_argument("--trust", action="store_true", help=TRUST)
     look = verb("try", _try, "print an exercise, or grade a file of yours; no course needed", "exercise")
     look.add_argument("file", nargs="?", metavar="FILE.py", help="your solution, in the convention that is printed")
@@ -79,7 +79,7 @@ def _run(command: Any, a: argparse.Namespace) -> int:
         if error.filename is None:  # stdout: the same for all commands
             raise
         why, file = os.strerror(error.errno or 0), shown(error.filename)
-        remedy = "what was done stays; mend that and give the same command again"
+        remedy = "what was done stays; correct this and give the same command again"
         raise ValueError(f"course: can't read or write {file} ({why}); {remedy}") from None
 
 
@@ -87,7 +87,7 @@ def _new(a: argparse.Namespace) -> int:
     from .course import new
 
     new(Path(a.dir), a.after and Path(a.after), a.variants)
-    tell(f"course: {a.dir}   (edit course.toml; keep secret to yourself, and keep a copy)")
+    tell(f"course: {a.dir}   (edit course.toml; show the file secret to nobody, and keep a copy of it)")
     return 0
 
 

@@ -14,8 +14,8 @@ from .outputs import file_names
 TO_DO = {
     "write": "write {functions}",
     "catch": "give one small input that exposes wrong solutions of {of}",
-    "make": "write {functions}: numbers with a property",
-    "repair": "find and mend the two mistakes in {functions}",
+    "make": "write {functions}, which return numbers with given properties",
+    "repair": "find and fix the two mistakes in {functions}",
 }
 PYTEST = "[pytest]\naddopts = -q --tb=short -rN\nmarkers =\n"
 
