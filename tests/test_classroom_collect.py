@@ -304,7 +304,7 @@ def test_what_is_no_class_is_refused_in_one_sentence(tmp_path, monkeypatch):
         collect(str(tmp_path / "bomb.zip"), EXERCISES)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_zip_gives_more_than_a_refusal(tmp_path, data):
     """Any bytes changed or cut: the files as they were, a sentence, or a ValueError."""
@@ -323,7 +323,7 @@ def test_no_damage_to_a_zip_gives_more_than_a_refusal(tmp_path, data):
     assert {h.source for h in hand_ins} <= {b"a" * 50, b"b" * 50, bytes(300), None}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=1, max_size=4)
 )
@@ -399,7 +399,7 @@ def test_a_worksheet_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
         fill(str(tmp_path / "none.csv"), str(out), "Grade", scores)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cells=st.lists(st.lists(st.text('a ,;"\n\t\xfc=1', max_size=6), min_size=3, max_size=3), max_size=4),
     delimiter=st.sampled_from(",;\t"),

@@ -1,5 +1,6 @@
 """The self-test: solutions are accepted; planted mistakes and other sheets' solutions are rejected and named."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -58,13 +59,13 @@ def faults(exercise: Exercise) -> list[str]:
             found.append(f"{exercise.name}: {mistake}: it changes nothing in any variant")
     if exercise.kind == "catch":
         return found
-    known: dict[tuple, str] = {}
-    for mistake in exercise.mistakes:
-        numbers = tuple(_numbers(exercise, sheet, mistake) for sheet in drawn)
-        if numbers in known:
-            found.append(f"{exercise.name}: {mistake}: no check tells it from: {known[numbers]}")
-        known[numbers] = mistake
-    return found
+    alike = [list(exercise.mistakes)]  # groups that no sheet so far tells apart
+    for sheet in drawn:
+        groups = defaultdict(list)
+        for i, mistake in ((i, mistake) for i, group in enumerate(alike) for mistake in group):
+            groups[i, _numbers(exercise, sheet, mistake)].append(mistake)
+        alike = [group for group in groups.values() if len(group) > 1]
+    return found + [f"{exercise.name}: {m}: no check tells it from: {group[0]}" for group in alike for m in group[1:]]
 
 
 def _numbers(exercise: Exercise, sheet: P, mistake: str) -> tuple:
