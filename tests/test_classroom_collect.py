@@ -107,7 +107,7 @@ def test_one_file_and_one_folder_belong_to_whom_they_are_named_by(tmp_path):
 def test_a_file_beside_the_students_folders_is_listed_not_given_to_the_class(tmp_path):
     files, listed = found(laid(tmp_path / "class", {"ex1.py": b"0", "ann/ex1.py": b"1", "bo/ex1.py": b"2"}))
     assert files == {("ann", "ex1"): b"1", ("bo", "ex1"): b"2"}
-    assert listed == ["ex1.py names no student; put it into a folder named by the student's id"]
+    assert listed == ["ex1.py names no student; put it into a folder named after the student's id"]
 
 
 def test_a_students_file_name_changes_nothing_about_whose_it_is(tmp_path):
@@ -145,7 +145,7 @@ def test_who_is_not_in_the_metadata_of_gradescope_is_listed_and_so_is_not_everyt
     metadata += b"submission_4:\n  :submitters:\n  - :name: B\n    :sid: '77'\n    :email:\n"
     hand_ins, listed = found(zipped(tmp_path / "class.zip", files | {"submission_metadata.yml": metadata}))
     assert hand_ins == {("ann@school.edu", "ex1"): b"1", ("77", "ex1"): b"1"}
-    assert listed[0] == "submission_0/ex1.py names no student; put it into a folder named by the student's id"
+    assert listed[0] == "submission_0/ex1.py names no student; put it into a folder named after the student's id"
     assert listed[100:] == ["and 1 more names could not be matched"]
     link = zipfile.ZipInfo("submission_metadata.yml")
     link.external_attr = stat.S_IFLNK << 16
@@ -213,7 +213,7 @@ def test_links_pipes_sockets_and_large_files_are_not_read(tmp_path):
     assert sources == {("ok", "ex1"), ("most", "ex1")}
     assert "is a link, which is not followed" in hand_ins["link", "ex1"]
     assert "is a link, which is not followed" in hand_ins["folder", "ex2"]
-    assert "is no plain file" in hand_ins["pipe", "ex1"]
+    assert "is not a plain file" in hand_ins["pipe", "ex1"]
     assert "can't be read" in hand_ins["socket", "ex1"]
     assert "is larger than 256 KB" in hand_ins["large", "ex1"]
     assert "is larger than 256 KB" in hand_ins["ok", "ex2"]
@@ -250,7 +250,7 @@ def test_members_of_a_zip_that_lie_are_not_trusted(tmp_path):
     for name in ("link", "bzip2", "secret"):
         assert "is a link, or encrypted, or packed in an unusual way" in hand_ins[name, "ex1"]
     for name in ("short", "long", "crc"):
-        assert "is damaged, or not of the size that the zip says" in hand_ins[name, "ex1"]
+        assert "is damaged, or has another size than the zip says" in hand_ins[name, "ex1"]
     assert len(listed) == 7
 
 
@@ -262,7 +262,7 @@ def test_unsafe_names_are_listed_and_not_read(tmp_path, name):
     hand_ins, listed = found(zipped(tmp_path / "class.zip", {name: b"1", "bo/ex1.py": b"2", "cy/ex1.py": b"3"}))
     assert set(hand_ins) == {("bo", "ex1"), ("cy", "ex1")}
     (sentence,) = listed
-    assert sentence.endswith("is no safe name; it was not read")
+    assert sentence.endswith("is not a safe name; it was not read")
     assert sentence.isprintable()
 
 
@@ -278,7 +278,7 @@ def test_a_folder_without_end_and_names_that_are_no_text_do_not_stop_the_class(t
     Path(os.fsdecode(os.fsencode(root) + b"/M\xfcller/ex1.py")).write_bytes(b"4")
     hand_ins, listed = found(root)
     assert set(hand_ins) == {("ann", "ex1"), ("bo", "ex2")}
-    assert listed == ["'M?ller/ex1.py' is no safe name; it was not read"]
+    assert listed == ["'M?ller/ex1.py' is not a safe name; it was not read"]
 
 
 def test_what_is_no_class_is_refused_in_one_sentence(tmp_path, monkeypatch):
@@ -288,8 +288,8 @@ def test_what_is_no_class_is_refused_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("notes")
     os.mkfifo(tmp_path / "pipe.zip")
     for name, words in (
-        ("nowhere", "is not there"), ("broken.zip", "is no zip, or a broken one"), ("empty", "holds no hand-ins"),
-        ("empty.zip", "holds no hand-ins"), ("notes.txt", "is no zip"), ("pipe.zip", "is not there"),
+        ("nowhere", "is not there"), ("broken.zip", "is not a zip, or a damaged one"), ("empty", "holds no hand-ins"),
+        ("empty.zip", "holds no hand-ins"), ("notes.txt", "is not a zip"), ("pipe.zip", "is not there"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"^course: .*{words}.*; ") as error:
             collect(str(tmp_path / name), EXERCISES)
@@ -382,7 +382,7 @@ def test_a_worksheet_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
         ("", {}, "no column 'Grade'"),
         ("ID,Grade\n1234,\n1234,\n", {}, "has '1234' in two rows of 'ID'"),
         ("ID,Grade\n1234\n", {}, "row 2 has 1 cells; expected 2"),
-        ('ID,Grade\n"1234,\n', {}, "a quote is left open"),
+        ('ID,Grade\n"1234,\n', {}, "a quote is not closed"),
         ("ID,Grade\nM\xfcller,\n", {"encoding": "latin-1"}, "is not in UTF-8; download it again"),
         ("ID,Grade\n1234,\n", {"encoding": "utf-16-le"}, "is not in UTF-8; download it again"),
     ):  # fmt: skip
@@ -519,8 +519,8 @@ def test_the_summary_says_what_an_instructor_looks_at():
 
     assert summary(results, hand_ins, ["ANN", "bo", "cy", "dee"], sheets) == [
         "2 times in ex1: no conj",
-        "the same ex1.py, byte by byte: bo, cy",
-        "bo: ex1 answers the sheet with output=before, that of ann",
+        "the same ex1.py, byte for byte: bo, cy",
+        "bo: ex1 follows the sheet of ann (output=before)",
         "bo: ex2: no answer within 5 seconds",
         "nothing from dee",
     ]

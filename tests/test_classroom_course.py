@@ -198,8 +198,8 @@ def test_the_fingerprint_names_what_changes_a_grade(home, tmp_path, nine, monkey
         ('name = "', 'name = "\\u001b', "name is '\\x1b"),
         ("name = ", "name.x = ", "name is {'x': 'State space models'}; expected a line of text"),
         ('["ex8", "ex9"]', '["ex8", "ex10"]', "'ex10' in assignments is unknown; expected one of ex1, ex2"),
-        ('["ex8", "ex9"]', '["ex8", "ex1"]', "ex1 stands twice in assignments; expected each exercise once"),
-        ('["ex8", "ex9"]', '["ex8", "ex8"]', "ex8 stands twice in assignments; expected each exercise once"),
+        ('["ex8", "ex9"]', '["ex8", "ex1"]', "ex1 is twice in assignments; expected each exercise once"),
+        ('["ex8", "ex9"]', '["ex8", "ex8"]', "ex8 is twice in assignments; expected each exercise once"),
         ('["ex8", "ex9"]', "[]", "3 in assignments is []; expected a list"),
         ('["ex8", "ex9"]', '[["ex8"]]', "3 in assignments is [['ex8']]; expected a list"),
         ('["ex8", "ex9"]', '"ex8"', "3 in assignments is 'ex8'; expected a list"),
@@ -326,7 +326,7 @@ def test_a_roster_is_read_as_each_platform_exports_it(tmp_path, text, key, stude
 @pytest.mark.parametrize(
     ("text", "key", "found"),
     [
-        (b"", None, "it names no student; expected one a line"),
+        (b"", None, "it names no student; expected one per line"),
         (b"\xef\xbb\xbf\n \n", None, "it names no student"),
         (b"name,id\n", None, "it names no student"),
         (b"", "id", "no column 'id'"),
@@ -339,7 +339,7 @@ def test_a_roster_is_read_as_each_platform_exports_it(tmp_path, text, key, stude
         (b"an\x1b[31mna\n", None, r"a student is 'an.x1b\[31mna'"),
         ("an\u202ena\n".encode(), None, "a student is 'an.u202ena'"),
         (b"name,id\na,1\x002\n", None, "a student is '1.x002'"),
-        (b"a" * 61, None, "a student is 'a{61}'; expected at most 60 characters"),
+        (b"a" * 61, None, "a student is 'a{61}'; expected at most 60 printable characters"),
         (b"anna\n" * 60000, None, "it has more than 256 KB"),
         (b"name,id\n\xe4,1\n", None, "byte 8 isn't UTF-8"),
         (b'name,id\n"' + b"a" * 140000, None, "field larger than field limit"),

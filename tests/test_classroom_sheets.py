@@ -253,17 +253,17 @@ def test_the_recipe_of_the_readme_works_in_a_notebook(run, fixed, tmp_path, monk
 
 WRONG = {
     "def f(x): raise NotImplementedError": "ex1.py: f is still to be written",
-    "def f(x) return x": "ex1.py is not Python yet: ",
+    "def f(x) return x": "ex1.py is not valid Python: ",
     "import torch\ndef f(x): return x": "ex1.py imports torch; ",
     "def g(x): return x": "ex1.py has no function f; ",
     "def f(x): return x\n1 / 0": "ex1.py can't be loaded: ZeroDivisionError: ",
-    "def f(x):\n    x *= 2\n    return x": "f writes to its 1. input; ",
+    "def f(x):\n    x *= 2\n    return x": "f writes to input 1; ",
     "def f(x): x + 1": "y is NoneType; ",
     "def f(x): return x[0]": "y has shape (3,); expected (2, 3)",
     "def f(x): return x.astype('f')": "y is float32; expected float64",
     "def f(x): return 0 * x": "y is 0 at [0, 0]; expected 1",
     "def f(x): return x * float('inf')": "y has nan or inf at [0, 0]",
-    "def f(x): return x": "df: the slope ",
+    "def f(x): return x": "df: along some direction the loss has slope ",
     "def f(x): return 2 * x - 1": "",
 }
 

@@ -25,9 +25,9 @@ def exposed(exercise: Exercise, sheet: P, arrays: list) -> set[str] | str:
         inputs.append(a.astype(dtype))
     right = other.answer(sheet, function, inputs)
     if isinstance(right, str):
-        return f"a right {function} can't run on these inputs: look at their shapes"
+        return f"a correct {function} can't run on these inputs: look at their shapes"
     if not all(np.isfinite(a).all() for a in right):
-        return f"a right {function} overflows on these inputs"
+        return f"a correct {function} overflows on these inputs"
 
     def differs(found: list | str) -> Any:
         return isinstance(found, str) or any(

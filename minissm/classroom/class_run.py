@@ -43,7 +43,7 @@ def grade_class(a: argparse.Namespace) -> int:
                 f"worksheet: {name}   ({count} rows filled{'; not in it: ' if missing else ''}{', '.join(missing)})"
             )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("what is graded stays; the same command goes on") from None
+        raise KeyboardInterrupt("finished gradings are kept; the same command continues") from None
 
     def conventions(exercise: str, student: str) -> str:
         return every()[exercise].words(course.sheet(exercise, student))

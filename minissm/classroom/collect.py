@@ -78,7 +78,7 @@ def collect(path: str, exercises: Iterable[str], students: Iterable[str] = ()) -
         archive = zipfile.ZipFile(full)
     except Exception:  # zipfile raises eight kinds
         expected = "expected a folder, a zip or a .py file of hand-ins; download it again"
-        raise ValueError(f"course: {shown(path)} is no zip, or a broken one; {expected}") from None
+        raise ValueError(f"course: {shown(path)} is not a zip, or a damaged one; {expected}") from None
     with archive:
         inside = [(i.filename, partial(_extract, archive, i)) for i in archive.infolist() if not i.is_dir()]
         return _matched(inside, os.path.splitext(name)[0], wanted, known)
@@ -105,7 +105,7 @@ def _read(path: str, most: int) -> bytes:
         with open(path, "rb", opener=lambda name, f: os.open(name, f | flags)) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file.read(most)
-        raise ValueError("is no plain file")
+        raise ValueError("is not a plain file")
     except OSError as error:
         link = error.errno == errno.ELOOP
         raise ValueError("is a link, which is not followed" if link else f"can't be read: {error.strerror}") from None
@@ -120,7 +120,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> byte
         data = file.read(most)
         if len(data) == min(info.file_size, most):
             return data
-    raise ValueError("is damaged, or not of the size that the zip says")
+    raise ValueError("is damaged, or has another size than the zip says")
 
 
 def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, str], known: set[str]) -> Found:
@@ -148,13 +148,13 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
         exercise, origin = wanted.get(plain_name(m["file"])), clean(around + name)
         if not exercise or not ids:
             reason = f"is not one of {', '.join(wanted)}; rename or unpack it if it is a hand-in"
-            reason = "names no student; put it into a folder named by the student's id" if exercise else reason
+            reason = "names no student; put it into a folder named after the student's id" if exercise else reason
             listed += [f"{origin} {reason}"] if name.split("/")[-1] != METADATA else []
             continue
         source, reason = source_of(read)
         problem = reason and f"{origin} {reason}; hand in a plain {exercise}.py"
         if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
-            raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of one class")
+            raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of a class")
         for student in ids:
             hand_in = HandIn(CONTROL.sub("?", student)[:120], exercise, source, problem, origin, bool(m.get("late")))
             names[hand_in.student.casefold()].add((m.get("name") or "", student))
@@ -170,12 +170,12 @@ def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[
     files, listed = [], []
     for count, (name, read) in enumerate(entries):
         if count == MOST_FILES:
-            raise ValueError(f"course: {shown(root)} has more than {MOST_FILES:,} files; expected those of one class")
+            raise ValueError(f"course: {shown(root)} has more than {MOST_FILES:,} files; expected those of a class")
         parts = name.replace("\\", "/").split("/")
         own = plain_name(CANVAS.sub(r"\g<file>", parts[-1]))
         control = any(unicodedata.category(c) in UNSAFE for c in name)
         if control or {"", ".", ".."} & {*parts} or name[1:2] == ":" or len(parts) > 2 * DEEPEST:
-            listed.append(f"{clean(name)!r} is no safe name; it was not read")
+            listed.append(f"{clean(name)!r} is not a safe name; it was not read")
         elif not any(map(IGNORED.fullmatch, parts)) and not HANDED_OUT.fullmatch(own):
             files.append(("/".join(parts), read))
     return files, listed

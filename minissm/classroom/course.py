@@ -133,7 +133,7 @@ def read(folder: Name) -> Course:
     with one_sentence(path / SECRET, "the secret of the course; restore it from a copy"):
         mode, lines = os.stat(path / SECRET).st_mode, (path / SECRET).read_bytes().decode().split()
         closed = os.name != "posix" or not mode & 0o077
-        _need(closed, "others may open it", f"a file of its owner alone: chmod 600 {shown(path / SECRET)}")
+        _need(closed, "others may open it", f"a file for its owner alone: chmod 600 {shown(path / SECRET)}")
         whole = lines and all(re.fullmatch("[0-9a-f]{64}", line) for line in lines)
         _need(whole, "it is damaged" if lines else "it is empty", "lines of 64 hexadecimal digits, from a copy")
     return Course(path, tuple(map(bytes.fromhex, lines)), **settings)
@@ -159,7 +159,7 @@ def _settings(found: dict[str, Any]) -> dict[str, Any]:
     handed_in = [name for names in settings["assignments"].values() for name in names]
     for name in handed_in:
         _need(name in every(), f"{name!r:.60} in assignments is unknown", exercises)
-        _need(handed_in.count(name) == 1, f"{name} stands twice in assignments", "each exercise once")
+        _need(handed_in.count(name) == 1, f"{name} is twice in assignments", "each exercise once")
     return settings | {"assignments": {int(n): tuple(names) for n, names in settings["assignments"].items()}}
 
 
@@ -225,10 +225,10 @@ def roster(path: Name, key: str | None = None) -> list[str]:
         rows = csv.reader(io.StringIO(text), delimiter=mark)
         for student in filter(None, map(str.strip, _column(list(rows), key) if table else text.split("\n"))):
             fit = student.isprintable() and len(student) <= 60  # as much as is kept of a hand-in's name
-            _need(fit, f"a student is {student!r:.80}", "at most 60 characters, and none that can't be printed")
+            _need(fit, f"a student is {student!r:.80}", "at most 60 printable characters")
             _need(_same(student) not in students, f"it names {student:.60} twice", "each student once")
             students[_same(student)] = student
-        _need(students, "it names no student", "one a line, or a table with one a row")
+        _need(students, "it names no student", "one per line, or a table with one per row")
     return list(students.values())
 
 
@@ -240,5 +240,5 @@ def _column(rows: list[list[str]], key: str | None) -> list[str]:
     _need(found, what, f"a --key of {', '.join(map(repr, rows[0] if rows else ())):.300}")
     at = head.index(found[0])
     cells = [row[at].strip() if at < len(row) else "" for row in rows[1:] if any(map(str.strip, row))]
-    _need("" not in cells[2:], f"a row without {found[0]!r:.60}", "one in each row, but for Canvas's further heads")
+    _need("" not in cells[2:], f"a row without {found[0]!r:.60}", "one in each row, except for Canvas's extra rows")
     return [re.sub(r"^\D*[\s/]\D*(\d+)$", r"\1", cell) for cell in cells]

@@ -89,7 +89,7 @@ def _named(exercise: Exercise, sheet: P, other: P, mistakes: tuple[str, ...]) ->
     if left:
         parts.append(f"{'both planted mistakes are' if left > 1 else 'one of the planted mistakes is'} still there")
     if differing := [c for c in exercise.choices if other[c] != sheet[c]]:
-        parts.append(f"another sheet's convention, yours says {exercise.words(sheet, differing)}")
+        parts.append(f"another sheet's convention (yours: {exercise.words(sheet, differing)})")
     places = dict.fromkeys(place for m in own if (place := exercise.read(m)))
     read = f"; read {', and '.join(places)}" if places else ""
     return Diagnosis(mistakes, other if differing else None, f"; looks like: {'; and '.join(parts)}{read}")
@@ -129,5 +129,5 @@ def _pattern(got: np.ndarray, right: np.ndarray) -> str:
             return f"is shifted by one along axis {axis}"
         until = next((i for i in range(size) if error(x[i], y[i]) > 1e-9), size)
         if 0 < until < size:
-            return f"is right only up to entry {until - 1} along axis {axis}"
+            return f"is correct only up to entry {until - 1} along axis {axis}"
     return ""

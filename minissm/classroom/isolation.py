@@ -71,7 +71,7 @@ def advice() -> str:
     elif missing:
         todo = f"install what is missing (apt install {missing})"
     else:
-        todo = "bubblewrap needs user namespaces, Landlock Linux 5.13, and neither works here: grade elsewhere"
+        todo = "bubblewrap needs user namespaces, and Landlock needs Linux 5.13; neither works here: grade elsewhere"
     return f"{todo}, or trust the hand-ins with --trust"
 
 

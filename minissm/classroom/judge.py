@@ -11,12 +11,12 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 UNANSWERED = {
     "time": "no answer within {seconds:g} seconds",
-    "clock": "no answer: it waited, and the time ran out",
-    "memory": "no answer: more memory was asked for than there is (1 GiB)",
-    "size": "more was returned than could be an answer",
+    "clock": "no answer: it waited until the time ran out",
+    "memory": "no answer: it asked for more than 1 GiB of memory",
+    "size": "no answer: far more was returned than an answer can have",
 }
 ENDED = "no answer: the process ended, or what it sent can't be read"
-ALONE = "; NumPy and Python's standard library are all that there is: write it with NumPy"
+ALONE = "; only NumPy and Python's standard library are available"
 NEARLY = 1e-4  # gradients by differences and single precision are better than this, planted mistakes are not
 SMALL = 64  # numbers, and entries along one axis, in an answer that has no expected shape
 
@@ -63,7 +63,7 @@ def judge(exercise: Exercise, sheet: P, case: Case, answer: Any, right: list | s
     if not wrong:
         return "ok", ""
     if max(errors) < NEARLY:
-        return "nearly", f"nearly right: by differences, or in single precision somewhere? {', '.join(wrong)}"
+        return "nearly", f"nearly right: finite differences, or single precision somewhere? {', '.join(wrong)}"
     return "values", "wrong: " + ", ".join(wrong)
 
 
@@ -104,5 +104,5 @@ def tolerance(b: np.ndarray) -> float:
 
 def _size(e: float) -> str:
     if e > 1:
-        return "off by more than its size"
+        return "off by more than 100 %"
     return "off by 10 % or more" if e > 0.1 else f"off by about {10 ** np.floor(np.log10(e)) * 100:.0g} %"

@@ -31,7 +31,7 @@ def lines(graded: Graded) -> list[str]:
     """A line for the exercise, one a check, then what the hand-in printed."""
     found, above = [f"{graded.exercise}: {graded.score:g} of {graded.most:g} points"], ""
     for c in graded.checks:
-        text, above = "the same" if c.text and c.text == above else c.text, c.text
+        text, above = "the same as above" if c.text and c.text == above else c.text, c.text
         worth = f"{c.earned:.3g} of {c.points:.3g}" if 0 < c.earned < c.points else f"{c.points:.3g}"
         found.append(f"{'passed' if c.kind == 'ok' else 'FAILED'}  {c.title} ({worth}){text and ': '}{text}")
     return found + [f"printed | {clean(line, 120)}" for line in graded.log.splitlines()[:20]]
@@ -105,11 +105,11 @@ def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str],
         sources[h.exercise, h.source or b""].add(h.student)
     for (exercise, source), who in sorted(sources.items()):
         if source.strip() and len(who) > 1:
-            found.append(f"the same {exercise}.py, byte by byte: {', '.join(sorted(who))}")
+            found.append(f"the same {exercise}.py, byte for byte: {', '.join(sorted(who))}")
     for student, g in graded:
         if g.sheet:
             whose = ", ".join(s for s in sorted(results) if s != student and sheets(g.exercise, s) == g.sheet)
-            found.append(f"{student}: {g.exercise} answers the sheet with {g.sheet}, that of {whose or 'nobody here'}")
+            found.append(f"{student}: {g.exercise} follows the sheet of {whose or 'nobody here'} ({g.sheet})")
         if g.stopped and (why := _unanswered(g)):
             found.append(f"{student}: {g.exercise}: {why}")
     handed = {student.casefold() for who in sources.values() for student in who}

@@ -109,8 +109,8 @@ def run(exercises: list[Exercise], call: Callable[..., Any], jobs: int) -> int:
         pool.shutdown(cancel_futures=True)
     for fault in wrong:
         tell(f"fault: {fault}")
-    share = f"{named} of {rejected} wrong hand-ins are named"
-    tell(f"selftest: {len(todo)} hand-ins are graded; {len(wrong)} verdicts or sources are wrong; {share}")
+    share = f"{named} of {rejected} wrong hand-ins named"
+    tell(f"selftest: {len(todo)} hand-ins graded; {len(wrong)} wrong verdicts or sources; {share}")
     return int(bool(wrong))
 
 

@@ -28,7 +28,7 @@ def write(out: Name, course: Course, assignment: int | str, students: Sequence[s
     """
     if students is None and course.variants == "student":
         expected = '--roster FILE, or variants = "class" in course.toml'
-        raise ValueError(f"course: each student has a sheet, and there is no list of students; expected {expected}")
+        raise ValueError(f"course: each student has a sheet; no list of students is given; expected {expected}")
     root = Path(os.path.realpath(os.fsdecode(out)))
     places = {root: ""} if students is None else {root / name: s for s, name in file_names(students).items()}
     part = root.parent / f".{os.urandom(6).hex()}.part"

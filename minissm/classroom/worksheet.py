@@ -34,7 +34,7 @@ def fill(
     mark = next(mark for mark in MARKS if data.startswith(mark))
     text = data[len(mark) :].decode(MARKS[mark], "surrogateescape")
     if re.search("[\0\ud800-\udfff]", text):
-        raise ValueError(f"{who} is not in UTF-8; download it again, and save it in no spreadsheet before")
+        raise ValueError(f"{who} is not in UTF-8; download it again, and don't save it from a spreadsheet")
     head, *rows = _rows(who, text)
     columns = [value.strip() for value, *_ in head]
     at = _place(who, columns, column)
@@ -47,7 +47,7 @@ def fill(
     filled = sorted(found.get(k, {}).values())
     for student in filled:
         if filled.count(student) > 1:
-            raise ValueError(f"{who} has {clean(student)!r} in two rows of {columns[k]!r}; expected one row a student")
+            raise ValueError(f"{who} has {clean(student)!r} in two rows of {columns[k]!r}; expected one row for each")
     for i in sorted(found.get(k, {}), reverse=True):  # from the end, so that what is in front stays in its place
         if len(rows[i]) <= at:
             raise ValueError(f"{who}: row {i + 2} has {len(rows[i])} cells; expected {len(columns)}")
@@ -68,7 +68,7 @@ def _rows(who: str, text: str) -> Iterator[list[Cell]]:
     position, end = 0, d
     while end:
         if not (m := pattern.match(text, position)):
-            raise ValueError(f"{who}: a quote is left open after {clean(text[position:], 30)!r}; download it again")
+            raise ValueError(f"{who}: a quote is not closed after {clean(text[position:], 30)!r}; download it again")
         raw, end, position = m[1], m[2], m.end()
         row.append((raw[1:-1].replace('""', '"') if raw.startswith('"') else raw, *m.span(1)))
         if end != d:

@@ -1,4 +1,4 @@
-"""The public tests: `pytest -m ex1` runs those of one exercise, `pytest` runs all. A failure is a sentence.
+"""The public tests: `pytest -m ex1` runs those of one exercise, `pytest` runs all. Each failure is a sentence.
 
 The hidden tests, which give the points, are stricter. Tests of your own can use the same five functions:
 
@@ -7,7 +7,7 @@ The hidden tests, which give the points, are stricter. Tests of your own can use
     y, h = unchanged(ex1.scan, lam, c, u)   calls it, and fails if it writes to one of its inputs
     form(y, (2, 7, 3), np.float32, "y")     fails unless y is an array of this shape and dtype
     close(y, [[1, 2]], 1e-9, "y")           fails unless y has this shape and these numbers, to 1e-9 of the largest
-    slopes(loss, arrays, {"dlam": dlam, "dc": dc})     fails unless the gradients fit small steps, see below
+    slopes(loss, arrays, {"dlam": dlam, "dc": dc})     fails unless the gradients fit small steps (see below)
 
 A test is a function `test_ex1_...` under the line `@pytest.mark.ex1`.
 """
@@ -57,10 +57,10 @@ def _read(name):
     try:
         text = path.read_bytes().decode("utf-8-sig", "replace")
         for module in sorted(_imported(ast.parse(text)) - set(sys.stdlib_module_names) - {"numpy"}):
-            return f"{name}.py imports {module}; the grader has NumPy and the standard library alone"
+            return f"{name}.py imports {module}; the grader has only NumPy and the standard library"
         exec(compile(text, str(path), "exec"), space)
     except SyntaxError as error:
-        return f"{name}.py is not Python yet: {error.msg} (line {error.lineno})"
+        return f"{name}.py is not valid Python: {error.msg} (line {error.lineno})"
     except (Exception, SystemExit) as error:
         return f"{name}.py can't be loaded: {type(error).__name__}: {error}"
     return space
@@ -81,7 +81,7 @@ def unchanged(function, *arrays):
     found = function(*arrays)
     for i, (a, b) in enumerate(zip(arrays, before)):
         if a is not None and not np.array_equal(a, b):
-            pytest.fail(f"{function.__name__} writes to its {i + 1}. input; work on a copy of it")
+            pytest.fail(f"{function.__name__} writes to input {i + 1}; work on a copy of it")
     return found
 
 
@@ -89,7 +89,7 @@ def form(found, shape, dtype, name="the result"):
     """Fail unless `found` is an array of this shape and dtype."""
     __tracebackhide__ = True
     if not isinstance(found, (np.ndarray, np.generic)):
-        pytest.fail(f"{name} is {type(found).__name__}; expected an array: is a return missing?")
+        pytest.fail(f"{name} is {type(found).__name__}; expected an array: is a return statement missing?")
     if found.shape != shape:
         pytest.fail(f"{name} has shape {found.shape}; expected {shape}")
     if found.dtype != dtype:
@@ -134,4 +134,4 @@ def slopes(loss, arrays, gradients, factor=1, tol=1e-6):
         slope, predicted = (ends[0] - ends[1]) / (2 * size), (np.conj(gradient) * way).sum().real
         predicted = factor * predicted if is_complex else predicted
         if not abs(slope - predicted) <= tol * max(abs(slope), abs(predicted), 1):
-            pytest.fail(f"{name}: the slope of the loss along a direction is {slope:.7g}, by {name} {predicted:.7g}")
+            pytest.fail(f"{name}: along some direction the loss has slope {slope:.7g}; {name} predicts {predicted:.7g}")
