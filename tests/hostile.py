@@ -99,7 +99,7 @@ attempt("map requests", lambda: mmap.mmap(0, 10))
 attempt("a longer file", lambda: os.ftruncate(0, 1 << 20) is None)
 """,
     "environment": """
-known = "OPENBLAS_NUM_THREADS OMP_NUM_THREADS PYTHONHASHSEED PYTHONUTF8 PWD LC_CTYPE".split()
+known = "OPENBLAS_NUM_THREADS OMP_NUM_THREADS PYTHONHASHSEED PYTHONUTF8 PWD LC_CTYPE LD_LIBRARY_PATH".split()
 attempt("environment", lambda: [k for k in os.environ if k not in known])
 attempt("secret", lambda: os.environ.get("GRADE_SECRET"))
 """,

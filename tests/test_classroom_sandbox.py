@@ -136,6 +136,26 @@ def test_trusted_hand_ins_run_without_linux_but_not_on_windows(monkeypatch):
         isolation.best.cache_clear()
 
 
+def test_numpy_is_seen_in_the_packages_of_python_itself_and_what_lies_beside_it_is_not(monkeypatch, tmp_path):
+    library = tmp_path / "lib" / "python3"
+    packages = library / "site-packages"
+    for folder in (packages / "numpy", packages / "numpy.libs", packages / "minissm", library / "json"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(sandbox, "LIBRARY", str(library))
+    monkeypatch.setattr(sandbox, "HOME", str(packages))
+    sandbox.readable.cache_clear()
+    try:
+        seen, words = sandbox.readable(), sandbox.command("bwrap")
+    finally:
+        sandbox.readable.cache_clear()
+    assert {path for path in seen if path.startswith(str(tmp_path))} == {
+        str(path) for path in (packages / "numpy", packages / "numpy.libs", library / "json")
+    }
+    hidden, mounted = words.index("--tmpfs"), words.index(str(packages / "numpy"))
+    assert words[hidden + 1] == str(packages)
+    assert words.index(str(library)) < hidden < mounted
+
+
 def test_more_bytes_than_asked_for_are_not_read():
     source = b"import numpy as np\ndef f(): return np.zeros(1000)\n"
     requests = [("f", [])] * 3

@@ -171,7 +171,8 @@ def command(isolation: str) -> list[str]:
     user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if os.getuid() == 0 else ["--unshare-user"]
     files: list[tuple[str, ...]] = [("--ro-bind", LIBRARY, LIBRARY)]  # as a whole: a mount takes 2 ms
     files += [("--tmpfs", f"{LIBRARY}/{name}") for name in os.listdir(LIBRARY) if name.endswith("-packages")]
-    files += [("--ro-bind", path, path) for path in readable() if not path.startswith(f"{LIBRARY}/")]
+    files += [("--ro-bind", path, path) for path in readable() if os.path.dirname(path) != LIBRARY]
     own = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1"]
     end = ["--die-with-parent", "--new-session", "--remount-ro", "/", "--chdir", "/"]
+    end += ["--setenv", "LD_LIBRARY_PATH", os.path.dirname(LIBRARY)]  # libpython, wherever it was built for
     return [shutil.which("bwrap") or "bwrap", *own, *user, *(word for words in files for word in words), *end, *python]
