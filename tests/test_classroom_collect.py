@@ -377,6 +377,7 @@ def test_a_worksheet_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
         ("ID,Grade\n1234,\n", {"key": "Id number"}, "no column 'Id number'"),
         ("ID,Grade,Grade\n1234,,\n", {}, "two columns 'Grade'"),
         ("Name,Grade\nAnn,\n", {}, r"none of its columns \(Name, Grade\) has the ids of these students, such as '12"),
+        ("ID,Quiz 1 (21),Quiz 2 (31)\n1234,,\n", {"column": "Quiz 1"}, "did you mean 'Quiz 1"),
         ("ID,Name,Grade\n1234,Ann,\n", {"key": "Name"}, "no row of its column 'Name' has the ids"),
         ("Grade\n3\n", {}, "none of its columns"),
         ("", {}, "no column 'Grade'"),
@@ -445,7 +446,7 @@ def test_the_outputs_of_a_class_are_these_bytes(tmp_path):
         "student,ex1,ex2,total,late,note\n"
         '"\'=HYPERLINK(""http://a.b"")?[2J",,0,0,,ex2: no answer within 5 seconds\n'
         "ann,10,3.33,13.33,,\n"
-        'bo,1,0,1,late,"ex1: no conj, output=before; ex2: no answer within 5 seconds"\n'
+        'bo,1,0,1,late,"ex1: no conj, the sheet with output=before; ex2: no answer within 5 seconds"\n'
     )
     names = {"ann", "bo", file_names([FORMULA])[FORMULA]}
     assert {p.name for p in (tmp_path / "feedback").iterdir()} == {f"{name}.txt" for name in names}

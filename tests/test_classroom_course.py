@@ -310,7 +310,7 @@ ROSTERS = [
     ("ID;Vollständiger Name\nTeilnehmer/in123;Jane\n", None, ["123"]),
     ("First Name,Last Name,SID,Email\nJane,Doe,7,j1@x.edu\n", None, ["j1@x.edu"]),
     ("First Name,Last Name,SID,Email\nJane,Doe,7,j1@x.edu\n", "SID", ["7"]),
-    ("identifier,github_username,github_id,name\nj@x.edu,jane-d,5,\n", None, ["jane-d"]),
+    ("identifier,github_username,github_id,name\nj@x.edu,jane-d,5,\n" + 2 * "k@x.edu,,,\n", None, ["jane-d"]),
     ('name\tid\n"a\nb"\ts01\n\n\t\n', None, ["s01"]),
 ]
 

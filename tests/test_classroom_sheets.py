@@ -136,6 +136,12 @@ def test_a_disk_that_is_full_leaves_nothing(own, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["course"]
 
 
+def test_an_exercise_without_public_tests_is_named_by_the_file_that_is_missing(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(sheets.every()["ex8"].__class__, "public", lambda *_: Path("public/ex10.py").read_text())
+    with pytest.raises(OSError, match=r"public/ex10\.py"):
+        sheets.write(tmp_path / "out", own, 3, STUDENTS)
+
+
 # ---- what is not in them
 
 

@@ -240,5 +240,6 @@ def _column(rows: list[list[str]], key: str | None) -> list[str]:
     _need(found, what, f"a --key of {', '.join(map(repr, rows[0] if rows else ())):.300}")
     at = head.index(found[0])
     cells = [row[at].strip() if at < len(row) else "" for row in rows[1:] if any(map(str.strip, row))]
-    _need("" not in cells[2:], f"a row without {found[0]!r:.60}", "one in each row, except for Canvas's extra rows")
+    whole = "" not in cells[2:] or found[0] == COLUMNS[0]  # on GitHub, a student who hasn't joined has no name
+    _need(whole, f"a row without {found[0]!r:.60}", "one in each row, except for Canvas's extra rows")
     return [re.sub(r"^\D*[\s/]\D*(\d+)$", r"\1", cell) for cell in cells]

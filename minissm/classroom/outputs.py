@@ -63,7 +63,10 @@ def write(out: str, results: Results, course: Any, assignment: int, first: str, 
         handed = {e: results[student][e] for e in exercises if e in results[student]}
         scores = [f"{handed[e].score:g}" if e in handed else "" for e in exercises]
         total = f"{round(sum(graded.score for graded in handed.values()), 2):g}"
-        notes = {e: ", ".join(filter(None, [*g.mistakes, g.sheet, _unanswered(g)])) for e, g in handed.items()}
+        notes = {
+            e: ", ".join(filter(None, [*g.mistakes, g.sheet and f"the sheet with {g.sheet}", _unanswered(g)]))
+            for e, g in handed.items()
+        }
         note = "; ".join(f"{e}: {text}" for e, text in notes.items() if text)
         table.append([student, *scores, total, "late" if student in late else "", note])
         text = "\n\n".join([first, *("\n".join(lines(graded)) for graded in handed.values())])

@@ -31,11 +31,11 @@ def write(out: Name, course: Course, assignment: int | str, students: Sequence[s
         raise ValueError(f"course: each student has a sheet; no list of students is given; expected {expected}")
     root = Path(os.path.realpath(os.fsdecode(out)))
     places = {root: ""} if students is None else {root / name: s for s, name in file_names(students).items()}
+    texts = {place: contents(course, assignment, student) for place, student in places.items()}
     part = root.parent / f".{os.urandom(6).hex()}.part"
     try:
         new = {}
-        for place, student in places.items():
-            files = contents(course, assignment, student)
+        for place, files in texts.items():
             if not place.exists() or (place.is_dir() and not any(place.iterdir())):
                 new[place] = files
             elif any(not (place / name).is_file() or (place / name).read_bytes() != b for name, b in files.items()):

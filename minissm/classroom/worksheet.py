@@ -79,7 +79,9 @@ def _rows(who: str, text: str) -> Iterator[list[Cell]]:
 def _place(who: str, columns: list[str], name: str) -> int:
     if columns.count(name) == 1:
         return columns.index(name)
-    near = "".join(f"; did you mean {other!r}?" for other in get_close_matches(name, columns, 1, 0.4) if other != name)
+    begin = [c for c in columns if c.startswith(name)]  # Canvas's columns end in a number, which may hold any other
+    close = get_close_matches(name, begin or columns, 1, 0.4)
+    near = "".join(f"; did you mean {other!r}?" for other in close if other != name)
     number = "two columns" if name in columns else "no column"
     raise ValueError(f"{who} has {number} {clean(name)!r}; expected one of {clean(', '.join(columns), 600)}{near}")
 
