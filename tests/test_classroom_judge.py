@@ -188,10 +188,10 @@ def test_an_address_and_a_long_text_do_not_get_through():
             ("y = 2 * x\n    return y, y[-1:]", "y = x * x\n    return y, y[:1]"),
             "the first for the last; and the square",
         ),
-        (("2 * x\n", "2 * x[::-1]\n"), "; looks like: another sheet's convention (yours: order=same)"),
+        (("2 * x\n", "2 * x[::-1]\n"), "; looks like: another sheet's convention (yours: the same order)"),
         (
             ("2 * x\n", "3 * x[::-1]\n"),
-            "three times; and another sheet's convention (yours: order=same); read tutorial 03",
+            "three times; and another sheet's convention (yours: the same order); read tutorial 03",
         ),
         (("2 * x\n", "0 * x\n"), "; y is all zeros"),
         (("2 * x\n", "-2 * x\n"), "; y has the wrong sign"),
@@ -215,10 +215,23 @@ def test_shifted_and_right_up_to_an_entry_are_seen(tiny):
         (np.r_[0, right[:-1]], "shifted by one along axis 0"),
         (right[::-1], "reversed along axis 0"),
         (np.r_[right[:4], 0, 0, 0], "is correct only up to entry 3 along axis 0"),
+        (np.r_[0, 0, right[2:]], "is correct only after entry 1 along axis 0"),
     ):
         case = Case("seven", 1, "twice", [right])
         found = diagnose(tiny, SHEET, [Answered(case, ("ok", [got, LAST], True), [right, LAST], "values")])
         assert text in found.text
+
+
+def test_results_in_another_order_are_seen(tiny):
+    case, right, swapped = Case("one", 1, "twice", [X[:1]]), [X[:1], LAST], [LAST, X[:1]]
+    found = diagnose(tiny, SHEET, [Answered(case, ("ok", swapped, True), right, "values")])
+    assert found.text == "; y is what last has to be"
+
+
+@pytest.mark.parametrize("other", ["2 * x", "4 * x"])
+def test_a_mistake_that_fits_to_one_check_alone_is_not_named_where_others_pass_or_fail_in_another_way(tiny, other):
+    source = tiny.solution(SHEET).replace("2 * x", f"3 * x if x.size == 2 else {other}")
+    assert graded(tiny, source).mistakes == ()
 
 
 def test_an_exception_of_a_planted_mistake_is_named(tiny):

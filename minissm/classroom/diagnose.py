@@ -1,8 +1,8 @@
 """What a wrong answer looks like: the fewest planted mistakes with the same numbers, in this convention or another.
 
 Matching single arrays names mistakes that aren't there. So a diagnosis must give the same answer (nan, shapes and
-exceptions included) on the simplest failed check and on most others. Where nothing fits, the sentence tells which
-arrays are right.
+exceptions included) on the simplest failed check and on another, and fail no check that passed. Where nothing fits,
+the sentence tells which arrays are right.
 """
 
 import itertools
@@ -51,9 +51,10 @@ def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosi
     best, most = None, 0
     for s, mistakes in candidates:
         if _same(exercise, s, mistakes, simplest):
-            alike = sum(_same(exercise, s, mistakes, a) for a in compared)
-            if alike > most:  # of equal ones the first: fewer mistakes, and this convention before others
-                best, most = (s, mistakes), alike
+            alike = [_same(exercise, s, mistakes, a) for a in compared]
+            # Of equal ones the first: fewer mistakes, and this convention before others.
+            if sum(alike) > most and _fits(compared, alike, simplest.case.function):
+                best, most = (s, mistakes), sum(alike)
             if most == len(compared):
                 break
     if best:
@@ -63,6 +64,13 @@ def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosi
 
 def _size(a: Answered) -> int:
     return sum(x.size for x in a.case.arrays if x is not None)
+
+
+def _fits(compared: list[Answered], alike: list[bool], function: str) -> bool:
+    """Whether all checks of this function that passed are alike, and two of those that failed, if there are two."""
+    own = [(a.kind == "ok", same) for a, same in zip(compared, alike, strict=True) if a.case.function == function]
+    failed = [same for passed, same in own if not passed]
+    return all(same for passed, same in own if passed) and sum(failed) >= min(2, len(failed))
 
 
 def _same(exercise: Exercise, sheet: P, mistakes: tuple[str, ...], a: Answered) -> bool:
@@ -89,7 +97,8 @@ def _named(exercise: Exercise, sheet: P, other: P, mistakes: tuple[str, ...]) ->
     if left:
         parts.append(f"{'both planted mistakes are' if left > 1 else 'one of the planted mistakes is'} still there")
     if differing := [c for c in exercise.choices if other[c] != sheet[c]]:
-        parts.append(f"another sheet's convention (yours: {exercise.words(sheet, differing)})")
+        own_words = ", and ".join(exercise.choices[c][sheet[c]] for c in differing)
+        parts.append(f"another sheet's convention (yours: {own_words})")
     places = dict.fromkeys(place for m in own if (place := exercise.read(m)))
     read = f"; read {', and '.join(places)}" if places else ""
     return Diagnosis(mistakes, other if differing else None, f"; looks like: {'; and '.join(parts)}{read}")
@@ -99,15 +108,20 @@ def _hint(names: tuple[str, ...], a: Answered) -> str:
     """What can be said of values that no mistake gives."""
     if a.kind != "values":
         return ""
-    for name, got, right in zip(names, a.answer[1], a.right, strict=True):
-        if error(got, right) > tolerance(right) and (text := _pattern(got, right)):
-            return f"; {name} {text}"
     fine = [n for n, x, y in zip(names, a.answer[1], a.right, strict=True) if error(x, y) <= tolerance(y)]
+    for name, got, right in zip(names, a.answer[1], a.right, strict=True):
+        if name in fine:
+            continue
+        for other, there in zip(names, a.right, strict=True):
+            if got.shape == there.shape and error(got, there) <= tolerance(there):
+                return f"; {name} is what {other} has to be"
+        if text := _pattern(got, right):
+            return f"; {name} {text}"
     return f"; right so far: {', '.join(fine)}" if fine else ""
 
 
 def _pattern(got: np.ndarray, right: np.ndarray) -> str:
-    """Zero, a factor, shifted, reversed, only the first, right up to an entry; "" if it is none of these."""
+    """Zero, a factor, shifted, reversed, right up to an entry or after it; "" if it is none of these."""
 
     def fits(a: np.ndarray, b: np.ndarray) -> bool:
         return a.size > 1 and bool(np.abs(b).any()) and error(a, b) < 1e-9
@@ -121,13 +135,15 @@ def _pattern(got: np.ndarray, right: np.ndarray) -> str:
         return "is right up to a constant factor"
     for axis, size in enumerate(right.shape):
         x, y = np.moveaxis(got, axis, 0), np.moveaxis(right, axis, 0)
-        if size < 2:
+        wrong = [i for i in range(size) if error(x[i], y[i]) > 1e-9]
+        if size < 2 or not wrong:
             continue
         if fits(x[::-1], y):
             return f"is reversed along axis {axis}"
         if fits(x[1:], y[:-1]) or fits(x[:-1], y[1:]):
             return f"is shifted by one along axis {axis}"
-        until = next((i for i in range(size) if error(x[i], y[i]) > 1e-9), size)
-        if 0 < until < size:
-            return f"is correct only up to entry {until - 1} along axis {axis}"
+        if wrong[0] > 0:
+            return f"is correct only up to entry {wrong[0] - 1} along axis {axis}"
+        if wrong[-1] < size - 1:
+            return f"is correct only after entry {wrong[-1]} along axis {axis}"
     return ""

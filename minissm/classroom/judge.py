@@ -11,7 +11,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 UNANSWERED = {
     "time": "no answer within {seconds:g} seconds",
-    "clock": "no answer: it waited until the time ran out",
+    "clock": "no answer: it waited, or the machine was busy, until the time ran out",
     "memory": "no answer: it asked for more than 1 GiB of memory",
     "size": "no answer: far more was returned than an answer can have",
 }

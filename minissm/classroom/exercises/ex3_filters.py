@@ -83,14 +83,14 @@ MISTAKES = {
     "halving: half is lost at every token": {HALF: "0.5"},
     "halving: the sign of log_lam is wrong, so that the kernel grows": {HALF: "2 ** (1 / H)"},
     "halving: the logarithm must have base e; with log10 too little is lost": {HALF: "np.exp(-np.log10(2) / H)"},
-    "halving: to lose 1/(2H) of what is left at every token does not add up to half": {HALF: "1 - 1 / (2 * H)"},
-    "halving: half is left one token too late: H steps lead from k_j to k_{j+H}": {HALF: "2 ** (-1 / (H + 1))"},
-    "ringing: 2 pi is missing: 1/T is not the angle of one turn in T tokens": {TURN: "r ** (1 / T) * np.exp(1j / T)"},
-    "ringing: half a turn in T tokens: the angle is pi/T": {TURN: "r ** (1 / T) * np.exp(1j * np.pi / T)"},
-    "ringing: the share r is left by every token, not by every period": {TURN: "r * np.exp(2j * np.pi / T)"},
+    "halving: equal losses that add up to half leave more: each is a share of what is left": {HALF: "1 - 1 / (2 * H)"},
+    "halving: half is left one token too late: count the steps, not the values": {HALF: "2 ** (-1 / (H + 1))"},
+    "ringing: 2 pi is missing in the angle of one turn": {TURN: "r ** (1 / T) * np.exp(1j / T)"},
+    "ringing: half a turn in a period: the angle lacks the 2 of 2 pi": {TURN: "r ** (1 / T) * np.exp(1j * np.pi / T)"},
+    "ringing: the share is left by every token, not by every period": {TURN: "r * np.exp(2j * np.pi / T)"},
     "ringing: nothing turns: the imaginary part of log_lam is missing": {TURN: "r ** (1 / T) + 0j"},
     "ringing: nothing decays: the real part of log_lam is missing": {TURN: "np.exp(2j * np.pi / T)"},
-    "ringing: r is a share, not a rate: its logarithm is missing": {TURN: "np.exp((2j * np.pi - r) / T)"},
+    "ringing: the share is no rate: its logarithm is missing": {TURN: "np.exp((2j * np.pi - r) / T)"},
     "ringing: a sine: the angle of c is off by a quarter of a turn":
         {TURN + "]), np.array([1])": TURN + "]), np.array([-1j])"},
     "beginning: the matrix is transposed: each row belongs to one j, each column to one pole":
@@ -142,7 +142,7 @@ def judge(function, arrays, P):
     if function == "halving":
         if not (k[1:] < k[:-1]).all():
             return "the kernel does not fall at every token"
-        return "" if same(k[P["H"]:], k[:-P["H"]] / 2) else "what is left after H tokens is not half"
+        return "" if same(k[P["H"]:], k[:-P["H"]] / 2) else f"what is left after {P['H']} tokens is not half"
     size, wave = P["r"] ** (np.arange(64) / P["T"]), np.cos(2 * np.pi * np.arange(64) / P["T"])
     if same(k, size * wave):
         return ""

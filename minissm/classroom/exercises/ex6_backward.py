@@ -64,11 +64,11 @@ def scan_backward(lam, c, u, h0, dy, dh_last):
 # the backward pass sums.
 #HINT 3 Each backward step takes the two statements of a forward step in reverse order. y_t = Re c h gives dy_t conj(h)
 # to dc and dy_t conj(c) to dh. h_t = lam h_{t-1} + u_t gives Re dh to du_t, dh conj(h_{t-1}) to dlam, and dh conj(lam)
-# to the state before, which is the next dh.
+# to the state before, which is the next dh. All this is without a factor 1/2. If your sheet has it, so has dh_last.
 
 KIND = "write"
 CHOICES = {"output": {"after": "the output comes after the update", "before": "the output comes before the update"},
-           "gradient": {"sum": "dz is d loss / d Re z + i d loss / d Im z", "half": "dz is half of it"},
+           "gradient": {"sum": "dz is d loss / d Re z + i d loss / d Im z", "half": "dz has the factor 1/2"},
            "axes": {"BLD": "the axes are (B, L, D)", "LBD": "the axes are (L, B, D)"}}
 LIBRARY = [{"output": "after", "gradient": "sum", "axes": "BLD"}]
 RETURNS = {"scan_backward": ("dlam", "dc", "du", "dh0")}

@@ -9,8 +9,8 @@
 Token t sees itself and all tokens before it: s <= t.                                          #? sees=past
 Token t sees itself and the 3 tokens before it: t - 3 <= s <= t.                               #? sees=window
 q, k, v, o (B, L, P) real, L >= 1. attention_backward gets do, the gradient of a loss with respect to o, and returns the
-gradients with respect to q, k and v. Scores of 1000 must not give nan. The results have the dtype of q (float64 or
-float32). Don't write to the inputs.
+gradients with respect to q, k and v. Scores of 1000 or -1000 must not give nan. The results have the dtype of q (float64
+or float32). Don't write to the inputs.
 """
 import numpy as np
 
@@ -79,11 +79,12 @@ MISTAKES = {
     "a masked score is 0, but exp(0) is 1: it must be -inf": {"np.where(hidden, -np.inf, z)": "np.where(hidden, 0, z)"},
     "exp of a large score overflows: subtract the largest of each row first":
         {"np.exp(z - z.max(-1, keepdims=True))": "np.exp(z)"},
-    "the softmax runs over the queries, not over the keys":
-        {"e / e.sum(-1, keepdims=True)": "e / e.sum(-2, keepdims=True)"},
+    "the largest score of all is subtracted, not that of each row: a row far below it is 0 / 0":
+        {"z.max(-1, keepdims=True)": "z.max()"},
+    "the softmax runs over the queries, not over the keys": {"z.max(-1": "z.max(-2", "e.sum(-1": "e.sum(-2"},
     "the scores are not scaled in the forward pass":
         {"np.swapaxes(k, 1, 2) / scale(q)": "np.swapaxes(k, 1, 2)"},
-    "float32 becomes float64: the array of -inf doesn't have the dtype of q":
+    "float32 becomes float64: an array without a dtype, or a number of NumPy, as np.sqrt(P), makes it so":
         {"np.where(hidden, -np.inf, z)": "np.where(hidden, np.full(z.shape, -np.inf), z)"},
     "the backward pass takes the softmax entry by entry: a (1 - a) is only the diagonal of its Jacobian":
         {JACOBIAN: "a * (1 - a) * da"},
@@ -104,8 +105,9 @@ READ = {"backward": "docs/gradients.md, 'Attention'", "transpose": "docs/gradien
 def cases(rng, P):
     def draw(B, L, D, number=3, most=0, kind="f8"):
         arrays = [rng.normal(size=(B, L, D)).astype(kind) for _ in range(number)]
-        if most:  # all scores are near `most`, so that no softmax is a 1 among zeros
-            arrays[0][..., 0], arrays[1][..., 0] = most * (D if P["scale"] == "full" else D**.5), 1
+        if most:  # all scores of a row are near `most` or -`most`, so that no softmax is a 1 among zeros
+            sign = 1 - 2 * (np.arange(L) % 2)
+            arrays[0][..., 0], arrays[1][..., 0] = sign * most * (D if P["scale"] == "full" else D**.5), 1
         return arrays
     yield "one token", 1, "attention", draw(2, 1, 3)
     yield "one sequence", 2, "attention", draw(1, 7, 4)
