@@ -3,7 +3,7 @@
 Exit codes:
 
     0       done
-    1       some runs broke off, or a network with written weights gives a wrong answer
+    1       some runs broke off; written weights, or what `course try` and `selftest` grade, give a wrong answer
     2       an error, explained in one sentence
     130     interrupted by Ctrl-C; a run has saved and prints the command to resume
     143     ended by SIGTERM; the same

@@ -23,6 +23,8 @@ BAD = [
     (["grade", "course", "1", "many.zip", "--out", "out"], "many has more than 3 files"),
     ([*GRADE[:-1], "ann.txt"], "ann.txt/graded (Not a directory)"),
     ([*GRADE[:-1], ""], "an empty argument"),
+    ([*GRADE[:-1], "in/out"], "--out in/out is inside the submissions"),
+    (["grade", "course", "1", "ann.zip", "--out", "out"], "has no hand-in of a student: ann/ex1.txt is not one of"),
     ([*GRADE, "--jobs", "0"], "--jobs=0; expected an integer, 1 or more"),
     ([*GRADE, "--roster", "twice.txt"], "it names Ann twice"),
     ([*GRADE, "--column", "Grade"], "one of --worksheet and --column is given"),
@@ -58,10 +60,10 @@ def there(tmp_path, monkeypatch):
     (tmp_path / "sheet.csv").write_text("Name,ID,Grade\nÄnne,ann,\n", encoding="utf-8")
     (tmp_path / "latin.csv").write_text("Name,ID,Grade\nÄnne,ann,\n", encoding="latin-1")
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
-    for name, count in (("empty.zip", 0), ("many.zip", 4)):
-        with zipfile.ZipFile(name, "w") as archive:
-            for i in range(count):
-                archive.writestr(f"{i}/ex1.py", "")
+    for name, inside in (("empty", []), ("ann", ["ann/ex1.txt"]), ("many", ["1/ex1.py", "2/ex1.py", "3/ex1.py", "4"])):
+        with zipfile.ZipFile(f"{name}.zip", "w") as archive:
+            for member in inside:
+                archive.writestr(member, "")
     return tmp_path
 
 

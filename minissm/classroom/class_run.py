@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from ..checks import check_integer
+from ..files import shown
 from ..progress import tell
 from .collect import collect
 from .course import read, roster
@@ -25,7 +26,11 @@ def grade_class(a: argparse.Namespace) -> int:
     if (a.worksheet is None) != (a.column is None):
         raise ValueError("course: one of --worksheet and --column is given; expected both, or neither")
     students = roster(Path(a.roster), a.key) if a.roster else []
+    if out.resolve().is_relative_to(Path(a.submissions).resolve()):
+        raise ValueError(f"course: --out {shown(out)} is inside the submissions; give a folder beside them")
     hands, unclear = collect(a.submissions, exercises, students)
+    if not hands:
+        raise ValueError(f"course: {shown(a.submissions)} has no hand-in of a student: {unclear[0]}")
     if a.worksheet:  # before long work
         fill(a.worksheet, os.devnull, a.column, {hand.student: 0 for hand in hands}, a.key)
     call, kind, first = isolated(a.trust)
