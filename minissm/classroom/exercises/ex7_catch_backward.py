@@ -72,7 +72,7 @@ def judge(function, arrays, P):
     """The shapes: NumPy would broadcast others, and they would cost less than 24 numbers."""
     lam, c, u, h0, dy, dh_last = (a.shape for a in arrays)
     if len(lam) != 2 or len(u) != 3:
-        return f"lam has {len(lam)} axes and u has {len(u)}; expected 2 and 3"
+        return f"lam has the shape {lam} and u has {u}; expected 2 and 3 axes"
     B, D = (u[0] if P["axes"] == "BLD" else u[1]), lam[0]
     expected = {"c": (c, lam), "u": (u[2:], (D,)), "h0": (h0, (B, *lam)), "dy": (dy, u), "dh_last": (dh_last, h0)}
     return next((f"{name} does not fit the shapes of the others; the sheet lists its axes"
