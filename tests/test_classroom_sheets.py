@@ -264,7 +264,8 @@ WRONG = {
     "def g(x): return x": "ex1.py has no function f; ",
     "def f(x): return x\n1 / 0": "ex1.py can't be loaded: ZeroDivisionError: ",
     "def f(x):\n    x *= 2\n    return x": "f writes to input 1; ",
-    "def f(x): x + 1": "y is NoneType; ",
+    "def f(x): x + 1": "y is NoneType; expected an array: is a return statement missing?",
+    "def f(x): return x.tolist()": "y is list; expected an array",
     "def f(x): return x[0]": "y has shape (3,); expected (2, 3)",
     "def f(x): return x.astype('f')": "y is float32; expected float64",
     "def f(x): return 0 * x": "y is 0 at [0, 0]; expected 1",
@@ -292,6 +293,17 @@ def test_the_common_beginning_says_in_a_sentence_what_is_wrong(source, tmp_path)
             public()
     else:
         public()
+
+
+def test_a_number_of_results_that_is_wrong_is_a_sentence_and_a_list_will_do(tmp_path):
+    space = {"__file__": str(tmp_path / "test_public.py")}
+    exec((sheets.FOLDER / "public" / "head.py").read_text(), space)
+    (tmp_path / "ex1.py").write_text("def f(x): return x")
+    f = space["load"]("ex1", f="y, h_last").f
+    assert f([1, 2]) == [1, 2]
+    for found in (None, (1, 2, 3), [1], 1):
+        with pytest.raises(pytest.fail.Exception, match=r"f must return 2 arrays: y, h_last"):
+            f(found)
 
 
 def test_a_file_that_is_missing_fails_each_test(tmp_path):

@@ -1,6 +1,6 @@
 # ---- exercise 1: the recurrence
 
-ex1 = load("ex1")
+ex1 = load("ex1", scan="y, h_last")
 
 
 def ex1_axes(a):

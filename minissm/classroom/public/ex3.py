@@ -1,18 +1,15 @@
 # ---- exercise 3: filters made to order
 
-ex3 = load("ex3")
+ex3 = load("ex3", **dict.fromkeys(("halving", "ringing", "beginning"), "log_lam, c"))
 EX3_T, EX3_R, EX3_K0 = int("<T>"), float("<r>"), float("<k0>")  # your numbers
 
 
 def ex3_kernel(function):
     """The kernel that these log_lam and c have on your sheet, k_0 to k_63, after a look at their form."""
     __tracebackhide__ = True
-    found = function()
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        pytest.fail(f"{function.__name__} must return two arrays: log_lam, c")
-    for name, a in zip(("log_lam", "c"), found):
+    log_lam, c = function()
+    for name, a in (("log_lam", log_lam), ("c", c)):
         form(a, getattr(a, "shape", ()), getattr(a, "dtype", None), name)
-    log_lam, c = found
     if log_lam.ndim != 1 or log_lam.shape != c.shape or not 1 <= log_lam.size <= 3:
         pytest.fail(f"log_lam has shape {log_lam.shape} and c {c.shape}; expected one shape (N,), N at most 3")
     if not (np.isfinite(log_lam).all() and np.isfinite(c).all() and np.real(log_lam).max() < 1e-12):

@@ -1,4 +1,4 @@
-ex8 = load("ex8")
+ex8 = load("ex8", attention_backward="dq, dk, dv")
 
 
 def ex8_arrays(number, B=2, L=7, P=3, dtype="f8"):

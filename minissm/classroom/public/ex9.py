@@ -1,4 +1,4 @@
-ex9 = load("ex9")
+ex9 = load("ex9", selective_scan="y, h_last")
 
 
 def ex9_arrays(B=2, L=5, E=3, N=2, dtype="f8"):

@@ -22,14 +22,17 @@ import numpy as np
 import pytest
 
 
-def load(name):
-    """The functions of NAME.py. The file is read at the first call, so that each failure belongs to a test."""
-    return _HandedIn(name)
+def load(name, **returns):
+    """The functions of NAME.py. The file is read at the first call, so that each failure belongs to a test.
+
+    returns: the names of what a function returns, if these are several, as in load("ex1", scan="y, h_last")
+    """
+    return _HandedIn(name, returns)
 
 
 class _HandedIn:
-    def __init__(self, name):
-        self._name = name
+    def __init__(self, name, returns):
+        self._name, self._returns = name, returns
 
     def __getattr__(self, function):
         def call(*arrays):
@@ -40,7 +43,10 @@ class _HandedIn:
             if not callable(functions.get(function)):
                 pytest.fail(f"{self._name}.py has no function {function}; keep its name", pytrace=False)
             with suppress(NotImplementedError):
-                return functions[function](*arrays)
+                found, names = functions[function](*arrays), self._returns.get(function, "").split(", ")
+                if len(names) > 1 and not (isinstance(found, (tuple, list)) and len(found) == len(names)):
+                    pytest.fail(f"{function} must return {len(names)} arrays: {', '.join(names)}", pytrace=False)
+                return found
             pytest.fail(f"{self._name}.py: {function} is still to be written", pytrace=False)
 
         call.__name__ = function
@@ -89,7 +95,8 @@ def form(found, shape, dtype, name="the result"):
     """Fail unless `found` is an array of this shape and dtype."""
     __tracebackhide__ = True
     if not isinstance(found, (np.ndarray, np.generic)):
-        pytest.fail(f"{name} is {type(found).__name__}; expected an array: is a return statement missing?")
+        missing = ": is a return statement missing?" if found is None else ""
+        pytest.fail(f"{name} is {type(found).__name__}; expected an array{missing}")
     if found.shape != shape:
         pytest.fail(f"{name} has shape {found.shape}; expected {shape}")
     if found.dtype != dtype:
