@@ -69,7 +69,7 @@ def pack(course: Course, exercises: Sequence[str], out: Name, key: str = "email"
 def results(root: Path, key: str, exercises: Sequence[str]) -> dict[str, Any]:
     """What results.json says about root/submission. An exception if nothing can be graded here.
 
-    Of a group, each exercise counts on the sheet of the member where it earns most.
+    For a group, each exercise is graded on each member's sheet, and the best counts.
     """
     course = read(root / "source" / "course")
     call, _, first = isolated(False)
@@ -86,13 +86,13 @@ def results(root: Path, key: str, exercises: Sequence[str]) -> dict[str, Any]:
 
 
 def _graded(course: Course, hand: HandIn, call: Callable[..., Any]) -> Graded:
-    """What a busy machine can have stopped is run once more before it counts."""
+    """Grade; once more if a busy machine may have stopped the hand-in."""
     graded = grade_one(course, hand, call)
     return grade_one(course, hand, call) if graded.stopped in DOUBTFUL else graded
 
 
 def find(folder: str, exercise: str) -> HandIn:
-    """The file of the exercise that lies least deep: a submission may be files, a folder or a repository."""
+    """The exercise's file in the outermost folder: a submission may be files, a folder or a repository."""
     file = f"{exercise}.py"
     found = {name: read for name, read in below(folder) if plain_name(os.path.basename(name)) == file}
     least = min((name.count(os.sep) for name in found), default=0)
@@ -104,7 +104,7 @@ def find(folder: str, exercise: str) -> HandIn:
 
 
 def main(root: str, key: str, *exercises: str) -> None:
-    """Write results.json. Of what goes wrong a student reads a sentence, the instructor all."""
+    """Write results.json. If something goes wrong, students read one sentence and the instructor the traceback."""
     try:
         found = results(Path(root), key, exercises)
     except Exception as error:

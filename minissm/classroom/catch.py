@@ -39,7 +39,7 @@ def exposed(exercise: Exercise, sheet: P, arrays: list) -> set[str] | str:
 
 
 def share(exercise: Exercise, sheet: P, arrays: list) -> tuple[float, str]:
-    """-> share, sentence. Of the mistakes that our own inputs expose: some, as a lost dtype, no input can."""
+    """-> share of the mistakes that our own inputs expose (no input exposes a lost dtype, for example), sentence."""
     found = exposed(exercise, sheet, arrays)
     if isinstance(found, str):
         return 0.0, found

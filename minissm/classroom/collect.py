@@ -61,7 +61,7 @@ Found = tuple[list[HandIn], list[str]]
 def collect(path: str, exercises: Iterable[str], students: Iterable[str] = ()) -> Found:
     """The hand-ins of a folder, a zip or one file, and a sentence on each name that could not be matched.
 
-    An ex1.py right inside a folder or a zip, with no folder beside it, belongs to the student that this is named by.
+    An ex1.py right inside a folder or a zip, with no folder beside it, belongs to the student whose name this has.
     students: of the course, if known; Gradescope's are called by the address or the number that stands there
     ValueError: nothing is there, too much, or no readable zip.
     """
@@ -166,7 +166,7 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
 
 
 def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[str, Read]], list[str]]:
-    """The safe names, without those that say that a file is no hand-in; and a sentence on each other one."""
+    """The files with safe names that can be hand-ins, and a sentence on each unsafe name."""
     files, listed = [], []
     for count, (name, read) in enumerate(entries):
         if count == MOST_FILES:
@@ -195,7 +195,7 @@ def plain_name(file: str) -> str:
 
 
 def _around(names: list[str], wanted: dict[str, str]) -> str:
-    """The folders around all files. A folder with an exercise right inside is a student's, and none of them."""
+    """The folders around all files, down to the first with an exercise right inside: that one is a student's."""
     top, slash, _ = names[0].partition("/") if names else ("", "", "")
     inside = [name[len(top) + 1 :] for name in names if name.startswith(top + "/")]
     if not slash or len(inside) < len(names) or PLATFORM.fullmatch(top) or any(plain_name(n) in wanted for n in inside):
@@ -216,7 +216,7 @@ def _one(same: list[HandIn], names: set[tuple[str, str]]) -> HandIn:
 
 
 def _submitters(data: bytes, known: set[str]) -> dict[str, list[str]]:
-    """Who handed in each submission, from Gradescope's metadata: what is known of address and number, or the first.
+    """Who handed in each submission, from Gradescope's metadata: the address or number that is known, or the first.
 
     The keys of interest stand at fixed indents, and what students wrote is indented more: no YAML library is needed.
     The address comes first, as in Gradescope's autograder and roster: so a student has one sheet everywhere.

@@ -8,7 +8,7 @@ hints (#HINT 1 ...) end what a student may see. The rest is Python:
     CHOICES   the conventions: {choice: {value: sentence}}; the first value of each is the plain one
     LIBRARY   the conventions of minissm itself, which no course draws
     RETURNS   names of the arrays that each function returns
-    MISTAKES  {sentence: {old text: new text}}: behind the self-test, the diagnoses, "catch" and "repair"
+    MISTAKES  {sentence: {old text: new text}}, for the self-test, the diagnoses, "catch" and "repair"
     READ      {part of a mistake's sentence: where to read}
     cases     (rng, P) -> (title, points, function, arrays) ..., from simple to all at once
     judge     (function, arrays, P) -> "" or what is wrong: the property of "make", the shapes of "catch"
@@ -66,7 +66,7 @@ class Exercise:
         return [dict(zip(self.choices, values, strict=True)) for values in itertools.product(*self.choices.values())]
 
     def drawn(self, left_out: Iterable[P] = ()) -> list[P]:
-        """The conventions that a course may draw: never the library's, none of those left out unless nothing stays."""
+        """The conventions that a course may draw: never the library's, and those left out only if none remains."""
         own = self.module.get("LIBRARY", [])
         fit = [v for v in self.variants if not any(known.items() <= v.items() for known in own)]
         return [v for v in fit if not any(v.items() <= out.items() for out in left_out)] or fit

@@ -81,7 +81,7 @@ def grade(
 
 
 def _worth(exercise: Exercise, sheet: P, cases: list[Case]) -> list[Case]:
-    """The cases of a repair with no points for what the sheet does already: as handed out, it has none."""
+    """The cases. In a repair, a case that the sheet passes as handed out has no points."""
 
     def passes(case: Case) -> bool:
         found = exercise.answer(sheet, case.function, case.arrays, sheet["planted"])

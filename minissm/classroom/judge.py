@@ -1,4 +1,4 @@
-"""The verdict on one answer, from arrays alone: the kind of error in a sentence, never a number of the right answer."""
+"""The verdict on one answer, from arrays alone: the kind of error in a sentence, never a correct number."""
 
 import re
 from typing import Any, NamedTuple
@@ -88,7 +88,7 @@ def _by_property(exercise: Exercise, sheet: P, case: Case, arrays: list) -> tupl
 
 
 def error(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference over the largest number. What isn't finite must be so in both, else inf."""
+    """The largest difference over the largest number. Entries that aren't finite must be so in both; otherwise inf."""
     finite = np.isfinite(a)
     if not np.array_equal(finite, np.isfinite(b)):
         return np.inf
@@ -98,7 +98,7 @@ def error(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def tolerance(b: np.ndarray) -> float:
-    """Of the largest entry. Differences reach 1e-10, other orders of summation stay below 2e-13."""
+    """Relative to the largest entry. Finite differences reach 1e-10, other orders of summation stay below 2e-13."""
     return 2e-4 if b.dtype in (np.float32, np.complex64) else 1e-11
 
 

@@ -1,4 +1,4 @@
-"""Grade a class: several at a time, each hand-in once. Killed and started again, it goes on."""
+"""Grade a class: several at a time, each hand-in once. A grading that was interrupted continues."""
 
 import hashlib
 import json

@@ -95,7 +95,7 @@ def file_names(students: Iterable[str]) -> dict[str, str]:
 
 
 def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str], sheets: Sheets) -> list[str]:
-    """What an instructor looks at: common mistakes, equal files, answers to other sheets, who was stopped, is missing.
+    """What an instructor looks at: common mistakes, equal files, other sheets, who was stopped or is missing.
 
     sheets: sheets(exercise, student) -> the conventions of the student's sheet, as `Graded.sheet` spells them
     """
