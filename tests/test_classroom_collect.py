@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from minissm.classroom import collect as collecting
-from minissm.classroom.collect import HandIn, collect
+from minissm.classroom.collect import HandIn, collect, file_names
 from minissm.classroom.grade import Graded
 from minissm.classroom.judge import Check
-from minissm.classroom.outputs import cell, file_names, lines, summary, write
+from minissm.classroom.outputs import cell, lines, summary, write
 from minissm.classroom.worksheet import fill
 
 DATA = Path(__file__).parent / "data" / "classroom"
@@ -102,6 +102,13 @@ def test_one_file_and_one_folder_belong_to_whom_they_are_named_by(tmp_path):
     assert found(laid(tmp_path / "class", {"ann/ex1.py": b"1"}))[0] == {("ann", "ex1"): b"1"}
     laid(tmp_path / "other", {"cy_ex1.py": b"3"})
     assert found(tmp_path / "other" / "cy_ex1.py")[0] == {("cy", "ex1"): b"3"}
+
+
+def test_a_folder_as_it_was_handed_out_is_its_student_s(tmp_path):
+    students = ["Ann Smith", "Bo O'Neil", "1001"]
+    laid(tmp_path / "in", {f"{name}/ex1.py": name.encode() for name in file_names(students).values()})
+    hand_ins, listed = collect(str(tmp_path / "in"), EXERCISES, students)
+    assert (sorted(hand.student for hand in hand_ins), listed) == (sorted(students), [])
 
 
 def test_a_file_beside_the_students_folders_is_listed_not_given_to_the_class(tmp_path):

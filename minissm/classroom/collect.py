@@ -11,12 +11,13 @@ listed, never guessed.
 """
 
 import errno
+import hashlib
 import os
 import re
 import stat
 import unicodedata
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -62,10 +63,12 @@ def collect(path: str, exercises: Iterable[str], students: Iterable[str] = ()) -
     """The hand-ins of a folder, a zip or one file, and a sentence on each name that could not be matched.
 
     An ex1.py right inside a folder or a zip, with no folder beside it, belongs to the student whose name this has.
-    students: of the course, if known; Gradescope's are called by the address or the number that stands there
+    students: of the course, if known. Gradescope's are called by the address or the number that stands there, and a
+        folder that was handed out is its student's, whatever the name
     ValueError: nothing is there, too much, or no readable zip.
     """
-    wanted, known = {f"{exercise}.py": exercise for exercise in exercises}, {s.casefold() for s in students}
+    wanted = {f"{exercise}.py": exercise for exercise in exercises}
+    known = {name: student for student, name in file_names(students).items()}
     full = os.path.abspath(path)
     folder, name = os.path.split(full)
     if os.path.isdir(full):
@@ -123,10 +126,10 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> byte
     raise ValueError("is damaged, or has another size than the zip says")
 
 
-def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, str], known: set[str]) -> Found:
+def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, str], known: dict[str, str]) -> Found:
     """Match the names to students, and read the files.
 
-    wanted: the exercises by the names of their files; known: students, in lower case
+    wanted: the exercises by the names of their files; known: students by the names of their folders
     """
     files, listed = _sifted(entries, root)
     if not files and not listed:
@@ -139,12 +142,13 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
     metadata, reason = next((source_of(read, MOST_IN_ALL) for name, read in inside if name == METADATA), (b"", ""))
     if metadata is None:
         raise ValueError(f"course: {METADATA} {reason}; expected what Gradescope wrote; download it again")
-    submitters = _submitters(metadata, known)
+    submitters = _submitters(metadata, {student.casefold() for student in known.values()})
     claims, names, in_all = defaultdict(list), defaultdict(set), 0
     for name, read in inside:
         m = next(filter(None, (shape.fullmatch(name) for shape in SHAPES))).groupdict()
         ids = submitters[m["submission"]] if "submission" in m else [m.get("id", alone).removeprefix(slug)]
         ids = [unicodedata.normalize("NFC", " ".join(student.split())) for student in ids if student.strip()]
+        ids = [known.get(student, student) for student in ids]
         exercise, origin = wanted.get(plain_name(m["file"])), clean(around + name)
         if not exercise or not ids:
             reason = f"is not one of {', '.join(wanted)}; rename or unpack it if it is a hand-in"
@@ -192,6 +196,17 @@ def source_of(read: Read, most: int = MOST_BYTES) -> tuple[bytes | None, str]:
 
 def plain_name(file: str) -> str:
     return COPY.sub("", file).lower()
+
+
+def file_names(students: Iterable[str]) -> dict[str, str]:
+    """A file name for each student, sorted: the student's own where it is plain and no other differs in case alone."""
+    names = {student: student for student in sorted(students)}
+    alike = Counter(student.casefold() for student in names)
+    for student in names:
+        if alike[student.casefold()] > 1 or not re.fullmatch(r"[\w@-][\w.@-]{0,59}", student, re.ASCII):
+            mark = hashlib.sha256(student.encode("utf-8", "replace")).hexdigest()[:12]
+            names[student] = re.sub(r"\W+", "_", student[:40], flags=re.ASCII) + "~" + mark
+    return names
 
 
 def _around(names: list[str], wanted: dict[str, str]) -> str:

@@ -1,7 +1,6 @@
 """What goes out: grades.csv, a text and Gradescope's JSON for each student, and what an instructor looks at."""
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -11,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ..files import write_whole
-from .collect import HandIn
+from .collect import HandIn, file_names
 from .grade import Graded
 from .judge import clean
 
@@ -81,17 +80,6 @@ def write(out: str, results: Results, course: Any, assignment: int, first: str, 
 def _write(out: str, folder: str, name: str, text: str) -> None:
     os.makedirs(os.path.join(out, folder), exist_ok=True)
     write_whole(os.path.join(out, folder, name), lambda file: file.write(text.encode("utf-8", "replace")))
-
-
-def file_names(students: Iterable[str]) -> dict[str, str]:
-    """A file name for each student, sorted: the student's own where it is plain and no other differs in case alone."""
-    names = {student: student for student in sorted(students)}
-    alike = Counter(student.casefold() for student in names)
-    for student in names:
-        if alike[student.casefold()] > 1 or not re.fullmatch(r"[\w@-][\w.@-]{0,59}", student, re.ASCII):
-            mark = hashlib.sha256(student.encode("utf-8", "replace")).hexdigest()[:12]
-            names[student] = re.sub(r"\W+", "_", student[:40], flags=re.ASCII) + "~" + mark
-    return names
 
 
 def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str], sheets: Sheets) -> list[str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from string import Template
 
 from ..files import Name, shown
+from .collect import file_names
 from .course import Course
 from .exercise import FOLDER, every
-from .outputs import file_names
 
 TO_DO = {
     "write": "write {functions}",
