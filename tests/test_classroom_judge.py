@@ -225,7 +225,7 @@ def test_shifted_and_right_up_to_an_entry_are_seen(tiny):
 def test_results_in_another_order_are_seen(tiny):
     case, right, swapped = Case("one", 1, "twice", [X[:1]]), [X[:1], LAST], [LAST, X[:1]]
     found = diagnose(tiny, SHEET, [Answered(case, ("ok", swapped, True), right, "values")])
-    assert found.text == "; y is what last has to be"
+    assert found.text == "; y is what last should be"
 
 
 @pytest.mark.parametrize("other", ["2 * x", "4 * x"])

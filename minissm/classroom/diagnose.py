@@ -2,7 +2,7 @@
 
 Matching single arrays names mistakes that aren't there. So a diagnosis must give the same answer (nan, shapes and
 exceptions included) on the simplest failed check and on another, and fail no check that passed. Where nothing fits,
-the sentence tells which arrays are right.
+the sentence says which arrays are right.
 """
 
 import itertools
@@ -114,7 +114,7 @@ def _hint(names: tuple[str, ...], a: Answered) -> str:
             continue
         for other, there in zip(names, a.right, strict=True):
             if got.shape == there.shape and error(got, there) <= tolerance(there):
-                return f"; {name} is what {other} has to be"
+                return f"; {name} is what {other} should be"
         if text := _pattern(got, right):
             return f"; {name} {text}"
     return f"; right so far: {', '.join(fine)}" if fine else ""

@@ -90,7 +90,7 @@ MISTAKES = {
     "ringing: the share is left by every token, not by every period": {TURN: "r * np.exp(2j * np.pi / T)"},
     "ringing: nothing turns: the imaginary part of log_lam is missing": {TURN: "r ** (1 / T) + 0j"},
     "ringing: nothing decays: the real part of log_lam is missing": {TURN: "np.exp(2j * np.pi / T)"},
-    "ringing: the share is no rate: its logarithm is missing": {TURN: "np.exp((2j * np.pi - r) / T)"},
+    "ringing: the share is not a rate: its logarithm is missing": {TURN: "np.exp((2j * np.pi - r) / T)"},
     "ringing: a sine: the angle of c is off by a quarter of a turn":
         {TURN + "]), np.array([1])": TURN + "]), np.array([-1j])"},
     "beginning: the matrix is transposed: each row belongs to one j, each column to one pole":

@@ -64,7 +64,7 @@ def scan_backward(lam, c, u, h0, dy, dh_last):
 # the backward pass sums.
 #HINT 3 Each backward step takes the two statements of a forward step in reverse order. y_t = Re c h gives dy_t conj(h)
 # to dc and dy_t conj(c) to dh. h_t = lam h_{t-1} + u_t gives Re dh to du_t, dh conj(h_{t-1}) to dlam, and dh conj(lam)
-# to the state before, which is the next dh. All this is without a factor 1/2. If your sheet has it, so has dh_last.
+# to the state before, which is the next dh. None of this has the factor 1/2. If your sheet has it, so does dh_last.
 
 KIND = "write"
 CHOICES = {"output": {"after": "the output comes after the update", "before": "the output comes before the update"},

@@ -79,12 +79,12 @@ MISTAKES = {
     "a masked score is 0, but exp(0) is 1: it must be -inf": {"np.where(hidden, -np.inf, z)": "np.where(hidden, 0, z)"},
     "exp of a large score overflows: subtract the largest of each row first":
         {"np.exp(z - z.max(-1, keepdims=True))": "np.exp(z)"},
-    "the largest score of all is subtracted, not that of each row: a row far below it is 0 / 0":
+    "the largest score of all is subtracted, not the largest of each row: a row far below gives 0 / 0":
         {"z.max(-1, keepdims=True)": "z.max()"},
     "the softmax runs over the queries, not over the keys": {"z.max(-1": "z.max(-2", "e.sum(-1": "e.sum(-2"},
     "the scores are not scaled in the forward pass":
         {"np.swapaxes(k, 1, 2) / scale(q)": "np.swapaxes(k, 1, 2)"},
-    "float32 becomes float64: an array without a dtype, or a number of NumPy, as np.sqrt(P), makes it so":
+    "float32 becomes float64, through an array without a dtype or a NumPy number such as np.sqrt(P)":
         {"np.where(hidden, -np.inf, z)": "np.where(hidden, np.full(z.shape, -np.inf), z)"},
     "the backward pass takes the softmax entry by entry: a (1 - a) is only the diagonal of its Jacobian":
         {JACOBIAN: "a * (1 - a) * da"},

@@ -12,7 +12,7 @@ equations. Fix both, and change nothing else. A check that this code already pas
 u, raw, y (B, L, E): each channel has its own step dt_t.  log_a (E, N): each of its N states decays at its own rate.
 b, c (B, L, N): all channels share them.  skip (E,).  h0, h_last (B, E, N): a state of its own for each channel of each
 sequence; h0 is the state before the first token (None: zeros). All are real, float64 or float32; the results have the
-dtype of u. Don't write to the inputs. A raw of 1000 or -1000 must not give nan.
+dtype of u. Don't write to the inputs. Entries of raw may be 1000 or -1000, and must not give nan.
 """
 import numpy as np
 
