@@ -521,6 +521,7 @@ def test_names_of_files_are_plain_and_differ():
 def test_the_summary_says_what_an_instructor_looks_at():
     results = {"ann": {"ex1": GOOD}, "bo": {"ex1": WRONG, "ex2": LOOP}, "cy": {"ex1": WRONG._replace(sheet="")}}
     hand_ins = [HandIn(s, "ex1", b"the same") for s in ("bo", "cy")] + [HandIn("ann", "ex1", b"other")]
+    hand_ins += [HandIn("eve", "ex1", None)]
 
     def sheets(exercise, student):
         return "output=before" if student == "ann" else "output=after"
@@ -531,6 +532,7 @@ def test_the_summary_says_what_an_instructor_looks_at():
         "bo: ex1 follows the sheet of ann (output=before)",
         "bo: ex2: no answer within 5 seconds",
         "nothing from dee",
+        "not in the roster: eve",
     ]
     many = {"s": {"ex1": GOOD._replace(mistakes=("a", "b", "c", "d"))}, "t": {"ex1": GOOD._replace(mistakes=("d",))}}
     assert summary(many, [], [], sheets) == ["2 times in ex1: d", "once in ex1: a", "once in ex1: b"]

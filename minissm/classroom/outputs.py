@@ -83,7 +83,7 @@ def _write(out: str, folder: str, name: str, text: str) -> None:
 
 
 def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str], sheets: Sheets) -> list[str]:
-    """What an instructor looks at: common mistakes, equal files, other sheets, who was stopped or is missing.
+    """What an instructor looks at: mistakes, equal files, other sheets, who was stopped, is missing or unknown.
 
     sheets: sheets(exercise, student) -> the conventions of the student's sheet, as `Graded.sheet` spells them
     """
@@ -103,9 +103,11 @@ def summary(results: Results, hand_ins: Iterable[HandIn], roster: Iterable[str],
             found.append(f"{student}: {g.exercise} follows the sheet of {whose or 'nobody here'} ({g.sheet})")
         if g.stopped and (why := _unanswered(g)):
             found.append(f"{student}: {g.exercise}: {why}")
-    handed = {student.casefold() for who in sources.values() for student in who}
-    if missing := [student for student in roster if student.casefold() not in handed]:
-        found.append(f"nothing from {', '.join(missing)}")
+    handed = {student.casefold(): student for student in sorted(set().union(*sources.values()))}
+    known = {student.casefold(): student for student in roster}
+    for words, some, others in (("nothing from", known, handed), ("not in the roster:", handed, known)):
+        if known and (missing := [student for key, student in some.items() if key not in others]):
+            found.append(f"{words} {', '.join(missing)}")
     return found
 
 
