@@ -25,8 +25,8 @@ Example with B = D = N = 1:  lam = i/2, c = 1 + 2i, h0 = 0, dh_last = 0.
     dlam = 1/2 - i   dc = -i/4    du = (-1, 1, 0)  dh0 = -1/8 + i/4                              #? output=before gradient=half
 
 One pass forwards and one backwards are enough: the time grows with L, not with L^2. Don't write to the inputs.
-Tutorial 04 derives the gradients of one channel, in its own convention. The public tests compare numbers for
-one sequence alone, with h_0 = 0 and dh_last = 0. Test other cases yourself, with `slopes` of test_public.py.
+Tutorial 04 derives the gradients of one channel, in its own convention. The public tests compare numbers for one
+sequence alone, with h0 = 0 and dh_last = 0. Test other cases yourself, with `slopes` of test_public.py.
 """
 import numpy as np
 
