@@ -32,7 +32,8 @@ def lines(graded: Graded) -> list[str]:
     for c in graded.checks:
         text, above = "the same as above" if c.text and c.text == above else c.text, c.text
         worth = f"{c.earned:.3g} of {c.points:.3g}" if 0 < c.earned < c.points else f"{c.points:.3g}"
-        found.append(f"{'passed' if c.kind == 'ok' else 'FAILED'}  {c.title} ({worth}){text and ': '}{text}")
+        word = "passed" if c.kind == "ok" else "partly" if c.earned else "FAILED"
+        found.append(f"{word}  {c.title} ({worth}){text and ': '}{text}")
     return found + [f"printed | {clean(line, 120)}" for line in graded.log.splitlines()[:20]]
 
 
