@@ -196,7 +196,7 @@ def test_an_address_and_a_long_text_do_not_get_through():
         (("2 * x\n", "0 * x\n"), "; y is all zeros"),
         (("2 * x\n", "-2 * x\n"), "; y has the wrong sign"),
         (("2 * x\n", "5 * x\n"), "; y is right up to a constant factor"),
-        (("return y, y[-1:]", "return y, 7 + y[-1:] ** 3"), "; right so far: y"),
+        (("return y, y[-1:]", "return y, 7 + y[-1:] ** 3"), "; correct so far: y"),
         (("2 * x\n", "2 * z\n"), "NameError: name 'z' is not defined"),
     ],
 )

@@ -117,7 +117,7 @@ def _hint(names: tuple[str, ...], a: Answered) -> str:
                 return f"; {name} is what {other} should be"
         if text := _pattern(got, right):
             return f"; {name} {text}"
-    return f"; right so far: {', '.join(fine)}" if fine else ""
+    return f"; correct so far: {', '.join(fine)}" if fine else ""
 
 
 def _pattern(got: np.ndarray, right: np.ndarray) -> str:

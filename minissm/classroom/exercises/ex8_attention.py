@@ -97,7 +97,7 @@ MISTAKES = {
     "dk lacks a transpose": {"np.swapaxes(dz, 1, 2) @ q": "dz @ q"},
     "dv lacks a transpose": {"np.swapaxes(a, 1, 2) @ do": "a @ do"},
 }
-READ = {"backward": "docs/gradients.md, 'Attention'", "transpose": "docs/gradients.md, 'Attention'",
+READ = {"float32": "", "backward": "docs/gradients.md, 'Attention'", "transpose": "docs/gradients.md, 'Attention'",
         "swapped": "docs/gradients.md, 'Attention'", "scaled": "tutorial 07, 'The library, and heads'",
         "": "tutorial 07, 'One look back'"}
 
