@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
     grade.add_argument("--trust", action="store_true", help=TRUST)
     pack = verb("zip", _zip, "pack the grader of an assignment for Gradescope", "dir", "assignment")
     pack.add_argument("--out", required=True, metavar="FILE.zip", help="the file to write")
-    pack.add_argument("--key", choices=("email", "name", "id"), default="email", help="the roster's ids (default email)")
+    pack.add_argument("--key", choices=("email", "name", "id"), default="email", help="the roster's id (default email)")
     test = verb("selftest", _selftest, "grade every solution and every planted mistake, in every variant")
     test.add_argument("exercises", nargs="*", default=(), metavar="EXERCISE", help="ex1, ... (default: all)")
     test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel jobs (default: one per core)")
