@@ -214,6 +214,7 @@ def test_shifted_and_right_up_to_an_entry_are_seen(tiny):
     for got, text in (
         (np.r_[0, right[:-1]], "shifted by one along axis 0"),
         (right[::-1], "reversed along axis 0"),
+        (np.full(7, 1e308), ""),  # too large for a product
         (np.r_[right[:4], 0, 0, 0], "is correct only up to entry 3 along axis 0"),
         (np.r_[0, 0, right[2:]], "is correct only after entry 1 along axis 0"),
     ):
@@ -232,6 +233,14 @@ def test_results_in_another_order_are_seen(tiny):
 def test_a_mistake_that_fits_to_one_check_alone_is_not_named_where_others_pass_or_fail_in_another_way(tiny, other):
     source = tiny.solution(SHEET).replace("2 * x", f"3 * x if x.size == 2 else {other}")
     assert graded(tiny, source).mistakes == ()
+
+
+def test_an_answer_that_fails_on_a_large_case_alone_is_not_compared_with_a_thousand_mistakes(tiny, monkeypatch):
+    right = np.arange(20_000.0)
+    case, tried = Case("large", 1, "twice", [right]), []
+    monkeypatch.setattr(Exercise, "answer", lambda *_: tried.append(1))
+    found = diagnose(tiny, SHEET, [Answered(case, ("ok", [np.r_[right[:-1], 0], LAST], True), [right, LAST], "values")])
+    assert (found.text, tried) == ("; y is correct only up to entry 19998 along axis 0", [])
 
 
 def test_an_exception_of_a_planted_mistake_is_named(tiny):

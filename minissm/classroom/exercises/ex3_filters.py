@@ -151,7 +151,7 @@ def judge(function, arrays, P):
 
 def view(function, arrays, P):
     """What a diagnosis compares: the kernel, and whether a pole grows. Of beginning, what it asks alone."""
-    if len({a.shape for a in arrays}) > 1 or arrays[0].ndim != 1 or arrays[0].size > 3:
+    if len({a.shape for a in arrays}) > 1 or arrays[0].ndim != 1 or not 0 < arrays[0].size <= 3:
         return arrays
     k = kernel(arrays, P)
     return [k[:3] if function == "beginning" else k, np.array(arrays[0].real.max() > 1e-12, float)]
