@@ -11,6 +11,7 @@ from minissm.classroom import selftest
 from minissm.classroom.collect import HandIn
 from minissm.classroom.exercise import every
 from minissm.classroom.marking import Store, mark
+from minissm.classroom.outputs import summary
 
 SHEET = {"output": "before", "time": "forward", "axes": "BLD"}
 RIGHT = every()["ex1"].solution(SHEET).encode()
@@ -98,6 +99,15 @@ def test_a_hand_in_that_ran_out_of_clock_is_run_once_more_alone(tmp_path, lost, 
     assert caller.calls[-1] == RIGHT
     assert told == ["bob", "ann"]
     assert marked(tmp_path, [hand("ann")], caller) == {"ann": results["ann"]}
+
+
+def test_an_answer_on_which_the_grader_fails_is_told_and_the_others_are_graded(tmp_path, monkeypatch):
+    monkeypatch.setattr("minissm.classroom.grade.diagnose", lambda *_: [][0])
+    results = marked(tmp_path, [hand("ann", b"def scan(*a): return 1, 2"), hand("bob")], Caller())
+    (check,) = results["ann"]["ex1"].checks
+    assert (check.points, check.earned, results["bob"]["ex1"].score) == (10, 0, 10)
+    (line,) = summary(results, [], [], None)
+    assert line == "ann: ex1: not graded: the grader failed on this answer (IndexError); tell your instructor"
 
 
 def test_grades_of_another_secret_are_refused_and_other_settings_grade_anew(tmp_path):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from functools import cache
 from pathlib import Path
 
 from ..checks import check_integer
@@ -39,25 +40,21 @@ def grade_class(a: argparse.Namespace) -> int:
         tell(first)
         results = mark(course, hands, store, call, jobs, _show)
         write(str(out), results, course, int(a.assignment), first, {hand.student for hand in hands if hand.late})
-        filled = ""
+        told = [f"grades: {out}/grades.csv   ({len(results)} students)"]
         if a.worksheet:
             scores = {s: round(sum(g.score for g in gradings.values()), 2) for s, gradings in results.items()}
             name = str(out / f"filled-{Path(a.worksheet).name}")
             count, missing = fill(a.worksheet, name, a.column, scores, a.key)
-            filled = (
-                f"worksheet: {name}   ({count} rows filled{'; not in it: ' if missing else ''}{', '.join(missing)})"
-            )
+            lost = f"; not in it: {', '.join(missing)}" if missing else ""
+            told.append(f"worksheet: {name}   ({count} rows filled{lost})")
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished gradings are kept; the same command continues") from None
 
-    def conventions(exercise: str, student: str) -> str:
-        return every()[exercise].words(course.sheet(exercise, student))
-
+    # Cached: each answer to another sheet is looked up among the sheets of the class.
+    conventions = cache(lambda exercise, student: every()[exercise].words(course.sheet(exercise, student)))
     for line in (*unclear, *summary(results, hands, students, conventions)):
         tell(f"look at: {line}")
-    tell(f"grades: {out}/grades.csv   ({len(results)} students)")
-    if filled:
-        tell(filled)
+    tell("\n".join(told))
     return 0
 
 

@@ -26,8 +26,7 @@ from typing import NamedTuple
 from ..files import shown
 from .judge import CONTROL, clean
 
-MOST_BYTES, MOST_FILES, MOST_IN_ALL, MOST_LISTED, DEEPEST = 1 << 18, 20_000, 1 << 28, 100, 12
-MOST_COPIES, LONGEST = 20, 500  # files of one student and exercise that are read; characters of a name
+MOST_BYTES, MOST_FILES, MOST_IN_ALL, MOST_LISTED, COPIES, DEEPEST, LONGEST = 1 << 18, 20_000, 1 << 28, 100, 20, 12, 500
 PLATFORM = re.compile(r".+?_\d+_assignsubmission_file_?|submission_\d+")  # their names of a student's folder
 CANVAS = re.compile(r"(?:(?P<name>.+?)_)??(?P<late>LATE_)?(?P<id>\d+|anon_\w{5})_\d+_(?P<file>.+)")
 SHAPES = (  # of names, the first that fits; where there is no id, a submission's metadata or the folder around has it
@@ -38,7 +37,7 @@ SHAPES = (  # of names, the first that fits; where there is no id, a submission'
     re.compile(r"(?P<id>.+)_(?P<file>[^_]+)"),
     re.compile(r"(?P<file>.+)"),
 )
-MARK = re.compile(r"(?:^|_)(?:anon_\w{5}|\d+)_(?:\d+(?=_)|assignsubmission_file)")  # a platform writes one into a name
+TWO_IDS = re.compile(r"(?:^|_)(?:anon_\w{5}|\d+)_(?:\d+(?=_)|assignsubmission_file).*_\d+_assignsubmission_file")
 METADATA = "submission_metadata.yml"
 COPY = re.compile(r"(?:-\d{1,3}|[ _]?\(\d{1,3}\))+(?=\.\w+$)")  # ex1-2.py of Canvas, ex1 (1).py of a browser
 HANDED_OUT = re.compile(r"(?i)(readme|test_public|conftest|pytest)(\.\w+)?|thumbs\.db|desktop\.ini")
@@ -153,16 +152,13 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
         ids = [unicodedata.normalize("NFC", " ".join(student.split())) for student in ids if student.strip()]
         ids = [known.get(student, student) for student in ids]
         exercise, origin = wanted.get(plain_name(m["file"])), clean(around + name)
-        if len(MARK.findall(name.partition("/")[0])) > 1:  # by whom is the second?
-            listed.append(f"{origin} has the ids of two students in its name; rename it")
-            continue
         if not exercise or not ids:
             reason = f"is not one of {', '.join(wanted)}; rename or unpack it if it is a hand-in"
             reason = "names no student; put it into a folder named after the student's id" if exercise else reason
             listed += [f"{origin} {reason}"] if name.split("/")[-1] != METADATA else []
             continue
         of = [claims[CONTROL.sub("?", student)[:120].casefold(), exercise] for student in ids]
-        source, reason = source_of(read) if len(min(of, key=len)) < MOST_COPIES else (None, "is one of too many")
+        source, reason = source_of(read) if len(min(of, key=len)) < COPIES else (None, "is one of too many")
         problem = reason and f"{origin} {reason}; hand in a plain {exercise}.py"
         if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
             raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of a class")
@@ -181,12 +177,14 @@ def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[
     files, listed = [], []
     for count, (name, read) in enumerate(entries):
         if count == MOST_FILES:
-            last = f"the last is {clean(name, 100)}; expected those of a class"
-            raise ValueError(f"course: {shown(root)} has more than {MOST_FILES:,} files, {last}")
+            raise ValueError(
+                f"course: {shown(root)} has more than {MOST_FILES:,} files, up to {clean(name)}; give one class"
+            )
         parts = name.replace("\\", "/").split("/")
         own = plain_name(CANVAS.sub(r"\g<file>", parts[-1]))
         control = any(unicodedata.category(c) in UNSAFE for c in name)
-        if control or {"", ".", ".."} & {*parts} or name[1:2] == ":" or len(parts) > 2 * DEEPEST or len(name) > LONGEST:
+        long = len(parts) > 2 * DEEPEST or len(name) > LONGEST
+        if control or long or {"", ".", ".."} & {*parts} or name[1:2] == ":" or any(map(TWO_IDS.search, parts)):
             listed.append(f"{clean(name)!r} is not a safe name; it was not read")
         elif not any(map(IGNORED.fullmatch, parts)) and not HANDED_OUT.fullmatch(own):
             files.append(("/".join(parts), read))

@@ -28,12 +28,9 @@ class Store:
         owner, _, settings = course.fingerprint().partition("-")
         self.key = f"{settings} {isolation}"
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            known = (folder / "course").read_text(errors="replace").strip()
-        except FileNotFoundError:
-            known = owner
+        if not (folder / "course").exists():
             write_whole(folder / "course", lambda file: file.write(owner.encode()))
-        if known != owner:
+        if (folder / "course").read_text(errors="replace").strip() != owner:
             raise ValueError(
                 f"course: the grades in {folder.parent} were made with another secret than that of {course.folder}; "
                 "expected the same course; choose another --out"
@@ -103,9 +100,8 @@ def mark(
         for future in as_completed(futures):
             student, results[student] = futures[future], future.result()
             again = [h for h in of[student] if results[student][h.exercise].stopped in DOUBTFUL and not store.find(h)]
-            if again:
-                doubtful[student] = again
-            else:
+            doubtful[student] = again
+            if not again:
                 done(student, results[student])
     except KeyboardInterrupt:
         ending.set()
@@ -113,7 +109,7 @@ def mark(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    for student in sorted(doubtful):
+    for student in sorted(filter(doubtful.get, doubtful)):
         results[student] |= {hand.exercise: fresh(hand, alone=True) for hand in doubtful[student]}
         done(student, results[student])
     return {student: results[student] for student in sorted(results)}
@@ -126,4 +122,8 @@ def grade_one(course: Course, hand: HandIn, call: Callable[..., Any]) -> Graded:
     if hand.source is None:
         return Graded(exercise.name, (Check("the file", points, 0.0, "none", hand.problem),))
     sheet, rng = course.sheet(exercise.name, hand.student), course.generator(exercise.name, hand.student)
-    return grade(exercise, sheet, rng, hand.source, call, course.seconds[exercise.name], points)
+    try:
+        return grade(exercise, sheet, rng, hand.source, call, course.seconds[exercise.name], points)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # one answer stops no class
+        text = f"not graded: the grader failed on this answer ({type(error).__name__}); tell your instructor"
+        return Graded(exercise.name, (Check("the grader", points, 0.0, "none", text),), stopped="grader")
