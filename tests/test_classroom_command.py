@@ -20,7 +20,7 @@ BAD = [
     (["grade", "course", "1", "nowhere", "--out", "out"], "nowhere is not there"),
     (["grade", "course", "1", "empty.zip", "--out", "out"], "empty holds no hand-ins"),
     (["grade", "course", "1", "broken.zip", "--out", "out"], "broken.zip is not a zip, or a damaged one"),
-    (["grade", "course", "1", "many.zip", "--out", "out"], "many has more than 3 files"),
+    (["grade", "course", "1", "many.zip", "--out", "out"], "many has over 3 files"),
     ([*GRADE[:-1], "ann.txt"], "ann.txt/graded (Not a directory)"),
     ([*GRADE[:-1], ""], "an empty argument"),
     ([*GRADE[:-1], "in/out"], "--out in/out is inside the submissions"),

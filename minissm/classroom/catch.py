@@ -43,8 +43,6 @@ def share(exercise: Exercise, sheet: P, arrays: list) -> tuple[float, str]:
     found = exposed(exercise, sheet, arrays)
     if isinstance(found, str):
         return 0.0, found
-    own = exercise.answer(sheet, "inputs", [])
-    assert isinstance(own, list), own
-    known = exposed(exercise, sheet, own)
+    known = exposed(exercise, sheet, exercise.answer(sheet, "inputs", []))  # type: ignore[arg-type]
     assert isinstance(known, set), known
     return len(found & known) / len(known), f"{len(found & known)} of {len(known)} planted mistakes are exposed"

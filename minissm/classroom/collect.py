@@ -144,8 +144,7 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
     if metadata is None:
         raise ValueError(f"course: {METADATA} {reason}; expected what Gradescope wrote; download it again")
     submitters = _submitters(metadata, {student.casefold() for student in known.values()})
-    claims: dict[tuple[str, str], list[HandIn]] = defaultdict(list)
-    names, in_all = defaultdict(set), 0
+    claims, names, copies, in_all = defaultdict(list), defaultdict(set), Counter[str](), 0
     for name, read in inside:
         m = next(filter(None, (shape.fullmatch(name) for shape in SHAPES))).groupdict()
         ids = submitters[m["submission"]] if "submission" in m else [m.get("id", alone).removeprefix(slug)]
@@ -157,8 +156,8 @@ def _matched(entries: Iterable[tuple[str, Read]], root: str, wanted: dict[str, s
             reason = "names no student; put it into a folder named after the student's id" if exercise else reason
             listed += [f"{origin} {reason}"] if name.split("/")[-1] != METADATA else []
             continue
-        of = [claims[CONTROL.sub("?", student)[:120].casefold(), exercise] for student in ids]
-        source, reason = source_of(read) if len(min(of, key=len)) < COPIES else (None, "is one of too many")
+        copies.update([copy := f"{ids} {exercise}"])
+        source, reason = source_of(read) if copies[copy] <= COPIES else (None, "is one of too many")
         problem = reason and f"{origin} {reason}; hand in a plain {exercise}.py"
         if (in_all := in_all + len(source or b"")) > MOST_IN_ALL:
             raise ValueError(f"course: {shown(root)} has more than {MOST_IN_ALL >> 20} MB; expected those of a class")
@@ -177,9 +176,7 @@ def _sifted(entries: Iterable[tuple[str, Read]], root: str) -> tuple[list[tuple[
     files, listed = [], []
     for count, (name, read) in enumerate(entries):
         if count == MOST_FILES:
-            raise ValueError(
-                f"course: {shown(root)} has more than {MOST_FILES:,} files, up to {clean(name)}; give one class"
-            )
+            raise ValueError(f"course: {shown(root)} has over {MOST_FILES:,} files, up to {clean(name)}; give fewer")
         parts = name.replace("\\", "/").split("/")
         own = plain_name(CANVAS.sub(r"\g<file>", parts[-1]))
         control = any(unicodedata.category(c) in UNSAFE for c in name)

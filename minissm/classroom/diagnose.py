@@ -109,9 +109,8 @@ def _hint(names: tuple[str, ...], a: Answered) -> str:
     if a.kind != "values":
         return ""
     fine = [n for n, x, y in zip(names, a.answer[1], a.right, strict=True) if error(x, y) <= tolerance(y)]
-    for name, got, right in zip(names, a.answer[1], a.right, strict=True):
-        if name in fine:
-            continue
+    answers = zip(names, a.answer[1], a.right, strict=True)
+    for name, got, right in (one for one in answers if one[0] not in fine):
         for other, there in zip(names, a.right, strict=True):
             if got.shape == there.shape and error(got, there) <= tolerance(there):
                 return f"; {name} is what {other} should be"

@@ -53,9 +53,8 @@ def judge(exercise: Exercise, sheet: P, case: Case, answer: Any, right: list | s
             return "shape", f"{name} has shape {a.shape}; expected {b.shape}"
         if a.dtype != b.dtype:
             return "dtype", f"{name} is {a.dtype}; expected {b.dtype}"
-    for name, a in zip(names, arrays, strict=True):
-        if not np.isfinite(a).all():
-            return "finite", f"{name} has nan or inf"
+    if bad := [name for name, a in zip(names, arrays, strict=True) if not np.isfinite(a).all()]:
+        return "finite", f"{bad[0]} has nan or inf"
     if not answer[2]:
         return WRITTEN
     errors = [error(a, b) for a, b in zip(arrays, right, strict=True)]
