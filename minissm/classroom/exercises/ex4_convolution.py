@@ -62,9 +62,9 @@ def fft_conv(u, k, skip):
 # with. Try the example.
 #HINT 2 lam[..., None] ** np.arange(L) has the shape (D, N, L). For the convolution, take u and k as the coefficients of
 # two polynomials: how many does their product have, and how many points are enough?
-#HINT 3 Append zeros until nothing can wrap around: np.fft.rfft(a, n) does so, for n = L + K - 1 points or more. Multiply
-# the two transforms, go back with np.fft.irfft(..., n) with the same n, and keep the first L outputs. If your filter
-# runs backwards, run it forwards on the reversed input, and reverse its output.
+#HINT 3 Append zeros until nothing can wrap around: np.fft.rfft(a, n) does so, for n = L + K - 1 points or more.
+# Multiply the two transforms, go back with np.fft.irfft(..., n) with the same n, and keep the first L outputs. If your
+# filter runs backwards, run it forwards on the reversed input, and reverse its output.
 
 KIND = "write"
 CHOICES = {"poles": {"all": "all poles are given: Re", "half": "one pole of each conjugate pair is given: 2 Re"},

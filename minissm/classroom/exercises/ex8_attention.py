@@ -9,8 +9,8 @@
 Token t sees itself and all tokens before it: s <= t.                                          #? sees=past
 Token t sees itself and the 3 tokens before it: t - 3 <= s <= t.                               #? sees=window
 q, k, v, o (B, L, P) real, L >= 1. attention_backward gets do, the gradient of a loss with respect to o, and returns the
-gradients with respect to q, k and v. Scores of 1000 or -1000 must not give nan. The results have the dtype of q (float64
-or float32). Don't write to the inputs.
+gradients with respect to q, k and v. Scores of 1000 or -1000 give no nan. The results have the dtype of q, float64 or
+float32. Don't write to the inputs.
 """
 import numpy as np
 
