@@ -47,8 +47,8 @@ class Caller:
                 self.running -= 1
 
 
-def marked(tmp_path, hands, caller, course=COURSE, again=False, isolation="bwrap", done=lambda *_: None):
-    return mark(course, hands, Store(tmp_path / "graded", course, isolation, again), caller, 2, done)
+def marked(tmp_path, hands, caller, course=COURSE, again=False, isolation="bwrap", number=1, done=lambda *_: None):
+    return mark(course, hands, Store(tmp_path / "graded", course, number, isolation, again), caller, 2, done)
 
 
 def hand(student, source=RIGHT, problem=""):
@@ -116,9 +116,13 @@ def test_grades_of_another_secret_are_refused_and_other_settings_grade_anew(tmp_
     other = SimpleNamespace(**{**vars(COURSE), "fingerprint": lambda: "secret-others"})
     marked(tmp_path, [hand("ann")], caller, other)
     assert len(caller.calls) == 2
+    with pytest.raises(
+        ValueError, match=r"^course: the grades in .* are those of assignment 1; expected assignment 2 of"
+    ):
+        marked(tmp_path, [hand("ann")], caller, number=2)
     stranger = SimpleNamespace(**{**vars(COURSE), "fingerprint": lambda: "another-settings"})
     with pytest.raises(
-        ValueError, match=r"^course: the grades in .* were made with another secret than that of course;"
+        ValueError, match=r"^course: the grades in .* were made with another secret; expected assignment 1 of course;"
     ):
         marked(tmp_path, [hand("ann")], caller, stranger)
 

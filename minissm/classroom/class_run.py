@@ -23,7 +23,7 @@ def grade_class(a: argparse.Namespace) -> int:
     """Grade, write, and print what an instructor looks at. See command.py for the options."""
     jobs = check_integer("course", "--jobs", a.jobs)
     course, out = read(Path(a.dir)), Path(a.out)
-    exercises = course.assignment(a.assignment)
+    exercises, number = course.assignment(a.assignment), int(a.assignment)
     if (a.worksheet is None) != (a.column is None):
         raise ValueError("course: one of --worksheet and --column is given; expected both, or neither")
     students = roster(Path(a.roster), a.key) if a.roster else []
@@ -36,10 +36,10 @@ def grade_class(a: argparse.Namespace) -> int:
         fill(a.worksheet, os.devnull, a.column, {hand.student: 0 for hand in hands}, a.key)
     call, kind, first = isolated(a.trust)
     try:
-        store = Store(out / "graded", course, kind, a.again)
+        store = Store(out / "graded", course, number, kind, a.again)
         tell(first)
         results = mark(course, hands, store, call, jobs, _show)
-        write(str(out), results, course, int(a.assignment), first, {hand.student for hand in hands if hand.late})
+        write(str(out), results, course, number, first, {hand.student for hand in hands if hand.late})
         told = [f"grades: {out}/grades.csv   ({len(results)} students)"]
         if a.worksheet:
             scores = {s: round(sum(g.score for g in gradings.values()), 2) for s, gradings in results.items()}

@@ -23,17 +23,19 @@ DOUBTFUL = ("clock", "ended")  # a busy machine can be the reason: run once more
 class Store:
     """Gradings in a folder, one file a hand-in. One counts if hand-in, course and isolation are the same."""
 
-    def __init__(self, folder: Path, course: Course, isolation: str, again: bool = False) -> None:
+    def __init__(self, folder: Path, course: Course, assignment: int, isolation: str, again: bool = False) -> None:
         self.folder, self.again = folder, again
         owner, _, settings = course.fingerprint().partition("-")
         self.key = f"{settings} {isolation}"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "course").exists():
-            write_whole(folder / "course", lambda file: file.write(owner.encode()))
-        if (folder / "course").read_text(errors="replace").strip() != owner:
+            write_whole(folder / "course", lambda file: file.write(f"{owner} {assignment}".encode()))
+        known, _, number = (folder / "course").read_text(errors="replace").partition(" ")
+        if (known, number) != (owner, str(assignment)):
+            other = f"are those of assignment {number:.9}" if known == owner else "were made with another secret"
             raise ValueError(
-                f"course: the grades in {folder.parent} were made with another secret than that of {course.folder}; "
-                "expected the same course; choose another --out"
+                f"course: the grades in {folder.parent} {other}; expected assignment {assignment} of {course.folder}; "
+                "choose another --out"
             )
 
     def path(self, student: str, exercise: str) -> Path:
