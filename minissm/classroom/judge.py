@@ -104,4 +104,4 @@ def tolerance(b: np.ndarray) -> float:
 def _size(e: float) -> str:
     if e > 1:
         return "off by more than 100 %"
-    return "off by 10 % or more" if e > 0.1 else f"off by about {10 ** np.floor(np.log10(e)) * 100:.0g} %"
+    return "off by 10 % or more" if e > 0.1 else f"off by less than {10 ** np.ceil(np.log10(e)) * 100:g} %"
