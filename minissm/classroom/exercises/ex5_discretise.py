@@ -143,7 +143,7 @@ MISTAKES = {
         {"inverse @ (one + half)": "one + half", "inverse * (1 + half)": "1 + half"},
     "the inverse is missing in B_bar of bilinear":
         {"inverse @ B": "1 * B", "B @ inverse": "1 * B", "inverse[:, None] * B": "1 * B", "B * inverse": "1 * B"},
-    "bilinear is Euler's backward rule; it must take the mean of both ends":
+    "bilinear is the backward Euler rule; it must take the mean of both ends":
         {"half = dt / 2 * A": "half = 1 * dt * A", "inverse @ (one + half)": "inverse.copy()",
          "inverse * (1 + half)": "inverse.copy()"},
     "B_bar of bilinear has the factor 1 + dt A / 2, which belongs to h_{t-1} alone":
