@@ -47,7 +47,7 @@ class Reply(NamedTuple):
 
 
 def call(
-    source: bytes, requests: Sequence[tuple[str, list]], isolation: str, seconds: float = 5, most: int = 64 << 20
+    source: bytes, requests: Sequence[tuple[str, list]], isolation: str, seconds: float = 5, most: int = 16 << 20
 ) -> Reply:
     """Run the source in a child and call its functions: requests = [(name, [array or None, ...]), ...].
 
