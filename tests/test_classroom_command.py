@@ -6,10 +6,12 @@ import zipfile
 
 import pytest
 
-from minissm.classroom import class_run, collect, marking, selftest
+from minissm.classroom import class_run, collect, marking
 from minissm.classroom.course import read
 from minissm.classroom.exercise import every
 from minissm.cli import main
+
+from .trusted import trusted
 
 GRADE = ["grade", "course", "1", "in", "--out", "out"]
 FILL = [*GRADE, "--worksheet", "sheet.csv", "--column"]
@@ -85,7 +87,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(there, monkeypatch, capsys
 
 @pytest.mark.parametrize("change", ["open", "missing", "other"])
 def test_a_secret_that_is_open_missing_or_another_is_refused(there, monkeypatch, capsys, change):
-    monkeypatch.setattr(class_run, "isolated", lambda trust: (selftest.trusted, "none", "first"))
+    monkeypatch.setattr(class_run, "isolated", lambda trust: (trusted, "none", "first"))
     assert main(["course", *GRADE]) == 0
     before, secret = contents(there / "out"), there / "course" / "secret"
     if change == "open":
@@ -108,7 +110,7 @@ def test_a_full_disk_is_one_sentence_and_what_is_graded_stays(there, monkeypatch
 
     def call(*arguments, **options):
         calls.append(1)
-        return selftest.trusted(*arguments, **options)
+        return trusted(*arguments, **options)
 
     def full(path, write):
         if len(calls) == 2:

@@ -15,9 +15,10 @@ from minissm.classroom.exercise import FOLDER, Exercise, every
 from minissm.classroom.grade import grade
 from minissm.classroom.judge import judge
 
+from .trusted import trusted
+
 ROOT = Path(__file__).parent.parent
 NAMES = [name for name in every() if name < "ex8"]
-TRUSTED = selftest.trusted
 
 
 def drawn(exercise: Exercise) -> list[dict]:
@@ -55,7 +56,7 @@ def test_on_one_sheet_the_solution_is_accepted_and_each_mistake_rejected_and_nam
     assert len(hands) > 5
     others = [hand for hand in hands if hand.other]
     for hand in [hand for hand in hands if not hand.other] + others[:2]:
-        right, named, found = selftest.verdict(exercise, hand, TRUSTED)
+        right, named, found = selftest.verdict(exercise, hand, trusted)
         assert (right, named) == (True, True), (hand.mistakes, hand.other, found)
 
 
@@ -147,7 +148,7 @@ def failing(name: str, sheet: dict) -> set[str]:
     """The functions of the sheet for which the library's are wrong."""
     exercise = every()[name]
     cases = [case for case in exercise.cases(np.random.default_rng(5), sheet) if size(case.arrays) < 1000]
-    answers = TRUSTED(PASTED[name].encode(), [(case.function, case.arrays) for case in cases], 5).answers
+    answers = trusted(PASTED[name].encode(), [(case.function, case.arrays) for case in cases], 5).answers
     right = [exercise.answer(sheet, case.function, case.arrays) for case in cases]
     kinds = [judge(exercise, sheet, *of)[0] for of in zip(cases, answers, right, strict=True)]
     return {case.function for case, kind in zip(cases, kinds, strict=True) if kind != "ok"}
@@ -201,7 +202,7 @@ def test_a_catch_with_shapes_that_only_broadcast_is_refused():
     sheet = drawn(exercise)[0]
     for wrong in ("lam, c, u, h0[0]", "lam, c[:, :1], u, h0", "lam[0], c, u, h0"):
         source = exercise.solution(sheet).replace("return lam, c, u, h0", f"return {wrong}").encode()
-        found = grade(exercise, sheet, np.random.default_rng(5), source, TRUSTED)
+        found = grade(exercise, sheet, np.random.default_rng(5), source, trusted)
         assert (found.checks[0].kind, found.score) == ("property", 0)
 
 
@@ -218,7 +219,7 @@ def made(sheet: dict, function: str, log_lam: object, c: object) -> str:
 def made_by(answer: bytes, sheet: dict) -> set[str]:
     """The verdicts on a hand-in that answers this."""
     source = b"import numpy as np\nhalving = ringing = beginning = lambda: (%b)\n" % answer
-    return {check.kind for check in grade(every()["ex3"], sheet, np.random.default_rng(0), source, TRUSTED).checks}
+    return {check.kind for check in grade(every()["ex3"], sheet, np.random.default_rng(0), source, trusted).checks}
 
 
 @pytest.mark.parametrize("variant", range(4))

@@ -9,7 +9,8 @@ from minissm.classroom import catch
 from minissm.classroom.exercise import every
 from minissm.classroom.grade import grade
 from minissm.classroom.judge import error, judge
-from minissm.classroom.selftest import trusted
+
+from .trusted import trusted
 
 SHEETS = {name: every()[name].variants for name in ("ex5", "ex6", "ex7")}
 

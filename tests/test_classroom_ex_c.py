@@ -12,6 +12,7 @@ from minissm.classroom.exercise import Exercise, every
 from minissm.classroom.judge import error, judge, tolerance
 
 from .test_classroom_ex_a import drawn, outcomes
+from .trusted import trusted
 
 ROOT = Path(__file__).parent.parent
 EACH = pytest.mark.parametrize("exercise", [every()["ex8"], every()["ex9"]], ids=lambda exercise: exercise.name)
@@ -20,7 +21,7 @@ EACH = pytest.mark.parametrize("exercise", [every()["ex8"], every()["ex9"]], ids
 def failed(exercise: Exercise, sheet: dict, source: str) -> set[str]:
     """The functions whose answers the hidden cases refuse."""
     cases = exercise.cases(np.random.default_rng(5), sheet)
-    answers = selftest.trusted(source.encode(), [(case.function, case.arrays) for case in cases], 5).answers
+    answers = trusted(source.encode(), [(case.function, case.arrays) for case in cases], 5).answers
     right = [exercise.answer(sheet, case.function, case.arrays) for case in cases]
     kinds = [judge(exercise, sheet, *of)[0] for of in zip(cases, answers, right, strict=True)]
     return {case.function for case, kind in zip(cases, kinds, strict=True) if kind != "ok"}
@@ -31,7 +32,7 @@ def test_on_one_sheet_the_solution_is_accepted_and_each_mistake_rejected_and_nam
     hands = [hand for hand in selftest.hands(exercise, drawn(exercise)[-1]) if not hand.other]
     assert len(hands) > 10
     for hand in hands:
-        right, named, found = selftest.verdict(exercise, hand, selftest.trusted)
+        right, named, found = selftest.verdict(exercise, hand, trusted)
         assert (right, named) == (True, True), (hand.mistakes, found)
 
 
@@ -150,7 +151,7 @@ def attention_backward(q, k, v, do):
     sheet = drawn(exercise)[0]
     source = exercise.solution(sheet) + differences
     cases = [c for c in exercise.cases(np.random.default_rng(0), sheet)[:-1] if c.function == "attention_backward"]
-    answers = selftest.trusted(source.encode(), [(case.function, case.arrays) for case in cases], 5).answers
+    answers = trusted(source.encode(), [(case.function, case.arrays) for case in cases], 5).answers
     for case, answer in zip(cases, answers, strict=True):
         right = exercise.answer(sheet, case.function, case.arrays)
         assert judge(exercise, sheet, case, answer, right)[0] in ("nearly", "values"), case.title

@@ -11,6 +11,8 @@ from minissm.classroom.exercise import Case, Exercise, every
 from minissm.classroom.grade import grade
 from minissm.classroom.judge import clean, judge
 
+from .trusted import trusted
+
 TINY = '''"""Exercise 1. Twice.    points: 4   about 1 line
 
     y_t = 2 x_t          #? order=same
@@ -63,7 +65,7 @@ def tiny(tmp_path):
 
 
 def graded(exercise, source, sheet=SHEET):
-    call = selftest.trusted
+    call = trusted
     return grade(exercise, sheet, np.random.default_rng(0), source.encode(), call)
 
 
@@ -142,10 +144,10 @@ def test_a_mistake_that_does_nothing_or_looks_like_another_is_a_fault(tmp_path, 
 
 
 def test_the_self_test_prints_a_wrong_verdict_and_says_so_by_its_exit_code(tmp_path, capsys):
-    assert selftest.run([written(tmp_path)], selftest.trusted, 1) == 0
+    assert selftest.run([written(tmp_path)], trusted, 1) == 0
     assert "10 hand-ins graded; 0 wrong verdicts or sources; 8 of 8 wrong hand-ins named" in capsys.readouterr().out
     blind = TINY.replace('yield "seven"', 'return\n    yield "seven"').replace("rng.normal(size=2)", "np.full(2, 3.0)")
-    assert selftest.run([written(tmp_path, blind)], selftest.trusted, 1) == 1
+    assert selftest.run([written(tmp_path, blind)], trusted, 1) == 1
     assert "WRONG VERDICT ex1  order=same: the first for the last: 4 of 4" in capsys.readouterr().out
 
 
@@ -252,7 +254,7 @@ def test_an_exception_of_a_planted_mistake_is_named(tiny):
 
 
 def test_points_of_the_course_scale_those_of_the_checks(tiny):
-    call = selftest.trusted
+    call = trusted
     source = tiny.solution(SHEET, ["the first for the last"]).replace(
         "y[:1]", "y[-1:] if y.dtype == np.float32 else y[:1]"
     )

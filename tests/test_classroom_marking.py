@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minissm.classroom import selftest
 from minissm.classroom.collect import HandIn
 from minissm.classroom.exercise import every
 from minissm.classroom.marking import Store, mark
 from minissm.classroom.outputs import summary
+
+from .trusted import trusted
 
 SHEET = {"output": "before", "time": "forward", "axes": "BLD"}
 RIGHT = every()["ex1"].solution(SHEET).encode()
@@ -41,7 +42,7 @@ class Caller:
         try:
             if lost:
                 return SimpleNamespace(answers=[None] * len(requests), log="", ended="clock")
-            return selftest.trusted(source, requests, seconds)
+            return trusted(source, requests, seconds)
         finally:
             with self.lock:
                 self.running -= 1

@@ -16,6 +16,8 @@ from minissm.classroom.exercise import Exercise, every
 from minissm.classroom.grade import grade
 from tests import hostile
 
+from .trusted import trusted
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "howto" / "teach.md").read_text(encoding="utf-8")
 
@@ -49,7 +51,7 @@ def test_the_exercise_of_the_page_is_short_and_the_self_test_accepts_it(folder):
     hands = [hand for sheet in selftest.sheets(own) for hand in selftest.hands(own, sheet)]
     assert len(hands) == 10
     for hand in hands:
-        right, named, _ = selftest.verdict(own, hand, selftest.trusted)
+        right, named, _ = selftest.verdict(own, hand, trusted)
         assert right, hand
         assert named, hand
 
@@ -108,7 +110,7 @@ def test_the_mistake_that_the_page_plants_is_named(tmp_path):
     (new,) = changed.mistakes.keys() - every()["ex1"].mistakes.keys()
     sheet = changed.variants[3]
     hand = changed.solution(sheet, [new]).encode()
-    found = grade(changed, sheet, np.random.default_rng(0), hand, selftest.trusted)
+    found = grade(changed, sheet, np.random.default_rng(0), hand, trusted)
     assert found.mistakes == (new,)
     assert found.score < found.most
 

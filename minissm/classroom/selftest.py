@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,20 +111,3 @@ def run(exercises: list[Exercise], call: Callable[..., Any], jobs: int) -> int:
     share = f"{named} of {rejected} wrong hand-ins named"
     tell(f"selftest: {len(todo)} hand-ins graded; {len(wrong)} wrong verdicts or sources; {share}")
     return int(bool(wrong))
-
-
-def trusted(source: bytes, requests: list, seconds: float) -> Any:
-    """Like sandbox.call, in this process: for sources of our own alone."""
-    exec(compile(source, "solution", "exec"), space := {})  # type: ignore[var-annotated]
-    answers: list[tuple] = []
-    for function, arrays in requests:
-        copies: list[Any] = [None if a is None else a.copy() for a in arrays]
-        with np.errstate(all="ignore"):
-            try:
-                found = space[function](*copies)
-            except Exception as error:
-                answers.append(("error", f"{type(error).__name__}: {error}"))
-                continue
-        same = all(a is b or a.tobytes() == b.tobytes() for a, b in zip(arrays, copies, strict=True))
-        answers.append(("ok", [np.asarray(a) for a in (found if isinstance(found, tuple) else (found,))], same))
-    return SimpleNamespace(answers=answers, log="", ended="")
