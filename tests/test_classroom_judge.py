@@ -151,6 +151,19 @@ def test_the_self_test_prints_a_wrong_verdict_and_says_so_by_its_exit_code(tmp_p
     assert "WRONG VERDICT ex1  order=same: the first for the last: 4 of 4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (("KIND = ", "KINDS = "), r"missing 'KIND'"),
+        (("    points: 4", ""), "IndexError"),
+        (("MISTAKES = {", "MISTAKES = "), "SyntaxError"),
+    ],
+)
+def test_a_source_that_is_no_exercise_is_one_sentence(tmp_path, change, what):
+    with pytest.raises(ValueError, match=rf"^course: .*ex1_twice.py is no exercise \({what}.*; correct it$"):
+        written(tmp_path, TINY.replace(*change))
+
+
 X, Y = np.array([1.5, 2.0, 4.0]), np.array([3.0, 4.0, 8.0])
 LAST = np.array([8.0])
 

@@ -42,6 +42,14 @@ class Exercise:
     """An exercise, read from its source."""
 
     def __init__(self, path: Path) -> None:
+        try:
+            self._read(path)
+        except Exception as error:  # of Python that an instructor wrote
+            what = f"missing {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            expected = "expected what the head of minissm/classroom/exercise.py names"
+            raise ValueError(f"course: {path} is no exercise ({what}); {expected}; correct it") from error
+
+    def _read(self, path: Path) -> None:
         self.name = path.stem.split("_")[0]
         self.source = path.read_text(encoding="utf-8")
         module: dict[str, Any] = {"__name__": self.name}
