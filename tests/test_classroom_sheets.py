@@ -233,6 +233,8 @@ def by_kernel(folder: Path, cells: list[str]) -> str:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     with warnings.catch_warnings(action="ignore"):  # of Jupyter, about its own paths
         nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    for name in [name for name in sys.modules if name.split(".")[0] == "ipykernel"]:
+        del sys.modules[name]  # or a Progress of a later test would draw bars, as in a notebook
     return "".join(output.get("text", "") for output in notebook.cells[1].outputs)
 
 

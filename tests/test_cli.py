@@ -609,7 +609,13 @@ def started(folder, jobs):
 
 @stoppable
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])  # 1: in this process, above
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_and_sigterm_keep_the_finished_rows(tmp_path, jobs, number, code):
     """As a terminal does it: the signal reaches every process. stderr ends when the last process that has it ends."""
     with started(tmp_path, jobs) as process:

@@ -244,6 +244,7 @@ def test_other_damage_is_refused_in_one_sentence_and_nothing_changes(stopped, da
     assert contents(stopped) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_by_the_process_that_reads_it(stopped, whole):
     cut("unfinished/ssm-seed1-lr0.008.npz")(stopped)
     with pytest.raises(ValueError, match=r"^load: .* is not a whole checkpoint .*; delete it to train anew$"):
