@@ -39,7 +39,7 @@ def exposed(exercise: Exercise, sheet: P, arrays: list) -> set[str] | str:
 
 
 def share(exercise: Exercise, sheet: P, arrays: list) -> tuple[float, str]:
-    """-> share of the mistakes that our own inputs expose (no input exposes a lost dtype, for example), sentence."""
+    """-> the share of exposed mistakes, a sentence. A mistake that our own inputs don't expose doesn't count."""
     found = exposed(exercise, sheet, arrays)
     if isinstance(found, str):
         return 0.0, found

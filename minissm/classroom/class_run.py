@@ -40,13 +40,13 @@ def grade_class(a: argparse.Namespace) -> int:
         tell(first)
         results = mark(course, hands, store, call, jobs, _show)
         write(str(out), results, course, number, first, {hand.student for hand in hands if hand.late})
-        told = [f"grades: {out}/grades.csv   ({len(results)} students)"]
+        last = [f"grades: {out}/grades.csv   ({len(results)} students)"]
         if a.worksheet:
             scores = {s: round(sum(g.score for g in gradings.values()), 2) for s, gradings in results.items()}
             name = str(out / f"filled-{Path(a.worksheet).name}")
             count, missing = fill(a.worksheet, name, a.column, scores, a.key)
             lost = f"; not in it: {', '.join(missing)}" if missing else ""
-            told.append(f"worksheet: {name}   ({count} rows filled{lost})")
+            last.append(f"worksheet: {name}   ({count} rows filled{lost})")
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished gradings are kept; the same command continues") from None
 
@@ -54,7 +54,7 @@ def grade_class(a: argparse.Namespace) -> int:
     conventions = cache(lambda exercise, student: every()[exercise].words(course.sheet(exercise, student)))
     for line in (*unclear, *summary(results, hands, students, conventions)):
         tell(f"look at: {line}")
-    tell("\n".join(told))
+    tell("\n".join(last))
     return 0
 
 

@@ -40,9 +40,10 @@ def diagnose(exercise: Exercise, sheet: P, answered: list[Answered]) -> Diagnosi
         return Diagnosis()
     simplest = min(failed, key=_size)
     sheets = [sheet, *(dict(sheet) | v for v in exercise.variants if not v.items() <= sheet.items())]
+    counts = (0, 1, 2) if _size(simplest) < LARGE else ()
     candidates = (
         (s, mistakes)
-        for count in (0, 1, 2) * (_size(simplest) < LARGE)
+        for count in counts
         for s in sheets
         for mistakes in itertools.combinations(exercise.mistakes, count)
         if mistakes or s is not sheet
