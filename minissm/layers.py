@@ -67,6 +67,8 @@ def relu(x: Array) -> tuple:
 def gelu(x: Array) -> tuple:
     """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2  (Hendrycks & Gimpel 2016, the tanh form).  Any shape."""
     xp = check_arrays("gelu", "x (...)", x)
+    if fast_path := fast.path("gelu", x):
+        return fast_path(x)
     a = math.sqrt(2 / math.pi)
     b = a * 0.044715
     low = xp.maximum(x, -FAR)

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdio>
 #include <cstdlib>
+#include <math.h>  // tanh of a float is a float, as in CUDA
 #include <utility>
 #ifdef SHIM_THREADS
 #include <barrier>

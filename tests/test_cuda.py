@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from minissm import Model, Poles, fast, scan, tree
+from minissm import Model, Poles, fast, layers, scan, tree
 from minissm.fast import cuda
 from minissm.fast.cuda import launch
 from minissm.gradcheck import gradcheck
@@ -242,6 +242,48 @@ def test_steps_agree_and_states_from_elsewhere_are_only_read(dtype, shim, rng, m
         np.testing.assert_array_equal(state, before)
 
 
+def gelu_results(x, dy):
+    y, back = layers.gelu(x)
+    return y, back(dy), back(None)
+
+
+@REAL
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (2, 7, 3), (5, 127), (3, 129), (0, 4)])
+def test_gelu_and_its_slope_agree(shape, dtype, shim, rng, monkeypatch):
+    x, dy = np.asarray(3 * draw(rng, *shape), dtype), np.asarray(draw(rng, *shape), dtype)
+    expected = plainly(monkeypatch, gelu_results, x, dy)
+    ours = gelu_results(x, dy)
+    assert shim.launched == ["gelu", "gelu_backward", "gelu_backward"]
+    for a, b in zip(ours, expected, strict=True):
+        assert (type(a), a.dtype, a.shape) == (np.ndarray, dtype, shape)
+        np.testing.assert_allclose(a, b, rtol=0, atol=64 * np.finfo(dtype).eps)
+
+
+@REAL
+def test_gelu_far_from_0_and_of_what_is_not_finite_is_the_reference_bodys(dtype, shim, monkeypatch):
+    numbers = [0, 1e-30, 5, 49.9, 50, 50.1, 1e10, 1e30, np.inf]
+    x = np.array([*numbers, *(-z for z in numbers), np.nan], dtype)
+    with np.errstate(invalid="ignore"):
+        for dy in (1, -2.5, np.inf, np.nan):
+            problem = x, np.full_like(x, dy)
+            for ours, plain in zip(gelu_results(*problem), plainly(monkeypatch, gelu_results, *problem), strict=True):
+                np.testing.assert_allclose(ours, plain, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+    assert np.isnan(layers.gelu(x)[0][-1])
+
+
+def test_fnn_takes_the_kernels_of_gelu(shim, rng, monkeypatch):
+    p = [layers.linear_init(rng, 5, 7), layers.linear_init(rng, 7, 3)]
+    x, dy = draw(rng, 3, 11, 5), draw(rng, 3, 11, 3)
+
+    def results():
+        y, back = layers.fnn(p, x)
+        dp, dx = back(dy)
+        return [y, dx, *tree.leaves(dp)]
+
+    close(results(), plainly(monkeypatch, results), np.float64)
+    assert shim.launched == ["gelu", "gelu_backward"]
+
+
 def test_gradients_of_the_kernels_are_right(shim, rng, monkeypatch):
     monkeypatch.setattr(cuda.diagonal, "SHORTEST", 16)
     monkeypatch.setattr(cuda.linear, "SHORTEST", 10)
@@ -250,18 +292,21 @@ def test_gradients_of_the_kernels_are_right(shim, rng, monkeypatch):
     for dtype in (np.float64, np.complex128):
         a, b, h0, *_ = linear_problem(rng, (2, 37, 3), dtype)
         assert gradcheck(scan.linear, a, b, h0).ok
+    assert gradcheck(layers.gelu, draw(rng, 2, 7, 3)).ok
 
 
 def test_inputs_are_only_read_and_a_backward_may_be_called_twice(shim, rng):
     for results, problem in (
         (linear_results, linear_problem(rng, (2, 71, 3), np.float64)),
         (modes_results, modes_problem(rng, 2, 37, 3, 2, np.float64)),
+        (gelu_results, (draw(rng, 5, 7), draw(rng, 5, 7))),
     ):
         before = [a.copy() for a in problem]
         close(results(*(np.asfortranarray(a) for a in problem)), results(*problem), np.float64)  # any strides
         for a, b in zip(problem, before, strict=True):
             np.testing.assert_array_equal(a, b)
-    h, last, back = scan.linear(*problem[2:3], problem[4])
+    problem = linear_problem(rng, (2, 71, 3), np.float64)
+    h, last, back = scan.linear(*problem[:2])
     first = [d.copy() for d in back(h, last)]
     last[...] = 0  # the caller's own
     for a, b in zip(back(h, h[:, -1]), first, strict=True):
@@ -273,7 +318,7 @@ def test_a_whole_training_step_takes_the_kernels_and_the_plain_way_to_the_same_w
     net = Model("ssm(poles=3) + fnn1 + s6(d_state=2)", vocab=task.vocab, width=6, dtype="float64")
     params, batch = net.init(rng), task.batch(rng, 3)
     ours, _, loss = step(net, params, batch, None, 0.1, mode="recurrent")
-    assert set(shim.launched) == {"forward", "backward", "outputs", "gradients"}
+    assert set(shim.launched) == {"forward", "backward", "outputs", "gradients", "gelu", "gelu_backward"}
     plain, _, loss_plain = plainly(monkeypatch, lambda: step(net, params, batch, None, 0.1, mode="recurrent"))
     assert abs(loss - loss_plain) < 1e-12
     tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), ours, plain)
@@ -285,6 +330,7 @@ def test_arrays_of_cupy_are_given_to_the_kernels(monkeypatch):
     assert fast.path("linear", None) is cuda.linear.linear
     assert fast.path("recurrent", None) is cuda.diagonal.recurrent
     assert fast.path("stepper", None) is cuda.step.stepper
+    assert fast.path("gelu", None) is cuda.gelu.gelu
     assert fast.path("chunked", None) is None
     monkeypatch.setattr(fast, "REFERENCE", True)
     assert fast.path("linear", None) is None
@@ -321,12 +367,14 @@ def test_a_launch_hands_on_whole_numbers_of_64_bits(monkeypatch):
     assert (asked, grid, block) == (("step.cu", "step", "double"), (3,), (128,))
     assert array is a
     assert (type(number), number) == (np.int64, 3)
+    launch.each("step.cu", "step", a.dtype, 0, a)
+    assert seen[1][1][0] == (1,), "CUDA refuses an empty grid"
     with pytest.raises(ValueError, match=r"step.cu: step got an array of strides \(16,\); make it contiguous"):
         launch.each("step.cu", "step", a.dtype, 1, np.zeros(6)[::2])
 
 
 def test_a_dtype_without_a_kernel_is_refused(shim):
-    with pytest.raises(ValueError, match=r"scan: float16 on a GPU; expected one of float32, float64, .* convert it"):
+    with pytest.raises(ValueError, match=r"linear.cu: float16 on a GPU; expected one of float32, .* convert it"):
         launch.launch("linear.cu", "forward", np.dtype("float16"), 1, (1,))
 
 
@@ -335,11 +383,13 @@ def test_the_sizes_in_the_kernels_are_those_that_the_launches_count_on():
     for name in ("LANES", "PIECES"):
         assert f"constexpr int {name} = {getattr(cuda.linear, name)};" in linear
     assert f"constexpr int Q = {cuda.diagonal.Q};" in modes
+    assert f"constexpr double FAR = {layers.FAR:g};" in launch.source("gelu.cu")
 
 
 def test_every_kernel_is_in_the_package():
     assert [launch.kernels(file) for file in FILES] == [
         ["ends", "outputs", "back_ends", "gradients", "chain"],
+        ["gelu", "gelu_backward"],
         ["forward", "backward", "forward_ends", "backward_ends", "chain"],
         ["step"],
     ]
@@ -351,7 +401,7 @@ UNDER_A_SANITIZER = """
 import sys
 from pathlib import Path
 import numpy as np
-from minissm import Poles, fast, scan
+from minissm import Poles, fast, layers, scan
 from minissm.fast import cuda
 from minissm.fast.cuda import launch
 from tests.cuda_shim import Shim
@@ -371,6 +421,8 @@ if sys.argv[2] == "address":
     step = scan.stepper(Poles(log_lam, c), np.float32)
     for t in range(7):
         y, h = step(u[:, t], h)
+    y, back = layers.gelu(u)
+    back(y)
 print("done")
 """
 

@@ -30,6 +30,7 @@ NUMPY: dict[str, Callable] = {
     "taps.fft": taps.fft,
 }
 CUPY: dict[str, Callable] = {
+    "gelu": cuda.gelu.gelu,
     "linear": cuda.linear.linear,
     "recurrent": cuda.diagonal.recurrent,
     "stepper": cuda.step.stepper,

@@ -3,4 +3,4 @@
 A kernel is compiled at its first launch. CuPy caches it, from version 14.2 on also for later processes.
 """
 
-from . import diagonal as diagonal, linear as linear, step as step
+from . import diagonal as diagonal, gelu as gelu, linear as linear, step as step

@@ -48,11 +48,11 @@ def launch(file: str, kernel: str, dtype: Any, blocks: int, block: tuple[int, ..
         if hasattr(a, "flags") and not a.flags.c_contiguous:
             raise ValueError(f"{file}: {kernel} got an array of strides {a.strides}; make it contiguous")
     if str(dtype) not in TYPES:
-        raise ValueError(f"scan: {dtype} on a GPU; expected one of {', '.join(TYPES)}; convert it")
+        raise ValueError(f"{file}: {dtype} on a GPU; expected one of {', '.join(TYPES)}; convert it")
     sized = tuple(np.int64(a) if isinstance(a, int) else a for a in arguments)
     function(file, kernel, TYPES[str(dtype)])((blocks,), block, sized)
 
 
 def each(file: str, kernel: str, dtype: Any, threads: int, *arguments: Any, block: int = 128) -> None:
-    """Launch at least `threads` threads, in one-dimensional blocks."""
-    launch(file, kernel, dtype, -(-threads // block), (block,), *arguments)
+    """Launch at least `threads` threads, in one-dimensional blocks. CUDA refuses an empty grid: one block for none."""
+    launch(file, kernel, dtype, max(1, -(-threads // block)), (block,), *arguments)
