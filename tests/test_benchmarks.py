@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as command
+from benchmarks import __main__ as command, training
 from benchmarks.harness import libraries, measure, report
 from benchmarks.harness.libraries import Library, Minissm
 from minissm.lab.timing import Rounds
 
-from . import fake_cupy, fake_device
+from . import fake_cupy, fake_device, launches
 
 WORKLOADS = measure.workloads()
 TINY = {
@@ -221,11 +221,21 @@ def test_a_run_on_a_gpu_reaches_every_workload(monkeypatch, tmp_path, capsys):
     assert command.main(["--backend", "cupy", "--quick", "--json", str(path)]) == 0
     stored = json.loads(path.read_text())
     assert {row["workload"] for row in stored["rows"]} == set(WORKLOADS)
-    assert {row["library"] for row in stored["rows"] if row["workload"] != "linear"} == {"minissm"}
+    others = [row for row in stored["rows"] if row["workload"] not in ("linear", "training")]
+    assert {row["library"] for row in others} == {"minissm"}
     assert stored["device"]["name"] == fake_cupy.NAME
     assert fake_cupy.NAME in capsys.readouterr().out
     assert cupy.get_default_memory_pool().freed > len(WORKLOADS)
     assert report.file_name(stored).startswith("bench-fake-card")
+
+
+@pytest.mark.parametrize(("mixer", "products"), [("ssm", 4 * 6 + 3), ("attn", 2 * (6 + 6) + 2 * 6 + 3)])
+def test_the_bound_of_a_training_on_a_gpu_is_its_products_there(mixer, products, rng, monkeypatch):
+    """Three for each of the forward, arrays of the GPU; nothing else is launched."""
+    data = training.data(rng, mixer, 6, 3, 26)
+    assert set(training.bound(data)) == {"products, exp and tanh"}
+    found = training.bound(data | {"params": launches.there(data["params"])})
+    assert launches.launches(monkeypatch, found["products"]) == products
 
 
 def test_methods_that_do_not_fit_together_are_timed_alone(monkeypatch):
