@@ -32,11 +32,12 @@ ONCE = Rounds(1, 1, 1.0)
 def no_collection(monkeypatch):
     """Among the objects of a whole suite it takes long."""
     for module in (libraries, measure.timing):
-        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: None))
+        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: None, freeze=lambda: None))
 
 
-def cased(workload, case, able, failures):
-    return measure.Case(workload, case, able, None, ONCE, {"workload": "w", "case": "c"}, failures)
+def rows_of(workload, case, able, failures, cupy=None):
+    made = measure.Case(workload, case, able, cupy, ONCE, {"workload": "w", "case": "c"}, failures)
+    return list(made.rows(*measure.reference(workload, made.data)))
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -59,7 +60,7 @@ def test_a_library_agrees_with_the_reference_in_float64(library, name, case):
     if not hasattr(WORKLOADS[name], library):
         return
     able, failures = [libraries.PEERS.get(library, Minissm)(library, "numpy")], []
-    rows = [row for row in cased(WORKLOADS[name], case, able, failures).rows() if row["library"] == library]
+    rows = [row for row in rows_of(WORKLOADS[name], case, able, failures) if row["library"] == library]
     assert failures == []
     assert rows
     assert all(e is None or e < 1e-4 for row in rows for e in row["error"].values())
@@ -112,6 +113,22 @@ def test_a_wrong_result_is_marked_and_never_wins(here):
     assert report.default(rows) is None
     assert report.speed_up(rows) is None
     assert report.markdown(found).count("WRONG") >= 2
+
+
+def test_a_quick_run_has_one_case_on_all_cores_with_its_errors_and_without_what_is_of_less_use(here, monkeypatch):
+    seconds, references = {"fast": 1.0, "slow": 2.1, "m": 9.0}, []
+    monkeypatch.setattr(libraries, "own_cores", lambda: [3, 5])
+    monkeypatch.setattr(libraries, "pin", lambda cores: None)
+    monkeypatch.setattr(measure.timing, "interleave", lambda runs, **_: {key: [seconds[key[1]]] for key in runs})
+    compute = measure.reference
+    monkeypatch.setattr(measure, "reference", lambda *given: references.append(1) or compute(*given))
+    found = run(torch=lambda data: dict.fromkeys(("fast", "slow"), doubled(data)["m"]), bound=lambda _: {"m": list})
+    one, every = ([r for r in found["rows"] if r["threads"] == n] for n in (1, 2))
+    assert [(row["case"], row["method"]) for row in every] == [("size 9", "m"), ("size 9", "fast")]
+    assert [row["method"] for row in one] == ["m", "fast", "slow", "m"] * 2
+    assert all(row["error"]["y"] == 0 for row in every)
+    assert [row["bytes"] for row in every] == [None, None]
+    assert len(references) == 2
 
 
 def test_a_method_that_fails_is_named_and_costs_no_other(here):
@@ -250,8 +267,8 @@ def test_methods_that_do_not_fit_together_are_timed_alone(monkeypatch):
     monkeypatch.setattr(measure.timing, "interleave", interleave)
     failures = []
     able = [Minissm("minissm", "cupy"), Library("torch", "cupy")]
-    case = measure.Case(workload(torch=doubled), {"size": 2}, able, cupy, ONCE, {}, failures)
-    assert [row["seconds"]["median"] for row in case.rows()] == [1.0, 1.0]
+    rows = rows_of(workload(torch=doubled), {"size": 2}, able, failures, cupy)
+    assert [row["seconds"]["median"] for row in rows] == [1.0, 1.0]
     assert together == [2, 1, 1]
     assert [f["method"] for f in failures] == ["in turn"]
 

@@ -165,6 +165,12 @@ def using(cores: list[int], libraries: list[Library]) -> Any:
         pin(before)
 
 
+def forget_imports() -> None:
+    """The garbage collector passes over what exists now: with three libraries imported, each pass takes .2 seconds."""
+    gc.collect()
+    gc.freeze()
+
+
 def own_cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 

@@ -2,8 +2,9 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from importlib import import_module
@@ -22,8 +23,11 @@ from minissm.progress import Progress
 
 from . import libraries
 from .libraries import Library, Minissm, one_line
+from .report import FRAMEWORKS, fastest, ratio
 
 FULL, QUICK = Rounds(5, 25, 1.5), Rounds(1, 9, 0.4)
+FAR = 2  # times the fastest of PyTorch and JAX
+OURS = 3  # turns of minissm and of the bound, at least: every speed-up and share rests on them
 AT_ONCE = 8  # sequences that are checked where they are independent
 FULL_UP = ("memoryerror", "out of memory", "resource_exhausted", "alloc_failed")  # Python and PyTorch, CUDA, XLA, cuFFT
 FORCED = {
@@ -60,17 +64,23 @@ def measure(
     """The report. keep(report) is called after each case. Ctrl-C ends the run early: then `ended` says so."""
     cupy = gpu.cupy() if backend == "cupy" else None
     there, versions, absent = libraries.found(backend)
+    libraries.forget_imports()
     report = heading(backend, quick, versions, cupy) | {"absent": absent, "rows": [], "failures": [], "ended": "early"}
     parts = list(plan(chosen, backend, quick))
     keep_freed_memory()
     with Progress(len(parts), "benchmarks", show) as bar:
         try:
-            for cores, name, case in parts:
-                able = [library for library in there if library.cores is None or len(cores) <= library.cores]
-                names = {"workload": name, "case": title(case)}
-                with libraries.using(cores, able), survived(report["failures"], names):
-                    run = Case(chosen[name], case, able, cupy, QUICK if quick else FULL, names, report["failures"])
-                    report["rows"] += [{"threads": len(cores)} | row for row in run.rows()]
+            for name, case, passes in parts:
+                names: dict[str, str] = {"workload": name, "case": title(case)}
+                expected, skip = None, set[tuple[str, str]]()
+                for cores in passes:
+                    able = [library for library in there if library.cores is None or len(cores) <= library.cores]
+                    with libraries.using(cores, able), survived(report["failures"], names):
+                        run = Case(chosen[name], case, able, cupy, QUICK if quick else FULL, names, report["failures"])
+                        first, expected = expected is None, expected or reference(chosen[name], run.data)
+                        rows = list(run.rows(*expected, skip, memory=first))
+                        report["rows"] += [{"threads": len(cores)} | row for row in rows]
+                        skip = of_less_use(rows) if quick else skip
                 keep(report)
                 bar.update(1, name)
             report["ended"] = ""
@@ -80,15 +90,22 @@ def measure(
     return report
 
 
-def plan(chosen: dict[str, ModuleType], backend: str, quick: bool) -> Iterator[tuple[list[int], str, dict]]:
-    """(cores, workload, case). One core first, then all; quick: the first two cases of a workload, then the first."""
+def plan(chosen: dict[str, ModuleType], backend: str, quick: bool) -> Iterator[tuple[str, dict, list[list[int]]]]:
+    """(workload, case, cores of each pass): one core, then all. quick: QUICK cases, or two; the first on all cores."""
     cores = libraries.own_cores()
-    passes = [cores] if backend == "cupy" else [cores[-1:], *([cores] if len(cores) > 1 else [])]
-    for used in passes:  # the last core, as the first one serves the system's interrupts
-        for name, workload in chosen.items():
-            cases = workload.CASES[: (2 if used is passes[0] else 1) if quick else None]
-            for case in [*cases, *(getattr(workload, "ON_CARD", []) if backend == "cupy" else [])]:
-                yield used, name, case
+    one, every = cores[-1:], cores  # the last core, as the first one serves the system's interrupts
+    passes = [every] if backend == "cupy" or one == every else [one, every]
+    for name, workload in chosen.items():
+        cases = workload.CASES[: getattr(workload, "QUICK", 2) if quick else None]
+        for case in [*cases, *(getattr(workload, "ON_CARD", []) if backend == "cupy" else [])]:
+            yield name, case, passes[:1] if quick and case != cases[0] else passes
+
+
+def of_less_use(rows: list[dict]) -> set[tuple[str, str]]:
+    """By (library, method), what a quick run leaves out on all cores: bounds, and peers that were far from the best."""
+    best = fastest(rows, FRAMEWORKS)
+    slow = [row for row in rows if row["library"] in FRAMEWORKS and (ratio(row, best) or 0) > FAR]
+    return {(row["library"], row["method"]) for row in [*slow, *(r for r in rows if r["library"] == "bound")]}
 
 
 def heading(backend: str, quick: bool, versions: dict[str, str], cupy: Any) -> dict[str, Any]:
@@ -126,10 +143,11 @@ class Case:
         self.survived = partial(survived, failures, names)
         self.data = workload.data(np.random.default_rng(0), **case)
 
-    def rows(self) -> Iterator[dict]:
-        """A row a method."""
-        made = self.methods()
-        expected, step = reference(self.workload, self.data)
+    def rows(
+        self, expected: tuple, step: int, skip: Set[tuple[str, str]] = frozenset(), memory: bool = True
+    ) -> Iterator[dict]:
+        """A row a method, but for those to skip.  expected, step: of `reference`."""
+        made = {key: method for key, method in self.methods().items() if key not in skip}
         errors: dict[tuple[str, str], list[float]] = {}
         for key, method in made.items():  # the first call: a compiler compiles, tables are filled
             self.free()
@@ -150,7 +168,9 @@ class Case:
             of = errors[library, name]
             row["error"] = {"y": of[0] if of else None, "gradient": max(of[1:]) if len(of) > 1 else None}
             row["bytes"] = None
-            if library in able and min(taken) < 4 * self.rounds.seconds:  # longer calls are not repeated for it
+            if (
+                memory and library in able and min(taken) < 4 * self.rounds.seconds
+            ):  # longer calls are not repeated for it
                 with self.survived(library, f"{name}, its memory"):
                     row["bytes"] = able[library].memory(made[library, name].run)
             yield row
@@ -171,7 +191,9 @@ class Case:
 
     def times(self, runs: dict[tuple[str, str], Callable]) -> dict[tuple[str, str], list[float]]:
         """All in turn; where they fit on a GPU alone but not together, one after another."""
-        timed = partial(timing.interleave, rounds=self.rounds, timer=timing.by_events(self.cupy) if self.cupy else None)
+        ours = replace(self.rounds, least=max(OURS, self.rounds.least))
+        rounds = {key: self.rounds if key[0] in libraries.PEERS else ours for key in runs}
+        timed = partial(timing.interleave, rounds=rounds, timer=timing.by_events(self.cupy) if self.cupy else None)
         self.free()
         with self.survived("all", "in turn"):
             for run in runs.values() if self.cupy else ():
