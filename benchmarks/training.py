@@ -114,7 +114,7 @@ def run_all(calls: list[Callable]) -> None:
 
 def on_card(xp: Any, net: Model, B: int, L: int, counted: int) -> Callable:
     """The matrix products of a step, each of all rows at once. The scans of a GPU are no products."""
-    D, calls = net.width, []
+    D, calls = net.width, list[Callable]()
     last = max(i for i, block in enumerate(net.blocks) if not isinstance(block, Fnn))
 
     @cache
