@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     known = workloads()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="minissm against PyTorch, JAX and Numba.")
-    parser.add_argument("--quick", action="store_true", help="fewer calls, two cases of most workloads, one on all cores")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer calls, two cases of most workloads, one on all cores"
+    )
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(known)}, joined by commas")
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="default numpy; cupy: on a GPU")
     parser.add_argument("--json", metavar="FILE", help="the report, written whole after each case")

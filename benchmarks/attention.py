@@ -51,25 +51,30 @@ def jax(data: dict[str, Any]) -> dict[str, Callable]:
 def bound(data: dict[str, Any]) -> dict[str, Callable]:
     B, H, L, P = data["q"].shape
 
-    def run(calls: list[Callable]) -> None:
-        for _ in range(B * H):
-            for call in calls:
-                call()
-
-    return {f"products and exp, tiles of {T}": partial(run, tiles(L, P, T)) for T in TILES}
+    return {f"products and exp, tiles of {T}": partial(run_all, tiles(B * H, L, P, T)) for T in TILES}
 
 
-def tiles(L: int, P: int, T: int) -> list[Callable]:
-    """One head, below the diagonal: two products and an exponential forward, four products backward.
+def run_all(calls: list[Callable]) -> None:
+    for call in calls:
+        call()
 
-    The scores of a tile are taken to be in memory still when its backward comes.
+
+def tiles(heads: int, L: int, P: int, T: int) -> list[Callable]:
+    """Below the diagonal: two products and an exponential forward, four products backward.
+
+    Heads of one tile are computed together, others one by one. The scores of a tile are taken to be in memory still
+    when its backward comes.
     """
-    q, k, v, do, o, dq, dk, dv = np.full((8, L, P), 0.01, np.float32)
+    together = heads if L <= T else 1
+    q, k, v, do, o, dq, dk, dv = np.full((8, together, L, P), 0.01, np.float32)
     calls: list[tuple] = []
     for i in range(0, L, T):
         for j in range(0, i + 1, T):
-            rows, columns = slice(i, min(i + T, L)), slice(j, min(j + T, L))
-            z, dz = np.full((2, rows.stop - i, columns.stop - j), 0.01, np.float32)
-            calls += [(q[rows], k[columns].T, z), (z,), (z, v[columns], o[rows]), (do[rows], v[columns].T, dz)]
-            calls += [(dz, k[columns], dq[rows]), (dz.T, q[rows], dk[columns]), (z.T, do[rows], dv[columns])]
-    return [partial(np.matmul, *a[:2], out=a[2]) if len(a) == 3 else partial(np.exp, *a, out=a[0]) for a in calls]
+            r, c = np.s_[:, i : i + T], np.s_[:, j : j + T]
+            z, dz = np.full((2, together, q[r].shape[1], k[c].shape[1]), 0.01, np.float32)
+            calls += [(q[r], k[c].mT, z), (z,), (z, v[c], o[r]), (do[r], v[c].mT, dz)]
+            calls += [(dz, k[c], dq[r]), (dz.mT, q[r], dk[c]), (z.mT, do[r], dv[c])]
+    made: list[Callable] = [
+        partial(np.matmul, *a[:2], out=a[2]) if len(a) == 3 else partial(np.exp, *a, out=a[0]) for a in calls
+    ]
+    return made * (heads // together)

@@ -45,6 +45,7 @@ def test_a_workload_keeps_its_contract(name, rng):
     workload = WORKLOADS[name]
     titles = [measure.title(case) for case in [*workload.CASES, *getattr(workload, "ON_CARD", [])]]
     assert len(set(titles)) == len(titles) > 0
+    assert set(getattr(workload, "GOALS", {})) <= set(titles)
     data = workload.data(rng, **TINY[name])
     assert set(getattr(workload, "SHARED", ())) <= set(data)
     assert workload.minissm(data)
@@ -154,6 +155,26 @@ def test_the_bound_is_its_fastest_method_and_has_no_error(here):
     assert (report.speed_up(rows), report.share(rows)) == (1.5, 0.5)
 
 
+def test_a_goal_is_a_share_of_the_bound_met_missed_or_not_measured():
+    def rows(case, seconds):
+        names = {"workload": "w", "case": case, "threads": 1, "error": {}}
+        return [names | {"library": name, "seconds": {"median": s}} for name, s in seconds.items()]
+
+    goals = {"w": {"a": 0.5, "b": 0.5, "c": 0.5, "of a full run": 0.9}}
+    measured = {
+        "a": {"minissm": 4.0, "bound": 2.0},
+        "b": {"minissm": 4.0, "bound": 1.9},
+        "c": {"minissm": 4.0},
+        "d": {},
+    }
+    found = {"goals": goals, "rows": [row for case, seconds in measured.items() for row in rows(case, seconds)]}
+    assert report.goals(found, 1)[1:] == [
+        ["w", "a", "at least 0.50", "0.50", "met"],
+        ["w", "b", "at least 0.50", "0.47", "missed"],
+        ["w", "c", "at least 0.50", "-", "not measured"],
+    ]
+
+
 def test_gradients_of_shared_arrays_are_sums_over_the_batch():
     def minissm(data):
         return {"m": lambda: (data["k"] * data["x"], (data["x"] * data["dy"]).sum(0), data["k"] * data["dy"])}
@@ -250,7 +271,7 @@ def test_a_run_on_a_gpu_reaches_every_workload(monkeypatch, tmp_path, capsys):
 def test_the_bound_of_a_training_on_a_gpu_is_its_products_there(mixer, products, rng, monkeypatch):
     """Three for each of the forward, arrays of the GPU; nothing else is launched."""
     data = training.data(rng, mixer, 6, 3, 26)
-    assert set(training.bound(data)) == {"products, exp and tanh"}
+    assert set(training.bound(data)) == {f"products and exp, {size} rows, tiles of {T}" for size, T in training.BLOCKS}
     found = training.bound(data | {"params": launches.there(data["params"])})
     assert launches.launches(monkeypatch, found["products"]) == products
 

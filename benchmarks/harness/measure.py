@@ -65,7 +65,9 @@ def measure(
     cupy = gpu.cupy() if backend == "cupy" else None
     there, versions, absent = libraries.found(backend)
     libraries.forget_imports()
-    report = heading(backend, quick, versions, cupy) | {"absent": absent, "rows": [], "failures": [], "ended": "early"}
+    goals = {} if cupy else {name: w.GOALS for name, w in chosen.items() if hasattr(w, "GOALS")}
+    report = heading(backend, quick, versions, cupy) | {"absent": absent, "goals": goals}
+    report |= {"rows": [], "failures": [], "ended": "early"}
     parts = list(plan(chosen, backend, quick))
     keep_freed_memory()
     with Progress(len(parts), "benchmarks", show) as bar:

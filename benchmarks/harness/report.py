@@ -23,6 +23,8 @@ def markdown(report: dict[str, Any]) -> str:
     threads = sorted({row["threads"] for row in report["rows"]})
     for n in threads:
         parts += [f"### Speed, {on(report, n)}", table(summary(select(report, n)))]
+        if n == threads[0] and len(lines := goals(report, n)) > 1:
+            parts += [f"### Goals, {on(report, n)}", table(lines)]
     if threads:
         parts += [f"### Every method, {on(report, threads[0])}", table(details(select(report, threads[0])))]
     return "\n\n".join(parts) + "\n"
@@ -111,6 +113,18 @@ def summary(cases: dict[tuple[str, str], Rows]) -> list[list[str]]:
         named = f"{ms(peer)} ({FRAMEWORKS[peer['library']]}, {peer['method']})" if peer else "-"
         ratios = [ms(ours), named, number(speed_up(rows)), ms(loop), number(ratio(loop, ours))]
         lines.append([workload, case, *ratios, ms(fastest(rows, ["bound"])), number(share(rows))])
+    return lines
+
+
+def goals(report: dict[str, Any], threads: int) -> list[list[str]]:
+    """The share of the bound that each case is to reach, of the workloads that name one, and what it does reach."""
+    lines = [["workload", "case", "goal: share of the bound", "share", ""]]
+    for (workload, case), rows in select(report, threads).items():
+        goal = report.get("goals", {}).get(workload, {}).get(case)
+        if goal is not None:
+            found = share(rows)
+            reached = "not measured" if found is None else "met" if round(found, 2) >= goal else "missed"
+            lines.append([workload, case, f"at least {number(goal)}", number(found), reached])
     return lines
 
 
