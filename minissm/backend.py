@@ -11,7 +11,6 @@ import os
 from typing import Any
 
 import array_api_compat
-import array_api_compat.numpy as _numpy
 import numpy as np
 
 from .gpu import cupy as cupy
@@ -28,14 +27,15 @@ def namespace(*arrays: Any) -> Any:
     base says so by a `__array_namespace__` of its own. Files mapped to memory are taken.
     """
     if _NUMPY_ONLY.issuperset(map(type, arrays)):
-        return _numpy
+        return np  # itself: its copy in array_api_compat costs as much time to import as NumPy
     present = [a for a in arrays if a is not None]
     for a in present:
         if isinstance(a, np.ndarray) and type(a) not in _NUMPY_ONLY and "__array_namespace__" not in vars(type(a)):
             kind = f"{type(a).__name__}, a subclass of numpy.ndarray, given"  # a mask, a unit, another product
             raise TypeError(f"namespace: {kind}; expected a plain array, fill its mask, or convert it by np.asarray")
+    only_numpy = all(isinstance(a, np.ndarray | np.generic | complex | float | int) for a in present)
     try:
-        return array_api_compat.array_namespace(*present)
+        return array_api_compat.array_namespace(*present, use_compat=False if only_numpy else None)
     except TypeError as error:
         names = sorted({type(a).__module__.split(".")[0] for a in present if hasattr(a, "dtype")})
         if len(names) > 1:
@@ -45,7 +45,7 @@ def namespace(*arrays: Any) -> Any:
 
 
 def is_numpy(xp: Any) -> bool:
-    return xp is _numpy
+    return xp is np
 
 
 def is_cupy(xp: Any) -> bool:
@@ -134,9 +134,8 @@ def like(array: Any, reference: Any) -> Any:
 def check_state(who: str, state: Any, keys: tuple[str, ...], *optional: str) -> None:
     """ValueError unless the state is a dict with these keys."""
     if not isinstance(state, dict) or state.keys() - set(optional) != set(keys):
-        given = (
-            f"a dict of {', '.join(map(str, state)) or 'nothing'}" if isinstance(state, dict) else type(state).__name__
-        )
+        names = ", ".join(map(str, state)) or "nothing" if isinstance(state, dict) else None
+        given = f"a dict of {names}" if names else type(state).__name__
         raise ValueError(f"{who}: state is {given}; expected {', '.join(keys)}, as start, run and step return them")
 
 

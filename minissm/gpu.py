@@ -1,7 +1,6 @@
 """CuPy, ready to compute, or an error that names the missing part and the remedy."""
 
 import importlib
-from importlib import metadata
 from typing import Any
 
 PACKAGES = ("cupy", *(f"cupy-cuda{version}x" for version in (11, 12, 13, 14)))  # each installs the module cupy
@@ -39,6 +38,8 @@ def cupy() -> Any:
 
 def installed() -> list[str]:
     """The installed packages that contain the module cupy."""
+    from importlib import metadata  # slow to import
+
     packages = []
     for name in PACKAGES:
         try:

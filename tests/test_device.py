@@ -368,7 +368,7 @@ def asked(monkeypatch):
     """The names of all that the library asks of a namespace."""
     names, original = set(), array_api_compat.array_namespace
     with monkeypatch.context() as patched:
-        patched.setattr(array_api_compat, "array_namespace", lambda *a: Recorded(original(*a), names))
+        patched.setattr(array_api_compat, "array_namespace", lambda *a, **k: Recorded(original(*a, **k), names))
         rng = np.random.default_rng(0)
         for f, *inputs in functions(rng).values():
             *ys, back = f(*map(there, inputs))

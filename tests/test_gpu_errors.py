@@ -37,7 +37,7 @@ def install(monkeypatch, *packages):
             raise metadata.PackageNotFoundError(name)
         return "14.2.0"
 
-    monkeypatch.setattr(gpu.metadata, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
 
 
 # the texts of CuPy 14.2, as it raises them

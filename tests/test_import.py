@@ -5,13 +5,24 @@ import sys
 
 import minissm
 
-HEAVY = ("cupy", "torch", "jax", "autograd", "scipy", "matplotlib", "tqdm", "threadpoolctl", "multiprocessing.pool")
+HEAVY = (  # slow to import
+    *("cupy", "torch", "jax", "autograd", "scipy", "matplotlib", "tqdm", "threadpoolctl", "multiprocessing.pool"),
+    *("array_api_compat.numpy", "numpy.f2py", "numpy.testing", "numpy.ma", "numpy.polynomial", "unittest"),
+    *("concurrent.futures", "html", "importlib.metadata", "logging", "pathlib", "subprocess", "tempfile", "zipfile"),
+    *("minissm.classroom", "minissm.lab", "minissm.watch"),
+)
 
 
 def test_import_brings_in_nothing_heavy_and_no_folder_of_the_same_name(tmp_path):
-    """As beside a clone called minissm: an editable install by a finder loses there to the empty folder."""
+    """As beside a clone called minissm: an editable install by a finder loses there to the empty folder.
+
+    What NumPy brings in itself does not count, nor do the finders of other packages that are installed.
+    """
     (tmp_path / "minissm").mkdir()
-    code = f"import sys, minissm; print(minissm.Model.__name__, [m for m in {HEAVY!r} if m in sys.modules])"
+    code = (
+        "import sys, numpy; before = {*sys.modules}; import minissm\n"
+        f"print(minissm.Model.__name__, [m for m in {HEAVY!r} if m in sys.modules and m not in before])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "Model []\n", done.stderr
 
@@ -20,3 +31,15 @@ def test_the_names_promised_are_there():
     assert all(hasattr(minissm, name) for name in minissm.__all__)
     assert minissm.tasks.parse("recall") == minissm.tasks.Recall()
     assert callable(minissm.optim.adamw)
+
+
+def test_other_libraries_are_found_without_numpys_copy_in_array_api_compat():
+    """The copy brings in numpy.f2py and numpy.testing, and takes as long to import as NumPy."""
+    code = (
+        "import sys, array_api_strict, numpy as np; from minissm import namespace\n"
+        "assert namespace(array_api_strict.ones(2), None) is array_api_strict and namespace(np.ones(2)) is np\n"
+        "print('array_api_compat.numpy' in sys.modules)\n"
+        "assert namespace(np.ones(2), np.float32(1)) is namespace(None) is np\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
