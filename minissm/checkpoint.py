@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-import zipfile
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ def load_tree(path: Name, remedy: str = "save it again") -> Tree:
     who = f"load: {shown(path)}"
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{who}: no such file; give the .npz that minissm.save wrote")
-    if not zipfile.is_zipfile(path):
+    if not import_module("zipfile").is_zipfile(path):
         raise ValueError(f"{who} is not a whole checkpoint (not an .npz, or truncated); {remedy}")
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:

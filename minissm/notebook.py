@@ -1,12 +1,13 @@
 """Tables for notebooks: the HTML that they show for a record in place of its plain text."""
 
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any
 
 
 def table(rows: Iterable[Mapping[str, Any]], note: str = "") -> str:
     """A line for each row, a column for each of their keys; numbers have four digits. note: a line below."""
+    from html import escape  # slow to import
+
     rows = list(rows)
     names = dict.fromkeys(name for row in rows for name in row)
     lines = ["".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)]

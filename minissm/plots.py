@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +23,9 @@ from .filters import Poles
 from .model import Model
 from .progress import tell
 from .train import Log
+
+if TYPE_CHECKING:  # slow to import
+    from pathlib import Path
 
 # Okabe & Ito's colours, which colour-blind readers can distinguish; dashes and marks are for grey print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -54,8 +56,8 @@ def _matplotlib() -> Any:
         return import_module("matplotlib")
     for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
         del sys.modules[name]  # the failed import left them
-    home = Path(find_spec("matplotlib").origin).parent  # type: ignore[union-attr, arg-type]
-    own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(home / "mpl-data")}
+    home = os.path.dirname(find_spec("matplotlib").origin)  # type: ignore[union-attr, arg-type]
+    own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.path.join(home, "mpl-data")}
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)
     try:
@@ -65,7 +67,7 @@ def _matplotlib() -> Any:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def save(figure: Any, path: Path) -> Path:
+def save(figure: Any, path: "Path") -> "Path":
     """Write the figure in the format that the name of the file ends in."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if path.suffix == ".svg" else None
@@ -74,7 +76,7 @@ def save(figure: Any, path: Path) -> Path:
     return path
 
 
-def drawn(draw: Callable[[], Path]) -> str:
+def drawn(draw: Callable[[], "Path"]) -> str:
     """Draw -> "figure: FILE". A failure prints one line on stderr, and costs nothing else."""
     try:
         return f"figure: {draw()}"

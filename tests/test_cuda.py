@@ -24,7 +24,7 @@ from . import cuda_shim
 from .cuda_shim import Shim
 from .oracles import draw
 
-FILES = sorted(path.name for path in launch.FOLDER.glob("*.cu"))
+FILES = sorted(path.name for path in Path(launch.__file__).parent.glob("*.cu"))
 REAL = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 

@@ -8,7 +8,6 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from functools import cache
@@ -99,8 +98,8 @@ def _cores() -> int:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="minissm")
+def _pool() -> Any:
+    return importlib.import_module("concurrent.futures").ThreadPoolExecutor(2, thread_name_prefix="minissm")
 
 
 @cache

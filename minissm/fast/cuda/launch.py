@@ -4,12 +4,10 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FOLDER = Path(__file__).parent
 TYPES = {
     "float32": "float",
     "float64": "double",
@@ -22,7 +20,8 @@ Array = Any
 
 def source(file: str) -> str:
     """The text with number.cuh inserted: CuPy caches kernels by their text, and would miss changes in an include."""
-    return (FOLDER / file).read_text().replace('#include "number.cuh"\n', (FOLDER / "number.cuh").read_text())
+    folder = import_module("pathlib").Path(__file__).parent
+    return (folder / file).read_text().replace('#include "number.cuh"\n', (folder / "number.cuh").read_text())
 
 
 def kernels(file: str) -> list[str]:
