@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command, training
-from benchmarks.harness import libraries, measure, report
+from benchmarks.harness import libraries, measure, parts, report
 from benchmarks.harness.libraries import Library, Minissm
+from minissm import train, tree
 from minissm.lab.timing import Rounds
 
 from . import fake_cupy, fake_device, launches
@@ -274,6 +275,39 @@ def test_the_bound_of_a_training_on_a_gpu_is_its_products_there(mixer, products,
     assert set(training.bound(data)) == {f"products and exp, {size} rows, tiles of {T}" for size, T in training.BLOCKS}
     found = training.bound(data | {"params": launches.there(data["params"])})
     assert launches.launches(monkeypatch, found["products"]) == products
+
+
+@pytest.mark.parametrize(("backend", "cases"), [("numpy", 2), ("cupy", 3)])
+def test_a_step_is_timed_by_its_parts(backend, cases, monkeypatch, capsys):
+    """CuPy is NumPy here, too."""
+    fake_cupy.install(monkeypatch)
+    tiny = TINY["training"]
+    monkeypatch.setattr(training, "CASES", [tiny, tiny | {"mixer": "attn"}, {}])
+    monkeypatch.setattr(training, "ON_CARD", [tiny])
+    monkeypatch.setattr(parts, "ROUNDS", ONCE)
+    assert parts.main(["--backend", backend]) == 0
+    tables = capsys.readouterr().out.split("| part ")[1:]
+    assert len(tables) == cases
+    for table, mixer in zip(tables, ("ssm", "attn", "ssm"), strict=False):
+        names = [line.split("|")[1].strip() for line in table.splitlines()[2:] if "|" in line]
+        layers = [f"{layer} {way}" for layer in ("embed", mixer, "fnn", "head") for way in ("forward", "backward")]
+        assert names == ["step", "forward", "backward", "clipping, AdamW", *layers]
+
+
+def test_the_parts_are_those_of_the_step(rng):
+    data = training.data(rng, "attn", 6, 3, 26)
+    found = parts.parts(data)
+    loss, gradient = train.loss_and_gradient(data["net"], data["params"], data["batch"])
+    np.testing.assert_array_equal(found["forward"]()[0], loss)
+    np.testing.assert_array_equal(found["backward"](), gradient)
+    new, _, _ = found["step"]()
+    tree.map(np.testing.assert_array_equal, found["clipping, AdamW"]()[0], new)
+
+
+def test_without_a_gpu_the_parts_of_a_step_there_are_refused(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert parts.main(["--backend", "cupy"]) == 2
+    assert capsys.readouterr().err.startswith("parts: backend 'cupy': CuPy ")
 
 
 def test_methods_that_do_not_fit_together_are_timed_alone(monkeypatch):

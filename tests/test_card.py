@@ -32,7 +32,7 @@ def run(tmp_path):
         for name, content in (("python", text), ("nvidia-smi", "#!/bin/sh\necho FAKE card\n")):
             (place / name).write_text(content)
             (place / name).chmod(0o755)
-        env = os.environ | {"PATH": f"{place}:{os.environ['PATH']}", "LIMIT": str(limit)}
+        env = os.environ | {"PATH": f"{place}:{os.environ['PATH']}", "PYTHON": "python", "LIMIT": str(limit)}
         done = subprocess.run(["bash", SCRIPT, folder], env=env, capture_output=True, text=True, timeout=300)
         return done, asked.read_text().splitlines() if asked.exists() else [], folder
 
