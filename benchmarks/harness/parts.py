@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"parts: {error}", file=sys.stderr)
         return 2
     keep_freed_memory()
-    for case in [*training.CASES[:2], *(training.ON_CARD if backend == "cupy" else [])]:
+    cases: list[dict] = [*training.CASES[:2], *(training.ON_CARD if backend == "cupy" else [])]
+    for case in cases:
         print(f"{title(case)}, {backend}\n", flush=True)
         runs = parts(Minissm("minissm", backend).move(training.data(np.random.default_rng(0), **case)))
         for run in runs.values():  # kernels compile, and memory is taken

@@ -26,8 +26,10 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
         return xp.astype(xp.ascontiguousarray(transpose(z)), dtype, copy=False)
 
     double = xp.astype(log_lam, xp.complex128)
-    lam, weights = (by_poles(z, complex_) for z in (xp.exp(double), c))
-    jump, power = (by_poles(xp.exp(double * n), xp.complex128) for n in (Q, steps))
+    factor = xp.exp(double)
+    lam, weights = (by_poles(z, complex_) for z in (factor, c))
+    jump = by_poles(xp.exp(double * Q), xp.complex128)
+    power = by_poles(xp.exp(double * steps), xp.complex128) if parts > 1 else jump  # which is not read
     u = xp.ascontiguousarray(u)
     y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=xp.complex128)
     kept[:, 0] = transpose(h0)
@@ -47,7 +49,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
             run("chain", real, B * N * D, xp.conj(power), carry, B, parts, N * D, parts - 2, -1, parts - 1)
         arrays = (lam, weights, jump, power, u, dy, kept, carry, dlam, dc, du, dh0)
         run("gradients", real, threads, *arrays, *sizes)
-        dlog_lam = xp.sum(dlam, axis=(0, 1)).T * xp.conj(xp.exp(double))
+        dlog_lam = xp.sum(dlam, axis=(0, 1)).T * xp.conj(factor)
         dc = xp.sum(dc, axis=(0, 1)).T
         return xp.astype(dlog_lam, log_lam.dtype), xp.astype(dc, c.dtype), du, xp.astype(transpose(dh0), h0.dtype)
 
