@@ -10,14 +10,13 @@ import numbers
 import os
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from .gpu import cupy as cupy
 
 REFERENCE = os.environ.get("MINISSM_REFERENCE", "") not in ("", "0")  # True: no fast path (minissm/fast/) runs
 BACKENDS = ("numpy", "cupy")
-_NUMPY_ONLY = frozenset((np.ndarray, np.memmap, type(None)))
+_NUMPY_ONLY = frozenset((np.ndarray, np.memmap, np.float32, np.float64, type(None)))
 
 
 def namespace(*arrays: Any) -> Any:
@@ -27,7 +26,9 @@ def namespace(*arrays: Any) -> Any:
     base says so by a `__array_namespace__` of its own. Files mapped to memory are taken.
     """
     if _NUMPY_ONLY.issuperset(map(type, arrays)):
-        return np  # itself: its copy in array_api_compat costs as much time to import as NumPy
+        return np  # itself: its copy in array_api_compat takes as long to import as NumPy
+    import array_api_compat
+
     present = [a for a in arrays if a is not None]
     for a in present:
         if isinstance(a, np.ndarray) and type(a) not in _NUMPY_ONLY and "__array_namespace__" not in vars(type(a)):
@@ -49,12 +50,12 @@ def is_numpy(xp: Any) -> bool:
 
 
 def is_cupy(xp: Any) -> bool:
-    return array_api_compat.is_cupy_namespace(xp)
+    return xp.__name__.endswith("cupy")  # array_api_compat.cupy
 
 
 def device(array: Any) -> Any:
     """The device of the array, as the array API names it."""
-    return array_api_compat.device(array)
+    return array.device
 
 
 def dtype_name(array: Any) -> str:
