@@ -100,6 +100,17 @@ def test_the_scan_of_modes_agrees(B, L, D, N, dtype, rng):
     close(list(test_cuda.modes_results(*to(problem, "cupy"))), list(expected), tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
+def test_gelu_and_its_slope_agree(dtype, tolerance, rng):
+    """Far from 0, and of what is not finite, too; the last block has one number."""
+    far = [50, 1e10, 1e30, np.inf, -50, -1e10, -1e30, -np.inf, np.nan]
+    x, dy = rng.normal(size=(2, 128 * 9 + 1)).astype(dtype)
+    x[: len(far)] = far
+    found = test_cuda.gelu_results(*to([x, dy], "cupy"))
+    for a, b in zip(found, test_cuda.gelu_results(x, dy), strict=True):
+        np.testing.assert_allclose(to(a, "numpy"), b, rtol=tolerance, atol=tolerance)
+
+
 def test_factors_that_grow_where_the_state_is_0_leave_it_finite(card):
     a, b = card.full((2, 600, 3), 1e60), card.zeros((2, 600, 3))
     b[:, 599] = 1
