@@ -49,6 +49,11 @@ def test_methods_run_in_turn_and_slow_ones_less_often(clock):
     assert times == {"slow": [2.0] * 2, "fast": [0.5] * 5}
 
 
+def test_each_method_may_have_rounds_of_its_own(clock):
+    rounds = {"slow": Rounds(1, 1, 9.0), "fast": Rounds(3, 9, 0.0)}
+    assert measured(clock, rounds, slow=2.0, fast=0.5) == {"slow": [2.0], "fast": [0.5] * 3}
+
+
 def test_no_method_always_follows_the_same_one(clock):
     order = []
     runs = {name: partial(order.append, name) for name in "abc"}

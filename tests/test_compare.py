@@ -4,9 +4,12 @@ import errno
 import json
 import multiprocessing
 import os
+import platform
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -469,10 +472,27 @@ def test_without_a_name_each_run_has_a_new_dated_folder(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("before", [None, "glibc.malloc.check=0"])
-def test_workers_ask_for_huge_pages_and_nobody_else(before, monkeypatch):
+def test_workers_ask_to_keep_memory_and_nobody_else(before, monkeypatch):
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if before:
         monkeypatch.setenv("GLIBC_TUNABLES", before)
-    with workers._workers_in_huge_pages():
-        assert os.environ["GLIBC_TUNABLES"] == (f"{before}:" if before else "") + "glibc.malloc.hugetlb=1"
+    with workers._workers_keep_memory():
+        assert os.environ["GLIBC_TUNABLES"] == (f"{before}:" if before else "") + workers.TUNABLES
     assert os.environ.get("GLIBC_TUNABLES") == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory of glibc")
+def test_a_worker_keeps_the_memory_of_its_arrays_until_its_training_ends():
+    """Megabytes that the process has: after arrays of 64 MB are freed, and after they are given back."""
+    code = (
+        "from minissm.lab import workers\n"
+        "def size(): return int(open('/proc/self/statm').read().split()[1]) >> 8\n"
+        "def job(job, on_step): before = size(); [bytearray(1 << 26) for _ in range(2)]; return size() - before\n"
+        "workers._worker.update(steps=SimpleNamespace(put=print), stop=threading.Event())\n"
+        "before = size(); kept = workers._work(job, SimpleNamespace(steps=1)); print(kept, size() - before)"
+    )
+    command = [sys.executable, "-c", f"import threading\nfrom types import SimpleNamespace\n{code}"]
+    environment = os.environ | {"GLIBC_TUNABLES": workers.TUNABLES}
+    kept, after = map(int, subprocess.run(command, env=environment, capture_output=True, text=True).stdout.split())
+    assert kept >= 60
+    assert after < 30

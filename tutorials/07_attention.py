@@ -186,7 +186,8 @@ for L in (32, 166, 167, 2048):
 # A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, and then
 # tokens come one by one. We time single steps and take the time below which a fifth of them lie: in slower steps the
 # machine did other work, too. Expected, but not asserted, since times depend on the machine and the run: in training
-# the curves cross at several hundred tokens. One more token always costs the ssm the same, attention more.
+# the curves cross at several hundred tokens. One more token always costs the ssm the same, attention more. (In training
+# up to $2^{15}$ tokens; then memory costs more: [performance.md](../docs/performance.md), "Large batches".)
 
 
 # %%

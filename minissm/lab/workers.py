@@ -4,6 +4,7 @@ run(job, on_step) -> outcome does one job and calls on_step(i) after each of its
 thread: the bits are the same in every process, and processes don't wait for each other.
 """
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,13 +12,15 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..fast.parallel import threads
 from ..progress import Progress
 
 Run = Callable[[Any, Callable[[int], None]], Any]
+# glibc takes memory in huge pages, never a block of its own for an array, and gives none back between two steps
+TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776"
 
 
 class Terminated(KeyboardInterrupt):
@@ -39,7 +42,7 @@ def in_processes(run: Run, work: list, bar: Progress, jobs: int, pressed: list[i
     steps, stop = context.SimpleQueue(), context.Event()
     with ProcessPoolExecutor(jobs, context, _start_worker, (steps, stop)) as pool:
         try:
-            with _workers_ignore_ctrl_c(), _workers_in_huge_pages():
+            with _workers_ignore_ctrl_c(), _workers_keep_memory():
                 waiting: set[Future] = {pool.submit(_work, run, job) for job in work}
             while waiting:
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -112,11 +115,15 @@ def _workers_ignore_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _workers_in_huge_pages() -> Iterator[None]:
-    """Workers that start inside have glibc use huge pages, which makes their trainings a twentieth faster."""
+def _workers_keep_memory() -> Iterator[None]:
+    """Workers that start inside have these TUNABLES. _work gives the memory back after each training.
+
+    Huge pages make small trainings a twentieth faster. Arrays of more than 32 MB would be taken from the system anew in
+    each step, those of fnn1 from 2^15 tokens of width 32 on: a step of 2^18 tokens takes 2.2 s instead of 4.
+    """
     name = "GLIBC_TUNABLES"
     before = os.environ.get(name)
-    os.environ[name] = f"{before}:glibc.malloc.hugetlb=1" if before else "glibc.malloc.hugetlb=1"
+    os.environ[name] = f"{before}:{TUNABLES}" if before else TUNABLES
     try:
         yield
     finally:
@@ -160,3 +167,10 @@ def _work(run: Run, job: Any) -> Any:
         if terminated:
             os._exit(128 + signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
+        give_back_memory()
+
+
+def give_back_memory() -> None:
+    """What was freed goes back to the system. Nothing happens without glibc."""
+    with suppress(AttributeError, OSError, TypeError):  # no such function; no such library; Windows
+        ctypes.CDLL(None).malloc_trim(0)
