@@ -183,16 +183,15 @@ for L in (32, 166, 167, 2048):
 # %% [markdown]
 # ## Time
 #
-# A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, and then
-# tokens come one by one. We time single steps and take the time below which a fifth of them lie: in slower steps the
-# machine did other work, too. Expected, but not asserted, since times depend on the machine and the run: in training
-# the curves cross at several hundred tokens. One more token always costs the ssm the same, attention more. (In training
-# up to $2^{15}$ tokens; then memory costs more: [performance.md](../docs/performance.md), "Large batches".)
+# A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, then tokens
+# come one by one. Expected, but not asserted, since times depend on the machine: in training the curves cross at some
+# hundred tokens. One more token always costs the ssm the same, attention more. (In training up to $2^{15}$ tokens; then
+# memory costs more: [performance.md](../docs/performance.md), "Large batches".)
 
 
 # %%
 def low(step, count):
-    """Milliseconds that a fifth of the steps stay below. The first doesn't count: it loads code."""
+    """Milliseconds that a fifth of the steps stay below: in slower ones the machine did more. The first loads code."""
     times = [time.perf_counter()]
     for _ in range(count + 1):
         step()

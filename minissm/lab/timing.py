@@ -31,20 +31,19 @@ class Rounds:
 
 
 def interleave(
-    runs: dict[Any, Run],
-    rounds: Rounds | dict[Any, Rounds],
-    timer: Timer | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    runs: dict[Any, Run], rounds: Rounds | dict, timer: Timer | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> dict[Any, list[float]]:
-    """Seconds of one call, by method.  timer(run, calls): seconds of each of several calls, or their mean."""
+    """Seconds of one call, by method.  timer(run, calls): seconds of each of several calls, or their mean.
+
+    rounds: of all methods, or {method: its rounds}.
+    """
     timer, each = timer or by_clock, rounds if isinstance(rounds, dict) else dict.fromkeys(runs, rounds)
     times: dict[Any, list[float]] = {name: [] for name in runs}
     order, last = random.Random(0), 0.0
     for i in range(max((each[name].most for name in runs), default=0)):
         for name in order.sample(list(runs), len(runs)):
             taken, limits = times[name], each[name]
-            late = i >= limits.least and sum(taken) * (len(taken) + 1) / len(taken) > limits.seconds
-            if late or i >= limits.most:
+            if i >= limits.most or (i >= limits.least and sum(taken) * (1 + 1 / len(taken)) > limits.seconds):
                 continue
             sleep(min(PAUSE, last / 4))
             taken += timer(runs[name], max(1, int(TURN / min(taken))) if taken else 1)
