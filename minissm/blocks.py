@@ -18,6 +18,8 @@ A block with a memory, a mixer, has
 
 Optional:
 
+    alone(p, x, mode) -> y, backward    run for sequences that begin and end here, if this costs less;
+                                        dp, dx = backward(dy)
     stepper(p) -> step                  y, state = step(x, state) for one token, x and y (B, 1, D), if this costs less
                                         than run; a step may overwrite the state it is given
     trace(p, x) -> dict                 inner arrays to look at, by name
@@ -30,6 +32,7 @@ cotangent of a state has the same form, with None where it is zero.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 Array = Any
@@ -49,6 +52,15 @@ def run(block: Any, p: Any, x: Array, state: Any, mode: str) -> tuple:
         return block.run(p, x, state, mode)
     y, back = block.apply(p, x)
     return y, {}, lambda dy, dstate: (*back(dy), {})
+
+
+def stateless(block: Any, mode: str, ends: bool) -> Callable | None:
+    """`y, backward = f(p, x)` of a block that takes no state, else None.  ends: False where sequences are whole."""
+    if not has_memory(block):
+        return block.apply
+    # a subclass with a run of its own inherits an alone that computes something else
+    alone = next("alone" in vars(c) for c in type(block).__mro__ if {"alone", "run"} & vars(c).keys())
+    return partial(block.alone, mode=mode) if alone and not ends else None
 
 
 def stepper(block: Any, p: Any) -> Callable:

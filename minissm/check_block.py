@@ -24,6 +24,7 @@ def check_block(block: Any, width: int = 6) -> None:
 
     The checks:
     - `size` is the number of parameters that `init` draws;
+    - `alone`, if there is one, has the outputs of `run`;
     - a sequence cut into two pieces, and one run step by step, has the outputs of the whole;
     - the outputs under a mask equal those of all tokens;
     - a changed token changes no earlier output, and no other output at all if the block has `apply`;
@@ -41,6 +42,8 @@ def check_block(block: Any, width: int = 6) -> None:
     params["head"]["b"] *= 0  # as without a residual, nothing is added to the block's output that could hide it
     x = rng.normal(size=(B, L, 3))
     y, _, _ = net.run(params, x)
+    off = _distance(net(params, x)[0], y)
+    _expect(off < 1e-9, f"{who}: alone differs from run by {off:.1e}")
 
     _check_order(who, net, params, x, y, rng)
     for cut in range(1, L):

@@ -169,7 +169,7 @@ class Model:
         dx is None for tokens. ValueError where params, x or where don't fit. Trap: a mask on a device makes the host
         wait for it; a NumPy mask doesn't.
         """
-        y, _, backward = self.run(params, x, mode=mode, where=where)
+        y, _, backward = self._run(params, x, None, mode, where, ends=False)
         return y, lambda dy: backward(dy)[:2]
 
     def run(self, params: dict, x: Array, state: dict | None = None, mode: str = "auto", where: Array = None) -> tuple:
@@ -181,10 +181,13 @@ class Model:
 
         The pieces of a sequence give the same y as the whole, and the same gradients.
         """
+        return self._run(params, x, state, mode, where, ends=True)
+
+    def _run(self, params: dict, x: Array, state: dict | None, mode: str, where: Array, ends: bool) -> tuple:
         to_compute = self._check(params, x, mode)
         before, rows = blocks.states_of(state, self.blocks), _rows(where, x)
         position = 0 if state is None else check_integer("Model", "position", state["position"], minimum=0)
-        y, after, back = self._run(to_compute, x, before, rows, mode)
+        y, after, back = self._trusted(to_compute, x, before, rows, mode, ends)
 
         def backward(dy: Array, dstate: dict | None = None) -> tuple:
             dparams, dx, dbefore = back(dy, blocks.states_of(dstate, self.blocks))
@@ -195,32 +198,33 @@ class Model:
         return y, {"position": position + x.shape[1], "blocks": after}, backward
 
     @trusting
-    def _run(self, params: dict, x: Array, before: list, rows: Array, mode: str) -> tuple:
+    def _trusted(self, params: dict, x: Array, before: list, rows: Array, mode: str, ends: bool) -> tuple:
         """`run` without its argument checks: y, the states of the blocks after the piece, and backward."""
         norm, tape, after = layers.NORMS[self.norm], [], []
         y, back_embed = self._embed(params, x)
         for i, (block, p, p_norm) in enumerate(zip(self.blocks, params["blocks"], params["norms"], strict=False)):
             n, back_norm = norm(p_norm, y)
-            if blocks.has_memory(block):
-                z, state_i, back_block = block.run(p, n, before[i], mode)
+            apply = blocks.stateless(block, mode, ends)
+            if apply:
+                (z, back_block), state_i = apply(p, n), {}
             else:
-                (z, back_block), state_i = block.apply(p, n), {}
+                z, state_i, back_block = block.run(p, n, before[i], mode)
             y, back_rows = y + z if self.residual else z, None
             if rows is not None and i == self._last_mixer:
                 y, back_rows = layers.take_rows(y, rows)
-            tape.append((back_norm, back_block, back_rows))
+            tape.append((back_norm, back_block, back_rows, apply is None))
             after.append(state_i)
         n, back_last_norm = norm(params["norms"][-1], y)
         out, back_head = layers.linear(params["head"], n)
 
         def backward(dout: Array, dafter: list) -> tuple:
-            record = list(zip(self.blocks, tape, dafter, strict=True))
+            record = list(zip(tape, dafter, strict=True))
             dhead, dn = back_head(*cotangents("Model", ("dy", dout, out)))
             dnorm, dy = back_last_norm(dn)
             dblocks, dnorms, dbefore = [], [dnorm], list[Any]()
-            for block, (back_norm, back_block, back_rows), dstate_i in reversed(record):
+            for (back_norm, back_block, back_rows, stateful), dstate_i in reversed(record):
                 dy = back_rows(dy) if back_rows else dy
-                dp, dn, *dstate_i = back_block(dy, dstate_i) if blocks.has_memory(block) else back_block(dy)
+                dp, dn, *dstate_i = back_block(dy, dstate_i) if stateful else back_block(dy)
                 dnorm, dx = back_norm(dn)
                 dy = dy + dx if self.residual else dx
                 dblocks.append(dp)

@@ -17,7 +17,7 @@ from .tree import cast
 Array = Any
 
 
-def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "auto") -> tuple:
+def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "auto", ends: bool = True) -> tuple:
     """u = x w_in + b_in,  v = filter(u) + skip u,  y = v w_out + b_out.
 
     p: w_in (D, E), b_in (E,), skip (E,), w_out (E, D), b_out (D,), filter: the parameters of the filter.
@@ -25,6 +25,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     state: of the filter, h (B, E, N) complex or past (B, U, E) real. None (default): zeros.
     filter: a filter with its options, like S4d(poles=8).
     mode: "auto" (default), "recurrent", "chunked" or "fft"; see scan.pick.
+    ends: False for sequences that begin and end here: a state, and its gradient, may then be None. Default True.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where the state doesn't fit.
 
     u is computed as w_in.T @ x.T, (E, B L). The scan sees a (B, L, E) view of it, in which the sequence of a channel is
@@ -42,7 +43,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
         first = scan.start(coefficients, B, u.dtype)
         kind = "real" if xp.isdtype(first.dtype, "real floating") else "complex"
         check_arrays("ssm", f"state {tuple(first.shape)} {kind}", state, always=True)
-    run = scan.pick(mode, (B, L, u.shape[0]), coefficients)
+    run = scan.pick(mode, (B, L, u.shape[0]), coefficients, ends)
     v, end, back_scan = run(*coefficients, _sequences(xp, u, B, L), state)
     v = _channels(xp, v)
     v += skip * u
@@ -129,6 +130,10 @@ class Ssm:
 
     def run(self, p: dict, x: Array, state: Array, mode: str) -> tuple:
         return ssm(p, x, state, filter=self.filter, mode=mode)
+
+    def alone(self, p: dict, x: Array, mode: str) -> tuple:
+        y, _, backward = ssm(p, x, filter=self.filter, mode=mode, ends=False)
+        return y, lambda dy: backward(dy)[:2]
 
     def stepper(self, p: dict) -> Callable:
         coefficients, _ = self.filter(p["filter"])

@@ -18,15 +18,17 @@ from .chunk import (
 )
 
 
-def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None) -> tuple:
+def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray | None, ends: bool = True) -> tuple:
     """y = T u + state_out h0,  h_last = lam^L h0 + state_in u;  shapes and gradients as in scan/diagonal.py.
 
     If u is a view of an array (D, B, L), nothing is copied, and y and du are such views too.
     """
     L, real = u.shape[1], u.dtype
     v = powers(log_lam, L + 1)
-    T, state_in, state_out = toeplitz(kernel_of(c, v[:L]).astype(real)), state_in_of(v, real), state_out_of(c, v, real)
-    x = by_channel(u)
+    T, x = toeplitz(kernel_of(c, v[:L]).astype(real)), by_channel(u)
+    if not ends:
+        return _without_ends(log_lam, c, v[:L], x, T)
+    state_in, state_out = state_in_of(v, real), state_out_of(c, v, real)
     y, added = x @ T, as_complex(x @ state_in)
     lam = v[L, :, None].astype(state_dtype(log_lam, real))
     h_last = added.astype(lam.dtype, copy=False)
@@ -54,6 +56,18 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
         return dlog_lam.astype(log_lam.dtype), dc.astype(c.dtype), du, dh0.transpose(1, 0, 2)
 
     return y.transpose(1, 2, 0), h_last.transpose(1, 0, 2), backward
+
+
+def _without_ends(log_lam: np.ndarray, c: np.ndarray, v: np.ndarray, x: np.ndarray, T: np.ndarray) -> tuple:
+    """y = T u alone. The matrices and products of the states are a third of all work where chunks are short."""
+
+    def backward(dy: np.ndarray, dh_last: None) -> tuple:
+        dys = by_channel(dy)
+        dlog_lam, dc = back_kernel(c, v, diagonal_sums(x.transpose(0, 2, 1) @ dys))
+        du = (dys @ transposed(T)).transpose(1, 2, 0)
+        return dlog_lam.astype(log_lam.dtype), dc.astype(c.dtype), du, None
+
+    return (x @ T).transpose(1, 2, 0), None, backward
 
 
 def by_channel(u: np.ndarray) -> np.ndarray:

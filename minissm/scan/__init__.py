@@ -8,6 +8,7 @@ linear.py: `scan.linear`, a recurrence whose factor changes from input to input.
 """
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -37,7 +38,7 @@ def family(coefficients: Poles | Taps) -> ModuleType:
     raise TypeError(f"scan: {type(coefficients).__name__} given; a filter returns Poles(log_lam, c) or Taps(k)")
 
 
-def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> Callable:
+def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps, ends: bool = True) -> Callable:
     """The scan for `mode`: `y, state, backward = pick(mode, (B, L, D), coefficients)(*coefficients, u, state)`.
 
     mode: "auto", "recurrent", "chunked" or "fft". "auto" chooses by shapes and library alone:
@@ -47,6 +48,8 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
     - "fft" for more.
 
     The limits were measured on CPUs. Near a limit both modes cost about the same.
+
+    ends: False for sequences that begin and end here: a state may then be None. Default True.
     """
     check_mode("scan", mode)
     scans = family(coefficients)
@@ -57,7 +60,8 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps) -> 
         few = size <= 48 or (L <= 64 and (scans is diagonal or size <= 96))
         kernel = scans is diagonal and size <= 48 and fast.path("recurrent", coefficients[0])
         mode = "recurrent" if L == 1 or kernel else "chunked" if few else "fft"
-    return getattr(scans, mode)
+    run = getattr(scans, mode)
+    return partial(run, ends=False) if run is chunked and not ends else run
 
 
 def start(coefficients: Poles | Taps, batch: int, dtype: Any) -> Any:

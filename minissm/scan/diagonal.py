@@ -76,19 +76,23 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array = None) -> tuple:
     return y, h, backward
 
 
-def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None) -> tuple:
+def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | None = None, ends: bool = True) -> tuple:
     """Chunk by chunk:  y = T u + state_out h,  h <- lam^Q h + state_in u,  with T the Toeplitz matrix of the kernel.
 
     chunk: Q, inputs of one chunk. None (default): 32, or L if L <= max(32, min(B, 64)).
+    ends: False for sequences that begin and end here: without h0, and h_last and dh0 are None, which costs less.
+        Default True.
     """
     xp, h = _start(log_lam, c, u, h0)
+    if not ends and h0 is not None:
+        raise ValueError("scan: h0 and ends=False given; expected no h0, or leave ends out")
     B, L, _ = u.shape
     chunk = chunk if chunk is None else check_integer("scan", "chunk", chunk, also=", or None")
     whole = max(CHUNK, min(B, 2 * CHUNK))  # a larger product pays off if B rows share its matrix
     Q = min(L, chunk or (CHUNK if whole < L else L))
     if fast_path := fast.path("chunked", u):
         h = None if h0 is None else h  # a step may overwrite h0
-        return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, h, Q))
+        return _checked((log_lam, c, u, h0), *fast_path(log_lam, c, u, h, Q, ends))
     x = cast(xp.permute_dims(u, (2, 0, 1)), xp.real(h))  # (D, B, L): each channel multiplies its own matrices
     v, back_powers = powers(log_lam, Q + 1, h.dtype)
     c_ = xp.astype(c, h.dtype)
@@ -104,7 +108,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         ys.append(y + as_real(h) @ state_out[..., :q] if i or h0 is not None else y)
         states.append(h)
         h = lam[..., q] * h + as_complex(x_i @ state_in[:, Q - q :, :])
-    h_last = xp.permute_dims(h, (1, 0, 2))
+    h_last = xp.permute_dims(h, (1, 0, 2)) if ends else None
 
     def backward(dy: Array = None, dh_last: Array = None) -> tuple:
         dy, dh_last = _cotangents(u, h_last, dy, dh_last)
@@ -128,7 +132,7 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
         dv[..., :Q] += dv_k
         dv += dlam[:, 0, :, :]
         du = xp.permute_dims(xp.concat(dxs[::-1], axis=2), (1, 2, 0))
-        dh0 = xp.permute_dims(dh, (1, 0, 2))
+        dh0 = xp.permute_dims(dh, (1, 0, 2)) if ends else None
         return tuple(cast((back_powers(dv), dc_k + dc_e, du, dh0), (log_lam, c, u, h0)))
 
     return cast(xp.permute_dims(xp.concat(ys, axis=2), (1, 2, 0)), u), h_last, backward
@@ -206,4 +210,6 @@ def _checked(given: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
 
 def _cotangents(y: Array, h: Array, dy: Array, dh_last: Array) -> tuple:
     """Argument checks of a backward. -> dy in the precision of y, zeros for None; dh_last in that of h."""
+    if h is None and dh_last is not None:
+        raise ValueError("scan: dh_last given, but ends=False left no h_last; expected None")
     return cotangent("scan", dy, y), None if dh_last is None else cotangent("scan", dh_last, h, "dh_last")

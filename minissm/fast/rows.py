@@ -1,0 +1,79 @@
+"""Pieces of sequences as rows of a product: a row is one chunk of one channel, Q inputs.
+
+A piece has some chunks of some sequences, and its rows have the order (sequence, chunk). If the inputs of a channel are
+contiguous, as ssm gives them, the rows are a view, and a piece has ROWS of them. Its products then take a few channels
+at a time, so that they stay in the cache. In another layout the rows are copied, once for all channels, and the cache
+limits the piece.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import layout
+from .layout import PIECE, cuts
+
+ROWS = 256  # rows of a product: with 32, each costs half as much again
+
+
+class Piece(NamedTuple):
+    """chunks: of each of these sequences.  rows: the same chunks, counted through the batch (chunk k of b: b M + k)."""
+
+    sequences: slice
+    chunks: slice
+    rows: slice
+
+
+def pieces(u: np.ndarray, Q: int) -> tuple[list[Piece], list[slice]]:
+    """The pieces of u (B, M Q, D), those of one sequence in their order; and the channels of each product."""
+    (B, L, D), (step, token, _) = u.shape, u.strides
+    M = L // Q
+    together = token == u.itemsize and (B == 1 or step == L * token or M >= ROWS)  # the rows of a piece are a view
+    size = min(ROWS, B * M) if together else max(1, PIECE // (D * Q))
+    found = []
+    for g in cuts(0, B, max(1, size // M)):
+        for k in cuts(0, M, size):
+            found.append(Piece(g, k, slice(g.start * M + k.start, (g.stop - 1) * M + k.stop)))
+    return found, cuts(0, D, max(1, PIECE // (size * Q)) if together else D)
+
+
+def buffer(D: int, piece: Piece, Q: int, dtype: np.dtype) -> np.ndarray:
+    """Memory for the rows of a piece, (D, rows, Q). Unless it is used, it costs nothing."""
+    rows = piece.rows.stop - piece.rows.start
+    return layout.room(D, rows * Q, dtype).reshape(D, rows, Q)
+
+
+def room(a: np.ndarray, piece: Piece, spare: np.ndarray) -> np.ndarray:
+    """An array for the rows of a (B, M Q, D) in a piece: a view of a if its layout has one, else `spare` (D, ., Q)."""
+    Q = spare.shape[2]
+    part = _part(a, piece, Q)
+    g, n, D = part.shape
+    if part.strides[1] == part.itemsize and (g == 1 or part.strides[0] == n * part.itemsize):
+        return part.transpose(2, 0, 1).reshape(D, g * n // Q, Q)
+    return spare[:, : g * n // Q]
+
+
+def gather(a: np.ndarray, piece: Piece, spare: np.ndarray) -> np.ndarray:
+    """The rows of a (B, M Q, D) in a piece, (D, rows, Q): a view, or copies in `spare`."""
+    x = room(a, piece, spare)
+    if np.may_share_memory(x, spare):
+        layout.move(*_chunks(a, piece, x), max(1, layout.STRIP // x.shape[2]))
+    return x
+
+
+def scatter(x: np.ndarray, a: np.ndarray, piece: Piece) -> None:
+    """Copy x, from `room`, to the rows of a in a piece, unless it is a view of a."""
+    if not np.may_share_memory(x, a):
+        target, source = _chunks(a, piece, x)
+        layout.move(source, target, max(1, layout.STRIP // x.shape[2]))
+
+
+def _part(a: np.ndarray, piece: Piece, Q: int) -> np.ndarray:
+    return a[piece.sequences, piece.chunks.start * Q : piece.chunks.stop * Q]
+
+
+def _chunks(a: np.ndarray, piece: Piece, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A piece of a (B, M Q, D) and its rows x (D, rows, Q), both as (D, chunks, sequences, Q)."""
+    part, Q = _part(a, piece, x.shape[2]), x.shape[2]
+    g, n, D = part.shape
+    return part.reshape(g, n // Q, Q, D).transpose(3, 1, 0, 2), x.reshape(D, g, n // Q, Q).transpose(0, 2, 1, 3)
