@@ -134,9 +134,9 @@ def _backward(
         dT[d] += x[d].transpose(0, 2, 1) @ dys[d]
         dstate_in[d] += x[d].transpose(0, 2, 1) @ _rows(ds, d)
         dstate_out[d] += dys[d].transpose(0, 2, 1) @ _rows(s, d)
-        dlam[d] += (s[:, d].conj() * ds[:, d]).sum(axis=0, dtype=dlam.dtype)
         np.matmul(dys[d], m.T[d], out=dx[d])
         dx[d] += np.matmul(_rows(ds, d), m.state_in[d], out=_first(spare[-1], dx[d]))
+    dlam += np.multiply(ds, s.conj(), out=ds).sum(axis=0, dtype=dlam.dtype)
     scatter(dx, du, piece)
 
 
