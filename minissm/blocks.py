@@ -59,7 +59,7 @@ def stateless(block: Any, mode: str, ends: bool) -> Callable | None:
     if not has_memory(block):
         return block.apply
     # a subclass with a run of its own inherits an alone that computes something else
-    alone = next("alone" in vars(c) for c in type(block).__mro__ if {"alone", "run"} & vars(c).keys())
+    alone = next(("alone" in vars(c) for c in type(block).__mro__ if {"alone", "run"} & vars(c).keys()), False)
     return partial(block.alone, mode=mode) if alone and not ends else None
 
 

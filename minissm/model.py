@@ -356,11 +356,7 @@ class Model:
     def _shapes(self, params: dict, x: str, axes: str) -> str:
         """What check_arrays asks of the embedding and of x, the name of tokens (axes) or vectors (axes, numbers)."""
         vectors = f"({axes.rstrip(',')}, {self.vocab or self.inputs}) {dtype_name(params['embed']['w'])}"
-        return (
-            f"embedding (V, D), {x} ({axes}) integers or {vectors}"
-            if self.vocab
-            else f"embedding (V, D), {x} {vectors}"
-        )
+        return f"embedding (V, D), {x} " + (f"({axes}) integers or {vectors}" if self.vocab else vectors)
 
 
 def zeros(net: Model) -> dict:

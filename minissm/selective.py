@@ -25,10 +25,14 @@ SHAPES = (
 
 
 def softplus(x: Array) -> tuple:
-    """y = log(1 + exp(x)), written so that no x overflows.  Any shape."""
+    """y = log(1 + exp(x)), written so that no x overflows or loses digits.  Any shape."""
     xp = check_arrays("softplus", "x (...)", x)
-    y = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
-    return y, lambda dy: cotangent("softplus", dy, y) * -xp.expm1(-y)  # softplus' = sigmoid(x) = 1 - exp(-y)
+    e = xp.exp(-xp.abs(x))
+    u = 1 + e
+    kept = u - 1  # of e, after rounding: log(u) e / kept is log1p(e), to which e is equal where kept is 0
+    log1p = xp.where(kept == 0, e, xp.log(u) * e / xp.where(kept == 0, 1.0, kept))
+    y = xp.maximum(x, xp.zeros_like(x)) + log1p
+    return y, lambda dy: cotangent("softplus", dy, y) * (xp.where(x < 0, e, 1.0) / u)  # softplus' = 1 / (1 + exp(-x))
 
 
 def selective_scan(u: Array, dt: Array, A: Array, B: Array, C: Array, h0: Array = None) -> tuple:

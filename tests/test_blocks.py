@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from minissm import BlockError, GradientError, Model, S4d, Ssm, Trig, check_block, gradcheck, parse, tree
+from minissm import BlockError, Fnn, GradientError, Model, S4d, Ssm, Trig, check_block, gradcheck, parse, tree
 from minissm.spec import BLOCKS
 
 from .oracles import draw
@@ -126,6 +126,29 @@ def test_a_block_that_breaks_the_protocol_is_refused_in_one_sentence(block, erro
     with pytest.raises(BlockError, match=error) as caught:
         check_block(block)
     assert "\n" not in str(caught.value)
+
+
+class Alone(Ssm):
+    """Its run for whole sequences computes something else."""
+
+    def alone(self, p, x, mode):
+        y, back = super().alone(p, x, mode)
+        return 2 * y, lambda dy: back(2 * dy)
+
+
+def test_a_model_runs_whole_sequences_alone_and_pieces_with_their_states(rng):
+    net = Model((Alone(S4d(poles=2)), Fnn(1)), vocab=V, width=4)
+    params, x = net.init(rng), rng.integers(0, V, (B, 7))
+    y, _, _ = net.run(params, x)
+    assert abs(net(params, x)[0] - y).max() > 0.01
+    with pytest.raises(BlockError, match="Alone: alone differs from run by"):
+        check_block(net.blocks[0])
+
+
+def test_a_subclass_with_a_run_of_its_own_does_not_inherit_alone(rng):
+    net = Model((Backwards(S4d(poles=2)),), vocab=V, width=4)
+    params, x = net.init(rng), rng.integers(0, V, (B, 7))
+    np.testing.assert_array_equal(net(params, x)[0], net.run(params, x)[0])
 
 
 def test_a_wrong_gradient_is_found():

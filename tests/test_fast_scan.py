@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minissm import fast, gradcheck, scan
-from minissm.fast import chunk, chunked, fft, layout, levels, parallel, taps
+from minissm.fast import chunk, chunked, fft, layout, levels, parallel, rows, taps
 from minissm.scan import taps as plain_taps
 from minissm.scan.matrices import kernel
 
@@ -15,7 +15,18 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 STARTS = pytest.mark.parametrize("given", [False, True], ids=["from zero", "from a state"])
 LAYOUTS = pytest.mark.parametrize("channels_first", [False, True], ids=["(B, L, D)", "(D, B, L)"])
 MODES = pytest.mark.parametrize("mode", ["chunked", "fft"])
-SHAPES = ((1, 1, 1), (3, 37, 37), (2, 45, 45), (2, 65, 32), (5, 130, 32), (3, 11, 4), (2, 8, 4), (7, 3, 1), (1, 131, 2))
+SHAPES = (
+    (1, 1, 1),
+    (3, 37, 37),
+    (2, 45, 45),
+    (2, 65, 32),
+    (5, 130, 32),
+    (3, 11, 4),
+    (2, 8, 4),
+    (7, 3, 1),
+    (1, 131, 2),
+    (5, 128, 32),
+)
 
 
 def modes_problem(rng, batch, length, dtype, given):
@@ -57,7 +68,9 @@ def assert_agrees(ours, plain, rng, dtype):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(layout, "PIECE", D * 40)  # some sequences, or a part of one, at a time
+    """Some sequences, or a part of one, at a time; where rows are views, one channel of them."""
+    monkeypatch.setattr(layout, "PIECE", D * 40)
+    monkeypatch.setattr(rows, "ROWS", 9)
 
 
 @DTYPES
@@ -73,6 +86,65 @@ def test_modes_agree_with_the_plain_body(
     monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
     options = {"chunk": chunk_} if mode == "chunked" else {}
     assert_agrees(ours, scan.MODES[mode](log_lam, c, u, h0, **options), rng, dtype)
+
+
+@DTYPES
+@LAYOUTS
+@pytest.mark.parametrize(("length", "chunk_"), [(7, 7), (40, 40), (64, 32), (70, 32)])
+def test_whole_sequences_have_the_same_numbers_without_their_ends(
+    length, chunk_, channels_first, dtype, rng, monkeypatch
+):
+    log_lam, c, u, h0 = modes_problem(rng, 3, length, dtype, True)
+    u, dy = turned(u) if channels_first else u, draw(rng, 3, length, D, dtype=dtype)
+    expected, _, back_expected = scan.chunked(log_lam, c, u, chunk=chunk_)
+    for fast_paths in (True, False):
+        if not fast_paths:
+            monkeypatch.setattr(fast, "path", lambda name, *arrays: None)
+        y, h_last, back = scan.chunked(log_lam, c, u, chunk=chunk_, ends=False)
+        *gradients, dh0 = back(dy)
+        assert h_last is None
+        assert dh0 is None
+        for a, b in zip((y, *gradients), (expected, *back_expected(dy)[:-1]), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(
+                a, b, rtol=0, atol=(1e-4 if dtype == np.float32 else 1e-11) * max(1, abs(b).max())
+            )
+        with pytest.raises(ValueError, match="scan: h0 and ends=False given"):
+            scan.chunked(log_lam, c, u, h0, ends=False)
+        with pytest.raises(ValueError, match="scan: dh_last given, but ends=False left no h_last"):
+            back(dy, h0)
+
+
+def test_gradients_without_ends_match_differences(rng, small_pieces):
+    for length in (7, 40, 70):
+        log_lam, c, u, _ = modes_problem(rng, 3, length, np.float64, False)
+
+        def whole(log_lam, c, u):
+            y, _, back = scan.chunked(log_lam, c, u, ends=False)
+            return y, lambda dy: back(dy)[:3]
+
+        gradcheck(whole, log_lam, c, u)
+
+
+@pytest.mark.parametrize(
+    ("batch", "length", "layout_", "views"),
+    [
+        (5, 128, "(D, B, L)", True),
+        (1, 131, "(D, B, L)", True),
+        (5, 70, "(D, B, L)", False),
+        (5, 128, "(B, L, D)", False),
+    ],
+)
+def test_rows_are_views_where_channels_lie_in_one_piece(batch, length, layout_, views, rng):
+    u = draw(rng, batch, length, D)
+    u = (turned(u) if layout_ == "(D, B, L)" else u)[:, : length - length % 32]
+    parts, channels = rows.pieces(u, 32)
+    spare, _ = rows.buffers(1, parts[0], channels, u, 32)
+    together = [rows.gather(u, part, spare) for part in parts]
+    assert all(np.may_share_memory(x, u) for x in together) == views
+    assert [part.rows.start for part in parts] == [0, *(part.rows.stop for part in parts[:-1])]  # each row once
+    assert sum(x.shape[1] for x in together) == batch * (length // 32)
+    assert channels[-1].stop == D
 
 
 @DTYPES

@@ -58,6 +58,16 @@ def test_softplus_is_exact_where_its_formula_overflows(dtype):
     assert y.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_keeps_its_digits_where_exp_x_is_small(dtype):
+    """1 + exp(x) has lost most of exp(x) there, and all of it from some x on."""
+    x = np.linspace(-60, 0, 3001).astype(dtype)
+    y, backward = softplus(x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(y, np.log1p(np.exp(exact)), rtol=8 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(backward(np.ones_like(x)), 1 / (1 + np.exp(-exact)), rtol=8 * np.finfo(dtype).eps)
+
+
 # ---- the scan
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import state_dtype
 from . import chunk, layout
 from .chunk import as_real, transposed
-from .rows import Piece, buffer, gather, pieces, room, scatter
+from .rows import buffers, gather, pieces, room, scatter
 from .short import one_chunk
 
 
@@ -49,25 +49,14 @@ def whole_chunks(
     m = Matrices(chunk.toeplitz(k), chunk.state_in_of(v, u.dtype), chunk.state_out_of(c, v, u.dtype))
     lam = v[Q].astype(state_dtype(log_lam, u.dtype))
     h = np.zeros((B, D, N), lam.dtype) if h0 is None else h0.copy()
-    s = _states(B * L // Q, D, N, np.result_type(u.dtype, np.complex64))
-    parts, channels = pieces(u, Q)
-
-    def buffers(count: int) -> list[np.ndarray]:
-        """For the rows of `count` arrays, and for those of some channels."""
-        return [buffer(n, parts[0], Q, u.dtype) for n in (*[D] * count, channels[0].stop)]
-
-    forward_m, spare = m._replace(state_out=transposed(m.state_out)), buffers(2)
-    for (
-        piece
-    ) in parts:  # on one thread: the calls are short and share one interpreter, so two threads gain only a tenth
-        _forward(piece, channels, u, y, s, h, lam, forward_m, spare)
+    s = _states((B * L // Q, D, N), np.result_type(u.dtype, np.complex64))
+    _forward(u, y, s, h, lam, m._replace(state_out=transposed(m.state_out)))
 
     def backward(dy: np.ndarray, dh_last: np.ndarray | None, du: np.ndarray) -> tuple:
         dh = np.zeros_like(h) if dh_last is None else dh_last.astype(lam.dtype)
-        backward_m, spare = Matrices(transposed(m.T), transposed(m.state_in), m.state_out), buffers(3)
-        sums = dT, dstate_in, dstate_out, dlam = [np.zeros_like(a) for a in (*m, lam)]
-        for piece in reversed(parts):
-            _backward(piece, channels, u, dy, du, s, dh, lam.conj(), backward_m, sums, spare)
+        transposes = Matrices(transposed(m.T), transposed(m.state_in), m.state_out)
+        dT, dstate_in, dstate_out, dlam = sums = [np.zeros_like(a) for a in (*m, lam)]
+        _backward(u, dy, du, s, dh, lam.conj(), transposes, sums)
         dlog_k, dc_k = chunk.back_kernel(c, v[:Q], chunk.diagonal_sums(dT))
         dlog_e, dc_e = chunk.back_state_matrices(c, v, dstate_in, dstate_out, dlam)
         return (dlog_k + dlog_e).astype(log_lam.dtype), (dc_k + dc_e).astype(c.dtype), dh
@@ -83,31 +72,23 @@ class Matrices(NamedTuple):
     state_out: np.ndarray
 
 
-def _forward(
-    piece: Piece,
-    channels: list[slice],
-    u: np.ndarray,
-    y: np.ndarray,
-    s: np.ndarray,
-    h: np.ndarray,
-    lam: np.ndarray,
-    m: Matrices,
-    spare: list[np.ndarray],
-) -> None:
-    """Write y and s in a piece. h goes on from the states before it to those after it. m.state_out is transposed."""
-    x, ys, s = gather(u, piece, spare[0]), room(y, piece, spare[1]), s[piece.rows]
-    for d in channels:
-        np.matmul(x[d], m.state_in[d], out=_rows(s, d))
-    _carry(h[piece.sequences], s, lam)
-    for d in channels:
-        np.matmul(x[d], m.T[d], out=ys[d])
-        ys[d] += np.matmul(_rows(s, d), m.state_out[d], out=_first(spare[-1], ys[d]))
-    scatter(ys, y, piece)
+def _forward(u: np.ndarray, y: np.ndarray, s: np.ndarray, h: np.ndarray, lam: np.ndarray, m: Matrices) -> None:
+    """Write y and s. h goes on from the states before u to those after it. Here m.state_out is transposed."""
+    Q = m.T.shape[1]
+    parts, channels = pieces(u, Q)  # on one thread: the calls are short, so two threads gain only a tenth
+    spare = buffers(2, parts[0], channels, u, Q)
+    for piece in parts:
+        x, ys, states = gather(u, piece, spare[0]), room(y, piece, spare[1]), s[piece.rows]
+        for d in channels:
+            np.matmul(x[d], m.state_in[d], out=_rows(states, d))
+        _carry(h[piece.sequences], states, lam)
+        for d in channels:
+            np.matmul(x[d], m.T[d], out=ys[d])
+            ys[d] += np.matmul(_rows(states, d), m.state_out[d], out=_first(spare[-1], ys[d]))
+        scatter(ys, y, piece)
 
 
 def _backward(
-    piece: Piece,
-    channels: list[slice],
     u: np.ndarray,
     dy: np.ndarray,
     du: np.ndarray,
@@ -116,28 +97,30 @@ def _backward(
     lam: np.ndarray,
     m: Matrices,
     sums: list[np.ndarray],
-    spare: list[np.ndarray],
 ) -> None:
-    """Write du in a piece; add to sums (dT, dstate_in, dstate_out, dlam). dh goes on to the states before the piece.
+    """Write du; add to sums (dT, dstate_in, dstate_out, dlam). dh goes on to the states before u.
 
     Here m.T and m.state_in are transposed, and lam is conjugated.
     """
+    Q = m.T.shape[1]
     dT, dstate_in, dstate_out, dlam = sums
-    x, dys, dx, s = gather(u, piece, spare[0]), gather(dy, piece, spare[1]), room(du, piece, spare[2]), s[piece.rows]
-    ds = _states(
-        len(s), *dh.shape[1:], s.dtype
-    )  # first what a chunk's own outputs add, then the gradient of the state at its end
-    for d in channels:
-        np.matmul(dys[d], m.state_out[d], out=_rows(ds, d))
-    _carry(dh[piece.sequences], ds, lam, -1)
-    for d in channels:
-        dT[d] += x[d].transpose(0, 2, 1) @ dys[d]
-        dstate_in[d] += x[d].transpose(0, 2, 1) @ _rows(ds, d)
-        dstate_out[d] += dys[d].transpose(0, 2, 1) @ _rows(s, d)
-        np.matmul(dys[d], m.T[d], out=dx[d])
-        dx[d] += np.matmul(_rows(ds, d), m.state_in[d], out=_first(spare[-1], dx[d]))
-    dlam += np.multiply(ds, s.conj(), out=ds).sum(axis=0, dtype=dlam.dtype)
-    scatter(dx, du, piece)
+    parts, channels = pieces(u, Q)
+    spare = buffers(3, parts[0], channels, u, Q)
+    for piece in reversed(parts):
+        x, dys, dx = gather(u, piece, spare[0]), gather(dy, piece, spare[1]), room(du, piece, spare[2])
+        states = s[piece.rows]
+        ends = _states(states.shape, s.dtype)  # the gradients of the states at the ends of the chunks
+        for d in channels:
+            np.matmul(dys[d], m.state_out[d], out=_rows(ends, d))
+        _carry(dh[piece.sequences], ends, lam, -1)
+        for d in channels:
+            dT[d] += x[d].transpose(0, 2, 1) @ dys[d]
+            dstate_in[d] += x[d].transpose(0, 2, 1) @ _rows(ends, d)
+            dstate_out[d] += dys[d].transpose(0, 2, 1) @ _rows(states, d)
+            np.matmul(dys[d], m.T[d], out=dx[d])
+            dx[d] += np.matmul(_rows(ends, d), m.state_in[d], out=_first(spare[-1], dx[d]))
+        dlam += np.multiply(ends, states.conj(), out=ends).sum(axis=0, dtype=dlam.dtype)
+        scatter(dx, du, piece)
 
 
 def _carry(h: np.ndarray, s: np.ndarray, lam: np.ndarray, step: int = 1) -> None:
@@ -155,12 +138,14 @@ def _carry(h: np.ndarray, s: np.ndarray, lam: np.ndarray, step: int = 1) -> None
     h[...] = now
 
 
-def _states(rows: int, D: int, N: int, dtype: np.dtype) -> np.ndarray:
-    """Memory for states, (rows, D, N)."""
+def _states(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Memory for states (rows, D, N)."""
+    rows, D, N = shape
     return layout.room(rows, D * N, dtype).reshape(rows, D, N)
 
 
 def _first(a: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """As much of a as `like` has channels and rows."""
     return a[: like.shape[0], : like.shape[1]]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import layout
-from .layout import PIECE, cuts
+from .layout import cuts
 
 ROWS = 256  # rows of a product: with 32, each costs half as much again
 
@@ -29,18 +29,22 @@ def pieces(u: np.ndarray, Q: int) -> tuple[list[Piece], list[slice]]:
     (B, L, D), (step, token, _) = u.shape, u.strides
     M = L // Q
     together = token == u.itemsize and (B == 1 or step == L * token or M >= ROWS)  # the rows of a piece are a view
-    size = min(ROWS, B * M) if together else max(1, PIECE // (D * Q))
+    size = min(ROWS, B * M) if together else max(1, layout.PIECE // (D * Q))
     found = []
     for g in cuts(0, B, max(1, size // M)):
         for k in cuts(0, M, size):
             found.append(Piece(g, k, slice(g.start * M + k.start, (g.stop - 1) * M + k.stop)))
-    return found, cuts(0, D, max(1, PIECE // (size * Q)) if together else D)
+    return found, cuts(0, D, max(1, layout.PIECE // (size * Q)) if together else D)
 
 
-def buffer(D: int, piece: Piece, Q: int, dtype: np.dtype) -> np.ndarray:
-    """Memory for the rows of a piece, (D, rows, Q). Unless it is used, it costs nothing."""
+def buffers(count: int, piece: Piece, channels: list[slice], u: np.ndarray, Q: int) -> list[np.ndarray]:
+    """Memory for the rows of `count` arrays like u, (D, rows, Q) each, and for those of one product's channels.
+
+    piece: the largest. Memory that is not used costs nothing.
+    """
     rows = piece.rows.stop - piece.rows.start
-    return layout.room(D, rows * Q, dtype).reshape(D, rows, Q)
+    sizes = [*[u.shape[2]] * count, channels[0].stop]
+    return [layout.room(D, rows * Q, u.dtype).reshape(D, rows, Q) for D in sizes]
 
 
 def room(a: np.ndarray, piece: Piece, spare: np.ndarray) -> np.ndarray:
