@@ -355,6 +355,29 @@ def test_pages_are_written_between_their_markers(here, tmp_path):
         report.replaced("by hand", "new")
 
 
+def test_the_latest_report_comes_first_and_an_older_version_is_marked(tmp_path):
+    def stored(date, version, processor):
+        row = {"workload": "w", "case": "c", "threads": 1, "library": "minissm", "method": "m", "bytes": None}
+        row |= {"seconds": {"median": 1.0, "q1": 1.0, "q3": 1.0, "runs": 1}, "error": {"y": None, "gradient": None}}
+        made = {"date": date, "quick": False, "processor": processor, "instructions": "", "device": None, "cores": 2}
+        made |= {"packages": {"minissm": version}, "blas": "", "rows": [row], "ended": ""}
+        made |= {"warnings": [], "absent": [], "failures": []}
+        (tmp_path / "docs" / "results" / report.file_name(made)).write_text(json.dumps(made))
+
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    pages = tmp_path / "docs" / "performance.md", tmp_path / "README.md"
+    for page in pages:
+        page.write_text(f"{report.START}\n{report.END}")
+    stored("2001-02-03", "0.1.0", "Ancient")
+    stored("2002-02-03", "0.2.0", "Modern")
+    page, readme = (report.pages(tmp_path)[path] for path in pages)
+    modern, ancient = page.split("## Ancient")
+    assert "## Modern" in modern
+    assert "Of version" not in modern
+    assert "Of version 0.1.0" in ancient
+    assert "Modern" in readme
+
+
 def test_the_committed_pages_say_what_their_reports_say():
     """After a new report: python -m benchmarks --write-docs."""
     for path, text in report.pages(measure.Path(measure.__file__).parents[2]).items():

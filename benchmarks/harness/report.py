@@ -17,9 +17,10 @@ START, END = "<!-- measured: written by python -m benchmarks --write-docs -->", 
 Rows = list[dict[str, Any]]
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """All of it, under one heading."""
-    parts = [f"## {hardware(report)}", "\n".join(f"- {line}" for line in about(report))]
+def markdown(report: dict[str, Any], latest: str = "") -> str:
+    """All of it, under one heading.  latest: the version of minissm in the latest report beside this one."""
+    heading = [*about(report), *older(report["packages"]["minissm"], latest)]
+    parts = [f"## {hardware(report)}", "\n".join(f"- {line}" for line in heading)]
     threads = sorted({row["threads"] for row in report["rows"]})
     for n in threads:
         parts += [f"### Speed, {on(report, n)}", table(summary(select(report, n)))]
@@ -61,6 +62,11 @@ def about(report: dict[str, Any]) -> Iterator[str]:
         yield f"Not measured: {'; '.join(name for name in names if name)}: {failure['why']}"
     if report["ended"]:
         yield f"The run ended {report['ended']}"
+
+
+def older(version: str, latest: str) -> list[str]:
+    changed = bool(latest) and version != latest
+    return [f"Of version {version}: minissm has changed since. The latest report here is of {latest}"] * changed
 
 
 def on(report: dict[str, Any], threads: int) -> str:
@@ -183,13 +189,14 @@ def file_name(report: dict[str, Any]) -> str:
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
-    """All of the folder, processors first; ValueError where one broke off, or has another's name."""
+    """All of the folder, processors first, the latest first; ValueError where one broke off, or has another's name."""
     found = []
     for path in sorted(folder.glob("bench-*.json")):
         report = json.loads(path.read_text())
         if report["ended"] or path.name != file_name(report):
             raise ValueError(f"{path}: expected a run that ended well, named {file_name(report)}; move it away")
         found.append(report)
+    found.sort(key=lambda report: report["date"], reverse=True)
     return sorted(found, key=lambda report: report["device"] is not None)
 
 
@@ -205,10 +212,11 @@ def replaced(text: str, written: str) -> str:
 def pages(root: Path) -> dict[Path, str]:
     """docs/performance.md and README as the reports in docs/results have them: README shows the latest processor."""
     found = reports(root / "docs" / "results")
-    processors = sorted((r for r in found if not r["device"]), key=lambda r: r["date"])
+    processors, none = [r for r in found if not r["device"]], "No report is in docs/results."
+    latest = max(found, key=lambda r: r["date"])["packages"]["minissm"] if found else ""
     texts = {
-        root / "docs" / "performance.md": "\n".join(map(markdown, found)) or "No report is in docs/results.",
-        root / "README.md": readme(processors[-1]) if processors else "No report is in docs/results.",
+        root / "docs" / "performance.md": "\n".join(markdown(report, latest) for report in found) or none,
+        root / "README.md": readme(processors[0]) if processors else none,
     }
     return {path: replaced(path.read_text(), text) for path, text in texts.items()}
 
