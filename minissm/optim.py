@@ -107,11 +107,11 @@ def gradient_vector(params: dict, grads: Any) -> Array:
     arrays = tree.arrays(params)
     tree.check_floats("adamw", params, {a.dtype for a in arrays})
     if not isinstance(grads, dict | list | tuple):
-        dtype = tree.flatten(arrays).dtype
+        dtype, size = namespace(*arrays).result_type(*arrays), sum(math.prod(a.shape) for a in arrays)
         kind = getattr(grads, "dtype", type(grads).__name__), getattr(grads, "shape", ())
-        if kind != (dtype, (tree.size(params),)):
+        if kind != (dtype, (size,)):
             given = f"the gradient is {kind[0]} {tuple(kind[1])}"
-            raise ValueError(f"adamw: {given}; expected {dtype} ({tree.size(params)},), or a tree like params")
+            raise ValueError(f"adamw: {given}; expected {dtype} ({size},), or a tree like params")
         return grads
     gradients = tree.arrays(grads, like=params)
     if [(d.dtype, d.shape) for d in gradients] != [(a.dtype, a.shape) for a in arrays]:

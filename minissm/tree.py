@@ -58,13 +58,15 @@ def named(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def leaves(tree: Tree, like: Tree | None = None) -> list:
     """The leaves alone, in the order of `named(like)` (of the tree itself if None)."""
+    found: list = []
     if like is not None:
-        found: list = []
         map(lambda _, leaf: found.append(leaf), like, tree)
         return found
     if not isinstance(tree, BRANCHES):
         return [tree]
-    return [leaf for child in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(child)]
+    for child in tree.values() if isinstance(tree, dict) else tree:
+        found += leaves(child) if isinstance(child, BRANCHES) else [child]
+    return found
 
 
 def difference(given: Tree, expected: Tree, name: str = "") -> tuple[str, str]:
