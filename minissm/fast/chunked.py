@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import state_dtype
 from . import chunk, layout
 from .chunk import as_real, transposed
-from .rows import buffers, gather, pieces, room, scatter
+from .rows import gather, pieces, room, scatter
 from .short import one_chunk
 
 
@@ -76,15 +76,14 @@ def _forward(u: np.ndarray, y: np.ndarray, s: np.ndarray, h: np.ndarray, lam: np
     """Write y and s. h goes on from the states before u to those after it. Here m.state_out is transposed."""
     Q = m.T.shape[1]
     parts, channels = pieces(u, Q)  # on one thread: the calls are short, so two threads gain only a tenth
-    spare = buffers(2, parts[0], channels, u, Q)
     for piece in parts:
-        x, ys, states = gather(u, piece, spare[0]), room(y, piece, spare[1]), s[piece.rows]
+        x, ys, states = gather(u, piece, Q), room(y, piece, Q), s[piece.rows]
         for d in channels:
             np.matmul(x[d], m.state_in[d], out=_rows(states, d))
         _carry(h[piece.sequences], states, lam)
         for d in channels:
             np.matmul(x[d], m.T[d], out=ys[d])
-            ys[d] += np.matmul(_rows(states, d), m.state_out[d], out=_first(spare[-1], ys[d]))
+            ys[d] += _rows(states, d) @ m.state_out[d]
         scatter(ys, y, piece)
 
 
@@ -105,10 +104,8 @@ def _backward(
     Q = m.T.shape[1]
     dT, dstate_in, dstate_out, dlam = sums
     parts, channels = pieces(u, Q)
-    spare = buffers(3, parts[0], channels, u, Q)
     for piece in reversed(parts):
-        x, dys, dx = gather(u, piece, spare[0]), gather(dy, piece, spare[1]), room(du, piece, spare[2])
-        states = s[piece.rows]
+        x, dys, dx, states = gather(u, piece, Q), gather(dy, piece, Q), room(du, piece, Q), s[piece.rows]
         ends = _states(states.shape, s.dtype)  # the gradients of the states at the ends of the chunks
         for d in channels:
             np.matmul(dys[d], m.state_out[d], out=_rows(ends, d))
@@ -118,7 +115,7 @@ def _backward(
             dstate_in[d] += x[d].transpose(0, 2, 1) @ _rows(ends, d)
             dstate_out[d] += dys[d].transpose(0, 2, 1) @ _rows(states, d)
             np.matmul(dys[d], m.T[d], out=dx[d])
-            dx[d] += np.matmul(_rows(ends, d), m.state_in[d], out=_first(spare[-1], dx[d]))
+            dx[d] += _rows(ends, d) @ m.state_in[d]
         dlam += np.multiply(ends, states.conj(), out=ends).sum(axis=0, dtype=dlam.dtype)
         scatter(dx, du, piece)
 
@@ -142,11 +139,6 @@ def _states(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Memory for states (rows, D, N)."""
     rows, D, N = shape
     return layout.room(rows, D * N, dtype).reshape(rows, D, N)
-
-
-def _first(a: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """As much of a as `like` has channels and rows."""
-    return a[: like.shape[0], : like.shape[1]]
 
 
 def _rows(s: np.ndarray, d: slice) -> np.ndarray:

@@ -37,31 +37,21 @@ def pieces(u: np.ndarray, Q: int) -> tuple[list[Piece], list[slice]]:
     return found, cuts(0, D, max(1, layout.PIECE // (size * Q)) if together else D)
 
 
-def buffers(count: int, piece: Piece, channels: list[slice], u: np.ndarray, Q: int) -> list[np.ndarray]:
-    """Memory for the rows of `count` arrays like u, (D, rows, Q) each, and for those of one product's channels.
-
-    piece: the largest. Memory that is not used costs nothing.
-    """
-    rows = piece.rows.stop - piece.rows.start
-    sizes = [*[u.shape[2]] * count, channels[0].stop]
-    return [layout.room(D, rows * Q, u.dtype).reshape(D, rows, Q) for D in sizes]
-
-
-def room(a: np.ndarray, piece: Piece, spare: np.ndarray) -> np.ndarray:
-    """An array for the rows of a (B, M Q, D) in a piece: a view of a if its layout has one, else `spare` (D, ., Q)."""
-    Q = spare.shape[2]
+def room(a: np.ndarray, piece: Piece, Q: int) -> np.ndarray:
+    """An array for the rows of a (B, M Q, D) in a piece, (D, rows, Q): a view of a if its layout has one, else new."""
     part = _part(a, piece, Q)
     g, n, D = part.shape
     if part.strides[1] == part.itemsize and (g == 1 or part.strides[0] == n * part.itemsize):
         return part.transpose(2, 0, 1).reshape(D, g * n // Q, Q)
-    return spare[:, : g * n // Q]
+    return layout.room(D, g * n, a.dtype).reshape(D, g * n // Q, Q)
 
 
-def gather(a: np.ndarray, piece: Piece, spare: np.ndarray) -> np.ndarray:
-    """The rows of a (B, M Q, D) in a piece, (D, rows, Q): a view, or copies in `spare`."""
-    x = room(a, piece, spare)
-    if np.may_share_memory(x, spare):
-        layout.move(*_chunks(a, piece, x), max(1, layout.STRIP // x.shape[2]))
+def gather(a: np.ndarray, piece: Piece, Q: int) -> np.ndarray:
+    """The rows of a (B, M Q, D) in a piece, (D, rows, Q): a view, or copies."""
+    x = room(a, piece, Q)
+    if not np.may_share_memory(x, a):
+        source, target = _chunks(a, piece, x)
+        layout.move(source, target, max(1, layout.STRIP // Q))
     return x
 
 
