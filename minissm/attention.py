@@ -181,7 +181,7 @@ class Attn:
         if width % self.heads:
             raise ValueError(f"attn: width={width} can't be split over heads={self.heads}; choose a multiple")
 
-    def init(self, rng: np.random.Generator, width: int) -> dict:
+    def init(self, rng: "np.random.Generator", width: int) -> dict:
         self._check(width)
         p: dict = {"in": linear_init(rng, width, 3 * width), "out": linear_init(rng, width, width)}
         if self.positions == "learned":

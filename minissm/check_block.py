@@ -68,7 +68,7 @@ def check_block(block: Any, width: int = 6) -> None:
     gradcheck(net.run, params, x[:, 2:], state, names=("params", "x", "state"))
 
 
-def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
+def _check_order(who: str, net: Model, params: dict, x: np.ndarray, y: np.ndarray, rng: "np.random.Generator") -> None:
     """A changed token may change its own output and, in a mixer, later outputs. No other output may change."""
     remedy = "a block that mixes tokens needs run, start and state_size instead of apply"
     for t in range(L):

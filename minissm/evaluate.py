@@ -22,7 +22,7 @@ class Scores(dict[str, float]):
 
 
 def evaluate(
-    net: Model, params: dict, task: Any, rng: np.random.Generator, n: int = 1000, mode: str = "auto"
+    net: Model, params: dict, task: Any, rng: "np.random.Generator", n: int = 1000, mode: str = "auto"
 ) -> dict[str, float]:
     """Evaluate the model on fresh sequences -> the task's scores by name, always with `loss`.
 
@@ -61,7 +61,7 @@ def inputs_of(batch: Batch, params: dict) -> Array:
     return x if xp.isdtype(x.dtype, "integral") else xp.astype(x, w.dtype, copy=False)
 
 
-def check_training(who: str, net: Model, params: dict, task: Any, rng: np.random.Generator, mode: str) -> None:
+def check_training(who: str, net: Model, params: dict, task: Any, rng: "np.random.Generator", mode: str) -> None:
     """TypeError or ValueError for arguments of wrong type, and for a model that doesn't fit params or the task."""
     if not isinstance(net, Model):
         raise TypeError(f"{who}: net is {type(net).__name__}; expected a Model")

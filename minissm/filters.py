@@ -85,7 +85,7 @@ class S4d:
     def __call__(self, p: dict) -> tuple:
         return s4d(p)
 
-    def init(self, rng: np.random.Generator, channels: int, relative_depth: float | None = None) -> dict:
+    def init(self, rng: "np.random.Generator", channels: int, relative_depth: float | None = None) -> dict:
         low, high = self.dt or dt_range(relative_depth)
         N, n = self.poles, np.arange(self.poles)
         shape = (channels, N)
@@ -181,7 +181,7 @@ class Trig(Window):
     def __call__(self, p: dict) -> tuple:
         return trig(p, self.window)
 
-    def init(self, rng: np.random.Generator, channels: int, relative_depth: float | None = None) -> dict:
+    def init(self, rng: "np.random.Generator", channels: int, relative_depth: float | None = None) -> dict:
         U = self.window
         a, c = rng.uniform(0, U / 2, (channels, 2)), rng.normal(0, 1 / math.sqrt(U), (channels, 2))
         sums = self._sums(channels, relative_depth)
@@ -230,7 +230,7 @@ class Fir(Window):
         taps = Taps(p["k"])
         return taps, lambda dtaps: {"k": _parts("fir", dtaps, taps)[0]}
 
-    def init(self, rng: np.random.Generator, channels: int, relative_depth: float | None = None) -> dict:
+    def init(self, rng: "np.random.Generator", channels: int, relative_depth: float | None = None) -> dict:
         U = self.window
         k = rng.normal(0, 0.1, (channels, U + 1))
         sums = self._sums(channels, relative_depth)

@@ -83,7 +83,7 @@ def gradcheck(
     *inputs: Any,
     names: tuple[str, ...] | None = None,
     directions: int = 3,
-    rng: np.random.Generator | None = None,
+    rng: "np.random.Generator | None" = None,
 ) -> Report:
     """Check every real or complex leaf of every input of f; GradientError names the leaves that are wrong.
 
@@ -201,7 +201,7 @@ def _fits(name: str, leaf: Array, gradient: Array, again: Array) -> None:
         raise GradientError(f"{name}: the backward gives other numbers when it is called again")
 
 
-def _row(name: str, leaf: Array, gradient: Array, loss: Callable, precision: float, rng: np.random.Generator) -> Row:
+def _row(name: str, leaf: Array, gradient: Array, loss: Callable, precision: float, rng: "np.random.Generator") -> Row:
     """One direction: the derivative by the backward and by central differences.
 
     loss: a leaf -> the loss, and the sum of the absolute values of its terms, of which rounding is a fraction.
@@ -282,7 +282,7 @@ def _differentiable(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and namespace(leaf).isdtype(leaf.dtype, ("real floating", "complex floating"))
 
 
-def _normal_like(rng: np.random.Generator, a: Array) -> Array:
+def _normal_like(rng: "np.random.Generator", a: Array) -> Array:
     """Standard normal numbers of a's shape and dtype, where a lives."""
     xp, shape = namespace(a), tuple(a.shape)
     draw = rng.normal(size=shape)

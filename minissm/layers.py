@@ -282,7 +282,7 @@ def take_rows(x: Array, rows: Array) -> tuple:
 # ---- initial draws
 
 
-def linear_init(rng: np.random.Generator, inputs: int, outputs: int) -> dict:
+def linear_init(rng: "np.random.Generator", inputs: int, outputs: int) -> dict:
     """w, b ~ U(-1/sqrt(inputs), 1/sqrt(inputs))."""
     check_generator("linear_init", rng)
     inputs, outputs = check_integer("linear_init", "inputs", inputs), check_integer("linear_init", "outputs", outputs)
@@ -330,7 +330,7 @@ class Fnn:
         sizes = [width, *[self.width or max(1, round(self.expand * width))] * self.depth, width]
         return list(pairwise(sizes))
 
-    def init(self, rng: np.random.Generator, width: int) -> list:
+    def init(self, rng: "np.random.Generator", width: int) -> list:
         return [{"w": rng.normal(0, math.sqrt(2 / n), (n, m)), "b": np.zeros(m)} for n, m in self._sizes(width)]
 
     def size(self, width: int) -> int:

@@ -86,7 +86,7 @@ class Lstm:
     this 1, f starts near 1/2: the memory halves with every token, and long dependencies train late or never.
     """
 
-    def init(self, rng: np.random.Generator, width: int) -> dict:
+    def init(self, rng: "np.random.Generator", width: int) -> dict:
         inward, across = linear_init(rng, width, 4 * width), linear_init(rng, width, 4 * width)
         forget = np.repeat([0.0, 1.0, 0.0, 0.0], width)
         return {"w_x": inward["w"], "w_h": across["w"], "b": inward["b"] + forget}

@@ -51,7 +51,7 @@ def mean(p: dict, x: Array, state: dict | None = None) -> tuple:
 class Mean:
     """The block `mean`: the running mean of its input, without parameters."""
 
-    def init(self, rng: np.random.Generator, width: int) -> dict:
+    def init(self, rng: "np.random.Generator", width: int) -> dict:
         return {}
 
     def size(self, width: int) -> int:

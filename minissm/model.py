@@ -127,7 +127,7 @@ class Model:
 
     # ---- its parameters
 
-    def init(self, rng: np.random.Generator, like: Array = None) -> dict:
+    def init(self, rng: "np.random.Generator", like: Array = None) -> dict:
         """Draw the parameters -> a tree. like: an array; they go to its library and device. Default: NumPy."""
         check_generator("Model.init", rng)
         D = self.width

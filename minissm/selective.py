@@ -151,7 +151,7 @@ class S6:
     def _sizes(self, width: int) -> tuple[int, int, int]:
         return self.expand * width, self.d_state, self.dt_rank or max(1, width // 16)
 
-    def init(self, rng: np.random.Generator, width: int, relative_depth: float | None = None) -> dict:
+    def init(self, rng: "np.random.Generator", width: int, relative_depth: float | None = None) -> dict:
         """A = -1, ..., -N in every channel, and a dt for each channel: state n lasts about 1 / (n dt) tokens."""
         E, N, R = self._sizes(width)
         low, high = self.dt or dt_range(relative_depth)

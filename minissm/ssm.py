@@ -104,7 +104,7 @@ class Ssm:
     def draws_by_depth(self) -> bool:
         return getattr(self.filter, "draws_by_depth", False)
 
-    def init(self, rng: np.random.Generator, width: int, relative_depth: float | None = None) -> dict:
+    def init(self, rng: "np.random.Generator", width: int, relative_depth: float | None = None) -> dict:
         E = self.expand * width
         depth = (relative_depth,) if self.draws_by_depth else ()
         inward, outward = linear_init(rng, width, E), linear_init(rng, E, width)

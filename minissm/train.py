@@ -127,13 +127,13 @@ class TrainState(NamedTuple):
         return self.params if self.best is None else tree.unflatten(self.params, self.best["flat"])
 
     @classmethod
-    def start(cls, params: dict, rng: np.random.Generator, eval_rng: np.random.Generator) -> "TrainState":
+    def start(cls, params: dict, rng: "np.random.Generator", eval_rng: "np.random.Generator") -> "TrainState":
         flat = tree.flatten(params)
         alive, accepted = (namespace(flat).asarray(value, device=device(flat)) for value in (True, 0))
         states = rng.bit_generator.state, eval_rng.bit_generator.state
         return cls(tree.unflatten(params, flat), flat, flat, optim.adamw_start(params), alive, accepted, *states)
 
-    def after(self, loss: Array, flat: Array, adamw: optim.AdamWState, rng: np.random.Generator) -> "TrainState":
+    def after(self, loss: Array, flat: Array, adamw: optim.AdamWState, rng: "np.random.Generator") -> "TrainState":
         """The state one step later, with new parameters if all losses so far are finite. It waits for no device."""
         xp = namespace(flat)
         ok = self.alive & xp.isfinite(loss)
@@ -182,7 +182,7 @@ class Plan:
             number(self, "fit", "until", "a score, or None", math.isfinite)
 
     def train_states(
-        self, now: TrainState, rng: np.random.Generator, eval_rng: np.random.Generator
+        self, now: TrainState, rng: "np.random.Generator", eval_rng: "np.random.Generator"
     ) -> Iterator[TrainState]:
         """The states after `now`, one for each step. An interrupted step doesn't damage the state before it."""
         due, ended = frozenset(eval_steps(self.steps, self.evals)), self.ended(now)
@@ -206,7 +206,7 @@ class Plan:
         score = now.rows[-1][name]
         return score >= self.until if better == "higher" else score <= self.until
 
-    def evaluate(self, now: TrainState, eval_rng: np.random.Generator) -> TrainState:
+    def evaluate(self, now: TrainState, eval_rng: "np.random.Generator") -> TrainState:
         """The state with one more row, stopped if a score is not finite."""
         now = self.read(now)
         if now.stopped:
@@ -264,7 +264,7 @@ def fit(
     params: dict,
     task: Any,
     steps: int,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     *,
     lr: float = LR,
     batch: int = BATCH,

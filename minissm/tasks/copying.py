@@ -68,7 +68,7 @@ class Copying(TokenTask):
         lengths = np.arange(self.min_len, self.max_len + 1)
         return float(right[lengths - 1].sum() / lengths.sum())
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n = check_draw("copying", rng, n)
         size = rng.integers(self.min_len, self.max_len + 1, (n, 1))
@@ -134,7 +134,7 @@ class SelectiveCopying(TokenTask):
         """
         return most_frequent(self.copied, self.symbols) / self.copied
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n = check_draw("selective_copying", rng, n)
         position = np.sort(rng.random((n, self.context)).argsort(axis=1)[:, : self.copied], axis=1)

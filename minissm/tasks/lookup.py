@@ -47,7 +47,7 @@ class InductionHeads(TokenTask):
         """
         return most_frequent(self.length - 2, self.symbols) / (self.length - 2)
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n = check_draw("induction_heads", rng, n)
         inputs = rng.integers(TRIGGER + 1, TRIGGER + 1 + self.symbols, (n, self.length))
@@ -125,7 +125,7 @@ class Lookup(TokenTask):
             raise ValueError(f"lookup: no n-gram of {self.spec} occurs once; give more symbols or a larger ngram")
         return float(fraction.mean())
 
-    def _strings(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def _strings(self, rng: "np.random.Generator", n: int) -> tuple[np.ndarray, np.ndarray]:
         """n, (B, 1), and x_1 .. x_n with blanks after them, (B, max_len)."""
         size = rng.integers(self.min_len, self.max_len + 1, (n, 1))
         symbols = rng.integers(PAD + 1, PAD + 1 + self.symbols, (n, self.max_len))
@@ -145,7 +145,7 @@ class Lookup(TokenTask):
             grams = grams.reshape(B, starts)  # some versions of NumPy return it flat
         return grams
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         size, symbols = self._strings(rng, check_draw("lookup", rng, n))
         may_ask = self._may_ask(size, symbols)

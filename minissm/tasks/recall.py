@@ -68,7 +68,7 @@ class Recall(TokenTask):
         right = [(most_frequent(m, self.values) / m, self.queries or m) for m in range(low, high + 1)]
         return sum(p * queries for p, queries in right) / sum(queries for _, queries in right)
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n, (low, high, keys, queries) = check_draw("recall", rng, n), self._sizes
         pairs = rng.integers(low, high + 1, (n, 1)) if low < high else high
@@ -131,7 +131,7 @@ class Mqar(TokenTask):
         """Without the key, each of the m values shown is as likely as the others."""
         return 1 / self.pairs
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n, m, values = check_draw("mqar", rng, n), self.pairs, self.vocab // 2
         key = 1 + rng.random((n, values - 1)).argsort(axis=1)[:, :m]

@@ -46,7 +46,7 @@ class Selection(RealTask):
         """Without mu, the best answer is the mean of the u: (d / 3) (1 - 1 / length)."""
         return self.d / 3 * (1 - 1 / self.length)
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n fresh sequences; the same generator state gives the same bits."""
         n = check_draw("selection", rng, n)
         inputs, rows = rng.random((n, self.length, self.inputs)), np.arange(n)

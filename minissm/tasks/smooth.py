@@ -45,7 +45,7 @@ class Series(NamedTuple):
     ends: tuple[int, ...]
 
     @classmethod
-    def draw(cls, a: tuple, kind: str, levels: int, rng: np.random.Generator) -> "Series":
+    def draw(cls, a: tuple, kind: str, levels: int, rng: "np.random.Generator") -> "Series":
         """Gaussian coefficients; the norm of block s is proportional to 2^-gamma(s); |g| = 1."""
         r, c, ends = [], [], []
         for gamma, s in blocks(a, kind, levels):
@@ -178,7 +178,7 @@ class Regression(RealTask):
         mine = slice(self.n - self.n // 5) if self.part == "sample" else slice(self.n - self.n // 5, None)
         return X[mine], y[mine]
 
-    def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, rng: "np.random.Generator", n: int) -> tuple[np.ndarray, np.ndarray]:
         """n new sequences X (n, L, inputs) and their answers f(X) (n,), without noise."""
         X, rows = rng.random((n, self.length, self.inputs)), np.arange(n)
         important = X[..., 0].argmax(axis=1)
@@ -200,7 +200,7 @@ class Regression(RealTask):
         which = (token[:, 1] > 0).astype(int) if self.b is not None else np.zeros(len(X), int)
         return which, (token[:, -len(self.a) :] + 1) / 2
 
-    def batch(self, rng: np.random.Generator, n: int, step: int = 0) -> Batch:
+    def batch(self, rng: "np.random.Generator", n: int, step: int = 0) -> Batch:
         """n sequences: fresh ones, or items step n, step n + 1, ... of permutations of this part of the sample."""
         n = check_draw("regression", rng, n)
         X, y = self.draw(rng, n) if self.sequences is None else (a[self._items(n, step)] for a in self.sample)
