@@ -4,7 +4,6 @@ The file also holds `layout`, the tree as JSON, and `digest`, a SHA-256 of all t
 refused, and never gives wrong numbers. So is a compressed one: a small file must not ask for much work.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -126,7 +125,7 @@ def load_tree(path: Name, remedy: str = "save it again") -> Tree:
 
 def sealed(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The arrays, with a digest of their names, dtypes, shapes and bytes added."""
-    digest = hashlib.sha256()
+    digest = import_module("hashlib").sha256()
     for name, array in sorted(arrays.items()):
         if name != DIGEST:
             digest.update(repr((name, array.dtype.str, array.shape)).encode())

@@ -5,7 +5,6 @@ may change the bits (`surroundings`), and the state. Other settings, parameters 
 are a note in the log. `plan` and `now` are the Plan and the TrainState of train.py.
 """
 
-import hashlib
 import importlib
 import inspect
 from contextlib import suppress
@@ -27,7 +26,7 @@ def digest(now: Any) -> dict[str, str]:
     dtypes = [str(a.dtype).split(".")[-1] for a in tree.leaves(now.kept)]
     mixture = repr(dtypes).encode() * (len(set(dtypes)) > 1)
     parts = {"params": to(tree.flatten(now.kept), "numpy").tobytes() + mixture, "rng": repr(generator).encode()}
-    return {name: hashlib.sha256(text).hexdigest() for name, text in parts.items()}
+    return {name: _sha256(text) for name, text in parts.items()}
 
 
 def surroundings(plan: Any, flat: Array) -> dict[str, str]:
@@ -58,7 +57,11 @@ def source_digest(values: list) -> str:
         if str(function.__module__).split(".")[0] != __package__:  # None: from exec
             with suppress(Exception):  # written by @dataclass, or Python has no source, or can't read it
                 sources.add(inspect.getsource(function))
-    return hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()[:12]
+    return _sha256("".join(sorted(sources)).encode())[:12]
+
+
+def _sha256(text: bytes) -> str:
+    return importlib.import_module("hashlib").sha256(text).hexdigest()
 
 
 def write_checkpoint(path: str, plan: Any, began: dict, here: dict, now: Any) -> str:

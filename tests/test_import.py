@@ -8,7 +8,7 @@ import minissm
 HEAVY = (  # slow to import
     *("cupy", "torch", "jax", "autograd", "scipy", "matplotlib", "tqdm", "threadpoolctl", "multiprocessing.pool"),
     *("array_api_compat", "numpy.f2py", "numpy.testing", "numpy.ma", "numpy.polynomial", "numpy.random", "unittest"),
-    *("concurrent.futures", "html", "importlib.metadata", "logging", "pathlib", "subprocess", "tempfile", "zipfile"),
+    *("concurrent.futures", "hashlib", "html", "importlib.metadata", "logging", "pathlib", "subprocess", "zipfile"),
     *("minissm.classroom", "minissm.lab", "minissm.watch"),
 )
 

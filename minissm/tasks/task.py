@@ -17,7 +17,6 @@ and may have
     legend              names and kinds of its tokens; see `TokenTask`
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
@@ -107,6 +106,8 @@ class Task:
     @property
     def identity(self) -> str:
         """The spec, and a SHA-256 of each array of the task. Tasks with the same identity draw the same batches."""
+        import hashlib  # slow to import
+
         digests = []
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
