@@ -78,14 +78,6 @@ def test_the_file_is_plain_arrays_named_after_their_leaves(saved, rng):
     assert "params.blocks.0.filter.log_dt" in found
 
 
-def test_savez_is_given_arrays_and_no_options(tmp_path, rng, monkeypatch):
-    """NumPy 2.0 has no allow_pickle there: it would write an array of that name, which load refuses."""
-    names = []
-    monkeypatch.setattr(np, "savez", lambda file, **arrays: names.extend(arrays))
-    save(tmp_path / "net.npz", NET, NET.init(rng))
-    assert names == ["layout", *(f"params.{name}" for name, _ in tree.named(NET.init(rng))), "digest"]
-
-
 # ---- damage
 
 STATE = {
