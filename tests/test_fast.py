@@ -1,6 +1,10 @@
 """Where a fast path is chosen, and where not. The bodies themselves: test_fast_*.py."""
 
 import importlib
+import os
+import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -64,3 +68,17 @@ def test_reference_bodies_run_inside_reference_alone(monkeypatch):
     with pytest.raises(KeyError), reference():
         raise KeyError
     assert fast.path("chunked", u) is not None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory of glibc")
+@pytest.mark.parametrize(("tunables", "kept"), [("", True), ("glibc.malloc.trim_threshold=1000000", False)])
+def test_freed_memory_is_kept_unless_the_environment_says_how_much(tunables, kept):
+    """Megabytes that a process has more, after eight arrays of 16 are freed."""
+    code = (
+        "from minissm.fast.layout import keep_freed_memory\n"
+        "def size(): return int(open('/proc/self/statm').read().split()[1]) >> 8\n"
+        "keep_freed_memory(); before = size(); [bytearray(1 << 24) for _ in range(8)]; print(size() - before)"
+    )
+    environment = os.environ | {"GLIBC_TUNABLES": tunables}
+    more = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
+    assert (int(more) > 100) == kept

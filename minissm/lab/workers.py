@@ -4,7 +4,6 @@ run(job, on_step) -> outcome does one job and calls on_step(i) after each of its
 thread: the bits are the same in every process, and processes don't wait for each other.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -12,9 +11,10 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
+from ..fast.layout import glibc
 from ..fast.parallel import threads
 from ..progress import Progress
 
@@ -167,10 +167,4 @@ def _work(run: Run, job: Any) -> Any:
         if terminated:
             os._exit(128 + signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
-        give_back_memory()
-
-
-def give_back_memory() -> None:
-    """What was freed goes back to the system. Nothing happens without glibc."""
-    with suppress(AttributeError, OSError, TypeError):  # no such function; no such library; Windows
-        ctypes.CDLL(None).malloc_trim(0)
+        glibc("malloc_trim", 0)  # what the training used goes back to the system
