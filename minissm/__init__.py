@@ -25,7 +25,7 @@ from .train import Log, fit
 # attention, check_block, evaluate, gradcheck, lstm, mean, selective and ssm are functions here, not modules. Import
 # other names of their files with `from minissm.ssm import ...`.
 
-__version__ = "0.9.0"
+__version__ = "0.9.1"
 __all__ = [
     "S6",
     "Attn",
