@@ -18,8 +18,8 @@ A block with a memory, a mixer, has
 
 Optional:
 
-    alone(p, x, mode) -> y, backward    run for sequences that begin and end here, if this costs less;
-                                        dp, dx = backward(dy)
+    alone(p, x, mode) -> y, backward    run for whole sequences, without their states, if this costs less;
+                                        dp, dx = backward(dy). A subclass that replaces run inherits no alone
     stepper(p) -> step                  y, state = step(x, state) for one token, x and y (B, 1, D), if this costs less
                                         than run; a step may overwrite the state it is given
     trace(p, x) -> dict                 inner arrays to look at, by name
@@ -58,9 +58,15 @@ def stateless(block: Any, mode: str, ends: bool) -> Callable | None:
     """`y, backward = f(p, x)` of a block that takes no state, else None.  ends: False where sequences are whole."""
     if not has_memory(block):
         return block.apply
-    # a subclass with a run of its own inherits an alone that computes something else
-    alone = next(("alone" in vars(c) for c in type(block).__mro__ if {"alone", "run"} & vars(c).keys()), False)
-    return partial(block.alone, mode=mode) if alone and not ends else None
+    alone = None if ends else _alone(block)
+    return alone and partial(alone, mode=mode)
+
+
+def _alone(block: Any) -> Callable | None:
+    """The block's `alone`, unless a subclass or the object itself replaces the `run` that it belongs to."""
+    namespaces = (getattr(block, "__dict__", {}), *map(vars, type(block).__mro__))
+    names = next((n for n in namespaces if "alone" in n or "run" in n), {})
+    return block.alone if names.get("alone") else None
 
 
 def stepper(block: Any, p: Any) -> Callable:

@@ -25,7 +25,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     state: of the filter, h (B, E, N) complex or past (B, U, E) real. None (default): zeros.
     filter: a filter with its options, like S4d(poles=8).
     mode: "auto" (default), "recurrent", "chunked" or "fft"; see scan.pick.
-    ends: False for sequences that begin and end here: a state, and its gradient, may then be None. Default True.
+    ends: False for whole sequences, without a state: the state returned may then be None. Default True.
     -> y, state and `dp, dx, dstate = backward(dy, dstate=None)`. ValueError where the state doesn't fit.
 
     u is computed as w_in.T @ x.T, (E, B L). The scan sees a (B, L, E) view of it, in which the sequence of a channel is
@@ -39,6 +39,8 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u = p["w_in"].T @ rows.T
     u += p["b_in"][:, None]
     coefficients, back_filter = filter(p["filter"])
+    if not ends and state is not None:
+        raise ValueError("ssm: a state and ends=False given; expected no state, or leave ends out")
     if state is not None:
         first = scan.start(coefficients, B, u.dtype)
         kind = "real" if xp.isdtype(first.dtype, "real floating") else "complex"

@@ -145,10 +145,38 @@ def test_a_model_runs_whole_sequences_alone_and_pieces_with_their_states(rng):
         check_block(net.blocks[0])
 
 
-def test_a_subclass_with_a_run_of_its_own_does_not_inherit_alone(rng):
-    net = Model((Backwards(S4d(poles=2)),), vocab=V, width=4)
+class NoAlone(Ssm):
+    alone = None
+
+
+def traced():
+    """A block whose own run, replaced on the object, doubles what the class computes."""
+    block = Ssm(S4d(poles=2))
+
+    def run(p, x, state, mode):
+        y, state, back = Ssm.run(block, p, x, state, mode)
+        return 2 * y, state, lambda dy, dstate: back(2 * dy, dstate)
+
+    object.__setattr__(block, "run", run)
+    return block
+
+
+@pytest.mark.parametrize(
+    "block", [Backwards(S4d(poles=2)), NoAlone(S4d(poles=2)), traced()], ids=["class", "None", "object"]
+)
+def test_alone_gives_way_where_run_is_replaced(block, rng):
+    net = Model((block,), vocab=V, width=4)
     params, x = net.init(rng), rng.integers(0, V, (B, 7))
     np.testing.assert_array_equal(net(params, x)[0], net.run(params, x)[0])
+
+
+def test_a_model_without_states_computes_in_the_mode_that_is_asked_for(rng):
+    """In recurrent mode, an input that is nan reaches no output before it; in one product of a chunk it does."""
+    net = Model("ssm(poles=2)", inputs=1, outputs=1, width=4)
+    params, x = net.init(rng), draw(rng, B, 7, 1, dtype=np.float32)
+    x[:, 4] = np.nan
+    assert np.isfinite(net(params, x, mode="recurrent")[0][:, :4]).all()
+    assert not np.isfinite(net(params, x, mode="chunked")[0][:, :4]).any()
 
 
 def test_a_wrong_gradient_is_found():

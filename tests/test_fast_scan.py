@@ -115,6 +115,18 @@ def test_whole_sequences_have_the_same_numbers_without_their_ends(
             back(dy, h0)
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_the_gradient_of_a_long_memory_is_summed_in_double_precision(channels_first, rng):
+    """That of lam^Q, over many chunks: its sum in single precision is off by more than the inputs' rounding."""
+    log_lam, c = np.full((D, 1), -1e-5 + 0j), np.ones((D, 1), complex)
+    u = 1 + 0.1 * draw(rng, 1, 32 * 8192, D, dtype=np.float32)
+    f = the_body("chunked", 32)
+    _, _, back = f(log_lam, c, turned(u) if channels_first else u, None)
+    _, _, back_exact = f(log_lam, c, u.astype(np.float64), None)
+    ours, exact = back(u, None)[0], back_exact(u.astype(np.float64), None)[0]
+    assert abs(ours - exact).max() < 2e-8 * abs(exact).max()
+
+
 def test_gradients_without_ends_match_differences(rng, small_pieces):
     for length in (7, 40, 70):
         log_lam, c, u, _ = modes_problem(rng, 3, length, np.float64, False)

@@ -131,3 +131,18 @@ def test_a_filter_that_returns_no_coefficients_is_refused(rng):
     block, p = layer(rng)
     with pytest.raises(TypeError, match=r"scan: tuple given; a filter returns Poles\(log_lam, c\) or Taps\(k\)"):
         ssm(p, draw(rng, B, L, D), filter=lambda q: (tuple(block.filter(q)[0]), None))
+
+
+@MODES
+@pytest.mark.parametrize("length", [7, 70])
+def test_whole_sequences_have_no_ends_where_that_costs_less(mode, length, rng):
+    block, p = layer(rng)
+    x = draw(rng, B, length, D)
+    y, end, backward = ssm(p, x, filter=block.filter, mode=mode, ends=False)
+    expected, _, back_expected = ssm(p, x, filter=block.filter, mode=mode)
+    assert (end is None) == (mode == "chunked")
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+    for ours, other in zip(tree.leaves(backward(y)[:2]), tree.leaves(back_expected(y)[:2]), strict=True):
+        np.testing.assert_allclose(ours, other, atol=1e-11 * max(1, abs(other).max()))
+    with pytest.raises(ValueError, match="ssm: a state and ends=False given"):
+        ssm(p, x, state(rng), filter=block.filter, mode=mode, ends=False)

@@ -106,17 +106,17 @@ def _backward(
     parts, channels = pieces(u, Q)
     for piece in reversed(parts):
         x, dys, dx, states = gather(u, piece, Q), gather(dy, piece, Q), room(du, piece, Q), s[piece.rows]
-        ends = _states(states.shape, s.dtype)  # the gradients of the states at the ends of the chunks
+        dstates = _states(states.shape, s.dtype)  # of the states at the ends of the chunks
         for d in channels:
-            np.matmul(dys[d], m.state_out[d], out=_rows(ends, d))
-        _carry(dh[piece.sequences], ends, lam, -1)
+            np.matmul(dys[d], m.state_out[d], out=_rows(dstates, d))
+        _carry(dh[piece.sequences], dstates, lam, -1)
         for d in channels:
             dT[d] += x[d].transpose(0, 2, 1) @ dys[d]
-            dstate_in[d] += x[d].transpose(0, 2, 1) @ _rows(ends, d)
+            dstate_in[d] += x[d].transpose(0, 2, 1) @ _rows(dstates, d)
             dstate_out[d] += dys[d].transpose(0, 2, 1) @ _rows(states, d)
             np.matmul(dys[d], m.T[d], out=dx[d])
-            dx[d] += _rows(ends, d) @ m.state_in[d]
-        dlam += np.multiply(ends, states.conj(), out=ends).sum(axis=0, dtype=dlam.dtype)
+            dx[d] += _rows(dstates, d) @ m.state_in[d]
+        dlam += np.multiply(dstates, states.conj(), out=dstates).sum(axis=0, dtype=dlam.dtype)
         scatter(dx, du, piece)
 
 
@@ -125,12 +125,11 @@ def _carry(h: np.ndarray, s: np.ndarray, lam: np.ndarray, step: int = 1) -> None
 
     s_k is at first what chunk k adds to the state, and at last the state before it. step -1: from last to first.
     """
-    chunks = s.reshape(len(h), -1, *s.shape[1:])
     now, after = h.copy(), np.empty_like(h)
-    for k in range(chunks.shape[1])[::step]:
+    for s_k in s.reshape(len(h), -1, *s.shape[1:]).swapaxes(0, 1)[::step]:
         np.multiply(now, lam, out=after)
-        after += chunks[:, k]
-        chunks[:, k] = now
+        after += s_k
+        s_k[...] = now
         now, after = after, now
     h[...] = now
 
@@ -138,7 +137,7 @@ def _carry(h: np.ndarray, s: np.ndarray, lam: np.ndarray, step: int = 1) -> None
 def _states(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Memory for states (rows, D, N)."""
     rows, D, N = shape
-    return layout.room(rows, D * N, dtype).reshape(rows, D, N)
+    return layout.memory(rows, D * N, dtype).reshape(rows, D, N)
 
 
 def _rows(s: np.ndarray, d: slice) -> np.ndarray:

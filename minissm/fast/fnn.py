@@ -12,7 +12,7 @@ from . import layout
 from .layout import cuts
 
 ENOUGH = 1 << 12  # numbers of x; with fewer, the extra calls cost more than the cache saves
-PRODUCT = layout.PRODUCT if layout.AVX512 else 4 * layout.PRODUCT  # multiplications of a block by one matrix
+BLOCK = layout.PRODUCT if layout.AVX512 else 4 * layout.PRODUCT  # multiplications of a block by one matrix
 FEWEST = 128  # rows of a block; fewer are not worth the calls
 ONCE = math.sqrt(2 / math.pi)  # gelu(h) = h (1 + tanh(ONCE h + CUBED h^3)) / 2
 CUBED = ONCE * 0.044715
@@ -25,7 +25,7 @@ def fnn(p: list, x: np.ndarray) -> tuple | None:
     if not _largest(p, rows) < FAR:  # so it is with nan
         return None
     R, *inner, last = len(rows), *(q["w"].shape[1] for q in p)
-    size = max(FEWEST, PRODUCT // max(q["w"].size for q in p))
+    size = max(FEWEST, BLOCK // max(q["w"].size for q in p))
     blocks = cuts(0, R, size)
     hidden = [np.empty((2, R, n), x.dtype) for n in inner]  # h, and its gate s: gelu(h) = h s
     y = np.empty((R, last), x.dtype)
@@ -87,8 +87,8 @@ def _gate(h: np.ndarray, s: np.ndarray) -> None:
     s *= h
     with np.errstate(over="ignore", under="ignore"):  # exp gives inf, and 1 / inf is 0, as it should be
         np.exp(s, out=s)
-    s += 1
-    np.reciprocal(s, out=s)
+        s += 1
+        np.reciprocal(s, out=s)
 
 
 def _slope(h: np.ndarray, s: np.ndarray, a: np.ndarray) -> np.ndarray:

@@ -6,19 +6,21 @@ In a sequence the channels of a token are contiguous. Products and FFTs need the
 import ctypes
 import os
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
 STRIP = 64  # inputs that are transposed at a time; with more, a cache line is evicted before its next use
 PAD = 16  # unused numbers after each channel: channels that start a power of two apart evict each other from the cache
 PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
-# NumPy lists the instruction sets that it found beyond those that it needs.
-FOUND = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", ())
-AVX512 = any(name == "X86_V4" or name.startswith("AVX512") for name in FOUND)
+INSTRUCTIONS: Any = np.show_config(mode="dicts").get("SIMD Extensions", {})  # "baseline", and "found" beyond it
+AVX512 = any(
+    name.startswith(("X86_V4", "AVX512")) for key in ("baseline", "found") for name in INSTRUCTIONS.get(key, ())
+)
 PIECE = 1 << 17  # numbers processed at a time, so that intermediate results are still in the cache when used
 
 
-def room(D: int, length: int, dtype: np.dtype) -> np.ndarray:
+def memory(D: int, length: int, dtype: np.dtype) -> np.ndarray:
     """Memory (D, length) to be written, with PAD numbers between the channels."""
     return np.empty((D, length + PAD), dtype)[:, :-PAD]
 

@@ -2,8 +2,8 @@
 
 A piece has some chunks of some sequences, and its rows have the order (sequence, chunk). If the inputs of a channel are
 contiguous, as ssm gives them, the rows are a view, and a piece has ROWS of them. Its products then take a few channels
-at a time, so that they stay in the cache. In another layout the rows are copied, once for all channels, and the cache
-limits the piece.
+at a time, so that they stay in the cache. Otherwise the cache limits the piece, and rows that are no view are copied,
+once for all channels: in another layout, or where a rest (L no multiple of Q) lies between short sequences.
 """
 
 from typing import NamedTuple
@@ -43,7 +43,7 @@ def room(a: np.ndarray, piece: Piece, Q: int) -> np.ndarray:
     g, n, D = part.shape
     if part.strides[1] == part.itemsize and (g == 1 or part.strides[0] == n * part.itemsize):
         return part.transpose(2, 0, 1).reshape(D, g * n // Q, Q)
-    return layout.room(D, g * n, a.dtype).reshape(D, g * n // Q, Q)
+    return layout.memory(D, g * n, a.dtype).reshape(D, g * n // Q, Q)
 
 
 def gather(a: np.ndarray, piece: Piece, Q: int) -> np.ndarray:

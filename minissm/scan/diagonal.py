@@ -80,8 +80,8 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     """Chunk by chunk:  y = T u + state_out h,  h <- lam^Q h + state_in u,  with T the Toeplitz matrix of the kernel.
 
     chunk: Q, inputs of one chunk. None (default): 32, or L if L <= max(32, min(B, 64)).
-    ends: False for sequences that begin and end here: without h0, and h_last and dh0 are None, which costs less.
-        Default True.
+    ends: False for whole sequences: there is no h0, and h_last and dh0 are None. On the fast path, a sequence of one
+        chunk then costs less. Default True.
     """
     xp, h = _start(log_lam, c, u, h0)
     if not ends and h0 is not None:
