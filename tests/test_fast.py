@@ -38,7 +38,7 @@ def test_other_arrays_get_the_plain_body(monkeypatch):
 @pytest.mark.parametrize("shape", [(1, 3), (2, 5, 3), (13, 3)])
 def test_fnn_agrees_with_the_plain_body(shape, depth, dtype, rng, monkeypatch):
     monkeypatch.setattr(fnn, "FEWEST", 4)  # blocks of rows, the last one smaller
-    monkeypatch.setattr(fnn, "PRODUCT", 0)
+    monkeypatch.setattr(fnn, "BLOCK", 0)
     p = tree.map(lambda a: (a + 0.1 * draw(rng, *a.shape)).astype(dtype), layers.Fnn(depth).init(rng, 3))
     x, dy = 3 * draw(rng, *shape, dtype=dtype), draw(rng, *shape, dtype=dtype)
     given = [a.copy() for a in (x, dy, *tree.leaves(p))]

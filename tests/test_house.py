@@ -34,7 +34,7 @@ OUTSIDE = {
     "cli",
     "__main__",
 }  # what is not the core of the library
-CORE, PACKAGE = 3060, 9730  # lines of code. To be tightened: the aims are 2,000 and 4,700
+CORE, PACKAGE = 3060, 9750  # lines of code. To be tightened: the aims are 2,000 and 4,700
 CLASSROOM, EXERCISE = 1790, 120  # lines of code of the classroom, not in PACKAGE, and of one exercise
 LONGEST = 380  # lines of one file, with its comments
 

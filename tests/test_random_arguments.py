@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 import minissm as ms
 from minissm import layers, losses, scan, tree
 from minissm.attention import attention, self_attention
-from minissm.fast import attention as tiles, fnn, layout, linear, parallel, selective as blocks
+from minissm.fast import attention as tiles, fnn, layout, linear, parallel, rows, selective as blocks
 from minissm.lstm import lstm
 from minissm.mean import mean
 from minissm.scan import taps
@@ -23,9 +23,10 @@ from minissm.selective import selective, selective_scan, softplus
 from minissm.ssm import ssm
 
 SMALL = {  # sizes at which a few numbers already make several pieces, blocks, groups and threads
-    fnn: {"ENOUGH": 1, "FEWEST": 4, "PRODUCT": 0},
+    fnn: {"ENOUGH": 1, "FEWEST": 4, "BLOCK": 0},
     tiles: {"AT_ONCE": 20, "GROUP": 60, "COLUMNS": 4, "PRODUCT": 150},
     layout: {"PIECE": 40},
+    rows: {"ROWS": 3},
     linear: {"Q": 3, "WIDE": 8, "BLOCK": 60},
     blocks: {"STEP": 12, "BLOCK": 60, "KEPT": 100},
     parallel: {"ENOUGH": 1},
