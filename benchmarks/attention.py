@@ -60,10 +60,10 @@ def run_all(calls: list[Callable]) -> None:
 
 
 def tiles(heads: int, L: int, P: int, T: int) -> list[Callable]:
-    """Below the diagonal: two products and an exponential forward, four products backward.
+    """The tiles below the diagonal: two products and an exponential forward, four products backward.
 
-    Heads of one tile are computed together, others one by one. The scores of a tile are taken to be in memory still
-    when its backward comes.
+    Heads of one tile are computed together, others one by one. The scores of a tile are assumed to be still in memory
+    when its backward runs.
     """
     together = heads if L <= T else 1
     q, k, v, do, o, dq, dk, dv = np.full((8, together, L, P), 0.01, np.float32)

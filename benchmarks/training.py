@@ -24,10 +24,10 @@ CASES = [
     for mixer in ("ssm", "attn")
 ]
 GOALS = dict(zip(map(title, CASES), (0.45, 0.41, 0.51, 0.49, 0.73, 0.69), strict=True))  # shares of the bound
-QUICK = len(CASES)  # a quick run has them all on one core: each share of the bound has a goal
+QUICK = len(CASES)  # a quick run has all cases on one core, because each has a goal
 ON_CARD = [{"mixer": "ssm", "width": 256, "batch": 64, "length": 4096}]
 BOUND_ON = ("numpy", "cupy")
-BLOCKS = (256, 128), (1024, 256)  # rows of a block, scores of a tile; the bound is the faster: it depends on OpenBLAS
+BLOCKS = (256, 128), (1024, 256)  # rows of a block, side of a tile; the bound is the faster, which depends on OpenBLAS
 LR, CLIP = 1e-3, 1.0
 CHECKED = 1 << 14  # tokens: of larger batches, loss and gradients are checked on the first sequences
 
@@ -87,8 +87,8 @@ def torch(data: dict[str, Any]) -> dict[str, Method]:
 def bound(data: dict[str, Any]) -> dict[str, Callable]:
     """The matrix products of forward and backward, an exponential for each score of attention and number of gelu.
 
-    Each part has the memory layout that suits it best. After the last mixer only tokens with a loss are counted. Not
-    counted: the embedding, kernels, sums, the optimizer. On a GPU: the matrix products alone.
+    Each part has the memory layout in which it is fastest. After the last mixer only tokens with a loss are counted.
+    Not counted: the embedding, kernels, sums, the optimizer. On a GPU: the matrix products alone.
     """
     net, inputs, weights = data["net"], data["batch"][0], data["batch"][2]
     (B, L), counted = inputs.shape, int(np.count_nonzero(weights))
@@ -117,13 +117,13 @@ def step(net: Model, B: int, L: int, counted: int, size: int, T: int) -> list[Ca
 
 
 def on_card(xp: Any, net: Model, B: int, L: int, counted: int) -> Callable:
-    """The matrix products of a step, each of all rows at once. The scans of a GPU are no products."""
+    """The matrix products of a step, each of all rows at once. Scans on a GPU have no products."""
     D, calls = net.width, list[Callable]()
     last = max(i for i, block in enumerate(net.blocks) if not isinstance(block, Fnn))
 
     @cache
     def full(shape: tuple[int, ...]) -> Any:
-        return xp.full(shape, 0.01, dtype=xp.float32)  # one array of each shape: memory is for the step
+        return xp.full(shape, 0.01, dtype=xp.float32)  # one array of each shape, to save memory for the step
 
     def multiply(*shapes: tuple[int, ...]) -> None:
         """y = a b, and in the backward  da = dy b^T,  db = a^T dy."""
@@ -161,7 +161,7 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> Call
 
 
 def products(rows: int, D: int, E: int, size: int) -> list[Callable]:
-    """Of y = x w: y, dw and dx, each `size` rows at a time."""
+    """The products of y = x w: y, dw and dx, each `size` rows at a time."""
     x, w, dy, y, dx, dw = (filled(*shape) for shape in ((rows, D), (D, E), (rows, E), (rows, E), (rows, D), (D, E)))
     blocks = cuts(0, rows, size)
     backward = [(product(x[i].T, dy[i], dw), product(dy[i], w.T, dx[i])) for i in blocks]

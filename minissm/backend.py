@@ -26,7 +26,7 @@ def namespace(*arrays: Any) -> Any:
     base says so by a `__array_namespace__` of its own. Files mapped to memory are taken.
     """
     if _NUMPY_ONLY.issuperset(map(type, arrays)):
-        return np  # itself: its copy in array_api_compat takes as long to import as NumPy
+        return np  # not its copy in array_api_compat, which takes as long to import as NumPy
     import array_api_compat
 
     present = [a for a in arrays if a is not None]

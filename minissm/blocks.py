@@ -19,7 +19,7 @@ A block with a memory, a mixer, has
 Optional:
 
     alone(p, x, mode) -> y, backward    run for whole sequences, without their states, if this costs less;
-                                        dp, dx = backward(dy). A subclass that replaces run inherits no alone
+                                        dp, dx = backward(dy). A subclass with its own run inherits no alone
     stepper(p) -> step                  y, state = step(x, state) for one token, x and y (B, 1, D), if this costs less
                                         than run; a step may overwrite the state it is given
     trace(p, x) -> dict                 inner arrays to look at, by name
@@ -55,7 +55,7 @@ def run(block: Any, p: Any, x: Array, state: Any, mode: str) -> tuple:
 
 
 def stateless(block: Any, mode: str, ends: bool) -> Callable | None:
-    """`y, backward = f(p, x)` of a block that takes no state, else None.  ends: False where sequences are whole."""
+    """`y, backward = f(p, x)` if the block needs no state, else None.  ends: False if sequences are whole."""
     if not has_memory(block):
         return block.apply
     alone = None if ends else _alone(block)

@@ -24,7 +24,7 @@ def check_block(block: Any, width: int = 6) -> None:
 
     The checks:
     - `size` is the number of parameters that `init` draws;
-    - `alone`, if there is one, has the outputs of `run`;
+    - `alone`, if the block has it, has the outputs of `run`;
     - a sequence cut into two pieces, and one run step by step, has the outputs of the whole;
     - the outputs under a mask equal those of all tokens;
     - a changed token changes no earlier output, and no other output at all if the block has `apply`;

@@ -24,7 +24,7 @@ from .model import Model
 from .progress import tell
 from .train import Log
 
-if TYPE_CHECKING:  # slow to import
+if TYPE_CHECKING:  # pathlib is slow to import
     from pathlib import Path
 
 # Okabe & Ito's colours, which colour-blind readers can distinguish; dashes and marks are for grey print

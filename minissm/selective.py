@@ -29,7 +29,7 @@ def softplus(x: Array) -> tuple:
     xp = check_arrays("softplus", "x (...)", x)
     e = xp.exp(-xp.abs(x))
     u = 1 + e
-    kept = u - 1  # of e, after rounding. log(u) e / kept is log1p(e), which is e itself where kept is 0
+    kept = u - 1  # e after rounding.  log1p(e) = log(u) e / kept, and e where kept is 0
     y = xp.maximum(x, xp.zeros_like(x)) + xp.where(kept == 0, e, xp.log(u) * e / xp.where(kept == 0, 1.0, kept))
     return y, lambda dy: cotangent("softplus", dy, y) * (xp.where(x < 0, e, 1.0) / u)  # softplus' = 1 / (1 + exp(-x))
 

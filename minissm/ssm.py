@@ -40,7 +40,7 @@ def ssm(p: dict, x: Array, state: Array = None, *, filter: Any, mode: str = "aut
     u += p["b_in"][:, None]
     coefficients, back_filter = filter(p["filter"])
     if not ends and state is not None:
-        raise ValueError("ssm: a state and ends=False given; expected no state, or leave ends out")
+        raise ValueError("ssm: a state and ends=False given; leave one of them out")
     if state is not None:
         first = scan.start(coefficients, B, u.dtype)
         kind = "real" if xp.isdtype(first.dtype, "real floating") else "complex"

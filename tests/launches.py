@@ -1,8 +1,8 @@
-"""An array library that counts what a card would be given: kernels, fills and copies. It takes CuPy's way.
+"""An array library that counts the launches on a GPU: kernels, fills and copies. minissm takes it for CuPy.
 
-Its arrays hold NumPy's. Views, `empty` and questions about dtypes cost nothing; any other call counts as one, as does
-each kernel of minissm/fast/cuda, which is counted and not run: what is computed here is no result. CuPy itself may need
-more than one, for a reduction of a large array, say. Reading a number would make a card wait, and raises.
+Its arrays hold NumPy arrays. Views, `empty` and queries of dtypes count as 0, any other call as 1. A kernel of
+minissm/fast/cuda counts as 1 and is not run, so results have no meaning. CuPy itself may need more launches, as for
+a reduction of a large array. Reading a number would make a GPU wait, so it raises.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from minissm import fast, tree
 from minissm.fast.cuda import launch
 
 OPERATORS = ("add", "sub", "mul", "truediv", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor")
-MANY = 8  # CuPy concatenates up to so many arrays by one copy each, more by a kernel
+MANY = 8  # CuPy concatenates up to this many arrays by one copy each, more by a kernel
 
 
 class Namespace:
@@ -47,7 +47,7 @@ XP = Namespace()
 
 
 class Array:
-    """An array of the card: what CuPy's arrays have of NumPy's, and the library uses."""
+    """An array on the GPU, with the attributes of CuPy's arrays that minissm uses."""
 
     def __init__(self, inside: np.ndarray) -> None:
         self.inside = inside
@@ -77,7 +77,7 @@ class Array:
     mT = property(lambda self: XP.call(np.matrix_transpose, self))  # noqa: N815  (its name in the array API)
 
     def read(self, *_: Any) -> Any:
-        raise AssertionError("the value of an array is asked for, which would make a GPU wait")
+        raise AssertionError("the value of an array is read, which would make a GPU wait")
 
     __array__ = __float__ = __int__ = __bool__ = __index__ = __iter__ = read  # type: ignore[assignment]
 
@@ -113,12 +113,12 @@ def unwrapped(value: Any) -> Any:
 
 
 def there(value: Any) -> Any:
-    """The tree with its arrays on the card; numbers and None stay."""
+    """The tree with its arrays on the GPU; numbers and None stay."""
     return tree.map(lambda a: Array(np.array(a)) if hasattr(a, "dtype") else a, value)
 
 
 def launches(monkeypatch: Any, f: Callable) -> int:
-    """The launches of f(), which finds its arrays on the card."""
+    """The launches of f(), whose arrays are on the GPU."""
     before = XP.count
 
     def function(file: str, kernel: str, type_: str) -> Callable:
@@ -127,7 +127,7 @@ def launches(monkeypatch: Any, f: Callable) -> int:
 
         return run
 
-    with monkeypatch.context() as patch, np.errstate(all="ignore"):  # what no kernel has written holds anything
+    with monkeypatch.context() as patch, np.errstate(all="ignore"):  # memory that no kernel has written has any values
         patch.setattr(launch, "function", function)
         patch.setattr(fast, "REFERENCE", False)
         f()

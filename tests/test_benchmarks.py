@@ -117,7 +117,7 @@ def test_a_wrong_result_is_marked_and_never_wins(here):
     assert report.markdown(found).count("WRONG") >= 2
 
 
-def test_a_quick_run_has_one_case_on_all_cores_with_its_errors_and_without_what_is_of_less_use(here, monkeypatch):
+def test_a_quick_run_has_one_case_on_all_cores_with_its_errors_without_bounds_and_slow_methods(here, monkeypatch):
     seconds, references = {"fast": 1.0, "slow": 2.1, "m": 9.0}, []
     monkeypatch.setattr(libraries, "own_cores", lambda: [3, 5])
     monkeypatch.setattr(libraries, "pin", lambda cores: None)
@@ -270,7 +270,7 @@ def test_a_run_on_a_gpu_reaches_every_workload(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize(("mixer", "products"), [("ssm", 4 * 6 + 3), ("attn", 2 * (6 + 6) + 2 * 6 + 3)])
 def test_the_bound_of_a_training_on_a_gpu_is_its_products_there(mixer, products, rng, monkeypatch):
-    """Three for each of the forward, arrays of the GPU; nothing else is launched."""
+    """Three for each product of the forward, on arrays of the GPU; nothing else is launched."""
     data = training.data(rng, mixer, 6, 3, 26)
     assert set(training.bound(data)) == {f"products and exp, {size} rows, tiles of {T}" for size, T in training.BLOCKS}
     found = training.bound(data | {"params": launches.there(data["params"])})
@@ -304,7 +304,7 @@ def test_the_parts_are_those_of_the_step(rng):
     tree.map(np.testing.assert_array_equal, found["clipping, AdamW"]()[0], new)
 
 
-def test_without_a_gpu_the_parts_of_a_step_there_are_refused(monkeypatch, capsys):
+def test_without_a_gpu_the_parts_of_a_step_on_it_are_refused(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert parts.main(["--backend", "cupy"]) == 2
     assert capsys.readouterr().err.startswith("parts: backend 'cupy': CuPy ")

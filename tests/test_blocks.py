@@ -129,7 +129,7 @@ def test_a_block_that_breaks_the_protocol_is_refused_in_one_sentence(block, erro
 
 
 class Alone(Ssm):
-    """Its run for whole sequences computes something else."""
+    """Its `alone` gives other outputs than its `run`."""
 
     def alone(self, p, x, mode):
         y, back = super().alone(p, x, mode)
@@ -164,14 +164,14 @@ def traced():
 @pytest.mark.parametrize(
     "block", [Backwards(S4d(poles=2)), NoAlone(S4d(poles=2)), traced()], ids=["class", "None", "object"]
 )
-def test_alone_gives_way_where_run_is_replaced(block, rng):
+def test_alone_is_not_used_if_run_is_replaced(block, rng):
     net = Model((block,), vocab=V, width=4)
     params, x = net.init(rng), rng.integers(0, V, (B, 7))
     np.testing.assert_array_equal(net(params, x)[0], net.run(params, x)[0])
 
 
-def test_a_model_without_states_computes_in_the_mode_that_is_asked_for(rng):
-    """In recurrent mode, an input that is nan reaches no output before it; in one product of a chunk it does."""
+def test_a_model_without_states_computes_in_the_mode_given(rng):
+    """In recurrent mode, a nan in the input reaches no earlier output. In the product of a chunk it does."""
     net = Model("ssm(poles=2)", inputs=1, outputs=1, width=4)
     params, x = net.init(rng), draw(rng, B, 7, 1, dtype=np.float32)
     x[:, 4] = np.nan

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "card.sh"
 PARTS = re.findall(r"^part (\d) (\w+) (\d+) \w+$", SCRIPT.read_text(), re.M)
 FILES = [f"{number}-{name}.txt" for number, name, _ in PARTS]
-# what it is asked for, and the files that are there by then; then it hangs, fails or passes
+# writes its arguments, and the files that exist by then; then it hangs, fails or passes
 INTERPRETER = """#!/bin/sh
 echo "$*"
 echo "$* |" $(ls "{folder}") >> "{asked}"
@@ -21,7 +21,7 @@ case "$*" in *"{hangs}"*) exec sleep 60 ;; *"{fails}"*) exit 3 ;; esac
 
 @pytest.fixture
 def run(tmp_path):
-    """run(hangs=..., fails=...) -> the finished process, and the lines that the stand-in was asked for."""
+    """run(hangs=..., fails=...) -> the finished process, the calls of the stand-in, and the folder."""
     if missing := [name for name in ("bash", "timeout", "realpath") if shutil.which(name) is None]:
         pytest.skip(f"benchmarks/card.sh not run: {', '.join(missing)} not installed")
     folder, asked, place = tmp_path / "found", tmp_path / "asked", tmp_path / "bin"
@@ -61,28 +61,28 @@ def test_a_part_that_fails_or_hangs_stops_no_other(run):
     assert [line.partition(" ")[2] for line in summary] == [
         "passed",
         "failed with exit code 3",
-        "was cut after 2 s",
+        "was stopped after 2 s",
         "passed",
         "passed",
     ]
 
 
-def test_without_a_gpu_no_test_of_one_passes(run):
-    """pytest would skip them all, and exit with 0."""
+def test_without_a_gpu_the_parts_that_check_for_one_fail(run):
+    """Without this check, pytest would skip all tests of a GPU, and exit with 0."""
     done, asked, folder = run(fails="import cupy")
     assert done.returncode == 1
     assert [line.split()[1] for line in (folder / "summary.txt").read_text().splitlines()].count("passed") == 2
     assert not any(line.startswith(("-m pytest", "-m minissm bench")) for line in asked)
 
 
-def test_a_folder_that_is_there_is_refused(run):
+def test_an_existing_folder_is_refused(run):
     _, before, _ = run()
     done, asked, _ = run()
     assert done.returncode == 2
-    assert "card.sh: give a folder that is new" in done.stderr
+    assert "give a folder that does not exist" in done.stderr
     assert asked == before
 
 
-def test_it_takes_ten_minutes_at_most():
+def test_it_takes_at_most_ten_minutes():
     assert [int(number) for number, *_ in PARTS] == [1, 2, 3, 4, 5]
     assert sum(int(limit) + 5 for *_, limit in PARTS) <= 600  # five seconds from Ctrl-C to the kill

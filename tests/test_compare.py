@@ -472,7 +472,7 @@ def test_without_a_name_each_run_has_a_new_dated_folder(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("before", [None, "glibc.malloc.check=0"])
-def test_workers_ask_to_keep_memory_and_nobody_else(before, monkeypatch):
+def test_only_workers_ask_to_keep_memory(before, monkeypatch):
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if before:
         monkeypatch.setenv("GLIBC_TUNABLES", before)
@@ -481,9 +481,9 @@ def test_workers_ask_to_keep_memory_and_nobody_else(before, monkeypatch):
     assert os.environ.get("GLIBC_TUNABLES") == before
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory of glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_a_worker_keeps_the_memory_of_its_arrays_until_its_training_ends():
-    """Megabytes that the process has: after arrays of 64 MB are freed, and after they are given back."""
+    """Growth of the process in MB: after arrays of 64 MB are freed, and after the training ends."""
     code = (
         "from minissm.lab import workers\n"
         "def size(): return int(open('/proc/self/statm').read().split()[1]) >> 8\n"

@@ -70,10 +70,10 @@ def test_reference_bodies_run_inside_reference_alone(monkeypatch):
     assert fast.path("chunked", u) is not None
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory of glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 @pytest.mark.parametrize(("tunables", "kept"), [("", True), ("glibc.malloc.trim_threshold=1000000", False)])
-def test_freed_memory_is_kept_unless_the_environment_says_how_much(tunables, kept):
-    """Megabytes that a process has more, after eight arrays of 16 are freed."""
+def test_freed_memory_is_kept_unless_the_environment_sets_a_limit(tunables, kept):
+    """Growth of a process in MB, after eight arrays of 16 MB are freed."""
     code = (
         "from minissm.fast.layout import keep_freed_memory\n"
         "def size(): return int(open('/proc/self/statm').read().split()[1]) >> 8\n"

@@ -68,7 +68,7 @@ def assert_agrees(ours, plain, rng, dtype):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    """Some sequences, or a part of one, at a time; where rows are views, one channel of them."""
+    """Some sequences, or a part of one, at a time; if rows are views, one channel."""
     monkeypatch.setattr(layout, "PIECE", D * 40)
     monkeypatch.setattr(rows, "ROWS", 9)
 
@@ -111,13 +111,13 @@ def test_whole_sequences_have_the_same_numbers_without_their_ends(
             )
         with pytest.raises(ValueError, match="scan: h0 and ends=False given"):
             scan.chunked(log_lam, c, u, h0, ends=False)
-        with pytest.raises(ValueError, match="scan: dh_last given, but ends=False left no h_last"):
+        with pytest.raises(ValueError, match="scan: dh_last given, but ends=False gives no h_last"):
             back(dy, h0)
 
 
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_the_gradient_of_a_long_memory_is_summed_in_double_precision(channels_first, rng):
-    """That of lam^Q, over many chunks: its sum in single precision is off by more than the inputs' rounding."""
+    """The gradient of lam^Q, over many chunks. In single precision, its error is larger than the rounding of inputs."""
     log_lam, c = np.full((D, 1), -1e-5 + 0j), np.ones((D, 1), complex)
     u = 1 + 0.1 * draw(rng, 1, 32 * 8192, D, dtype=np.float32)
     f = the_body("chunked", 32)
@@ -142,8 +142,8 @@ def test_gradients_without_ends_match_differences(rng, small_pieces):
     ("batch", "length", "channels_first", "views", "most"),
     [(5, 128, True, True, 8), (1, 355, True, True, 9), (5, 70, True, True, 1), (5, 128, False, False, 1)],
 )
-def test_rows_are_views_where_channels_lie_in_one_piece(batch, length, channels_first, views, most, rng, small_pieces):
-    """Those of several sequences, where no rest lies between them: then a piece has up to ROWS of them, not one."""
+def test_rows_are_views_if_channels_are_contiguous(batch, length, channels_first, views, most, rng, small_pieces):
+    """Also those of several sequences, unless a remainder lies between them. A piece then has up to ROWS, not one."""
     u = draw(rng, batch, length, D)
     u = (turned(u) if channels_first else u)[:, : length - length % 32]
     parts, channels = rows.pieces(u, 32)

@@ -102,7 +102,7 @@ def test_the_scan_of_modes_agrees(B, L, D, N, dtype, rng):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
 def test_gelu_and_its_slope_agree(dtype, tolerance, rng):
-    """Far from 0, and of what is not finite, too; the last block has one number."""
+    """Large and non-finite numbers, too; the last block has one number."""
     far = [50, 1e10, 1e30, np.inf, -50, -1e10, -1e30, -np.inf, np.nan]
     x, dy = rng.normal(size=(2, 128 * 9 + 1)).astype(dtype)
     x[: len(far)] = far

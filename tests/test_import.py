@@ -16,7 +16,7 @@ HEAVY = (  # slow to import
 def test_import_brings_in_nothing_heavy_and_no_folder_of_the_same_name(tmp_path):
     """As beside a clone called minissm: an editable install by a finder loses there to the empty folder.
 
-    What NumPy brings in itself does not count, nor do the finders of other packages that are installed.
+    Modules that NumPy itself imports do not count, nor do the finders of other installed packages.
     """
     (tmp_path / "minissm").mkdir()
     code = (
@@ -34,7 +34,7 @@ def test_the_names_promised_are_there():
 
 
 def test_other_libraries_are_found_without_numpys_copy_in_array_api_compat():
-    """The copy brings in numpy.f2py and numpy.testing, and takes as long to import as NumPy."""
+    """The copy imports numpy.f2py and numpy.testing, and takes as long to import as NumPy."""
     code = (
         "import sys, array_api_strict, numpy as np; from minissm import namespace\n"
         "assert namespace(array_api_strict.ones(2), None) is array_api_strict\n"

@@ -1,4 +1,4 @@
-"""A training step asks a GPU for as many kernels, fills and copies as docs/gpu.md states: each costs microseconds."""
+"""A training step has as many kernels, fills and copies as docs/gpu.md states: each costs microseconds."""
 
 import re
 from pathlib import Path
@@ -15,8 +15,8 @@ STATED = dict(re.findall(r"^\| `(.+?)` \| (\d+) launches \|$", PAGE.read_text(),
 
 
 @pytest.mark.parametrize("mixer", ["ssm", "attn"])
-def test_a_training_step_launches_as_much_as_stated(mixer, monkeypatch):
-    """At 64 x 25 tokens, from the second step on. The step reads no number either."""
+def test_a_training_step_makes_as_many_launches_as_stated(mixer, monkeypatch):
+    """At 64 x 25 tokens, from the second step on. The step also reads no number."""
     task, spec, rng = tasks.Copying(), f"{mixer} + fnn1 + {mixer} + fnn1", np.random.default_rng(0)
     net = Model(spec, vocab=task.vocab)
     batch, state = task.batch(rng, 64), [there(net.init(rng)), None, None]
@@ -30,7 +30,7 @@ def test_a_training_step_launches_as_much_as_stated(mixer, monkeypatch):
     stated = int(STATED[spec])
     assert abs(count - stated) <= stated / 10, (
         f"a training step of {spec} makes {count} launches, docs/gpu.md states {stated}: "
-        "find what the change adds to a step on a GPU; where it is worth it, state the new count there"
+        "find the launches that the change adds to a step; if they are worth it, state the new count there"
     )
 
 

@@ -60,7 +60,7 @@ def test_softplus_is_exact_where_its_formula_overflows(dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_softplus_keeps_its_digits_where_exp_x_is_small(dtype):
-    """1 + exp(x) has lost most of exp(x) there, and all of it from some x on."""
+    """There, rounding takes most digits of exp(x) from 1 + exp(x), and all of them below some x."""
     x = np.linspace(-60, 0, 3001).astype(dtype)
     y, backward = softplus(x)
     exact = x.astype(np.float64)

@@ -135,7 +135,7 @@ def test_a_filter_that_returns_no_coefficients_is_refused(rng):
 
 @MODES
 @pytest.mark.parametrize("length", [7, 70])
-def test_whole_sequences_have_no_ends_where_that_costs_less(mode, length, rng):
+def test_whole_sequences_have_no_final_state_if_that_costs_less(mode, length, rng):
     block, p = layer(rng)
     x = draw(rng, B, length, D)
     y, end, backward = ssm(p, x, filter=block.filter, mode=mode, ends=False)

@@ -184,14 +184,14 @@ for L in (32, 166, 167, 2048):
 # ## Time
 #
 # A training step is a forward and a backward, here of one sequence. For generation, 8 sequences are read, then tokens
-# come one by one. Expected, but not asserted, since times depend on the machine: in training the curves cross at some
-# hundred tokens. One more token always costs the ssm the same, attention more. (In training up to $2^{15}$ tokens; then
-# memory costs more: [performance.md](../docs/performance.md), "Large batches".)
+# come one by one. Expected, but not asserted, because times depend on the machine: in training the curves cross at
+# several hundred tokens. One more token always costs the ssm the same, attention more. (In training this holds up to
+# $2^{15}$ tokens. Then memory costs more: see "Large batches" in [performance.md](../docs/performance.md).)
 
 
 # %%
 def low(step, count):
-    """Milliseconds that a fifth of the steps stay below: in slower ones the machine did more. The first loads code."""
+    """Milliseconds: a fifth of the steps take less. In slow steps the machine does other work. The first loads code."""
     times = [time.perf_counter()]
     for _ in range(count + 1):
         step()

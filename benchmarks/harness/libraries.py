@@ -166,7 +166,7 @@ def using(cores: list[int], libraries: list[Library]) -> Any:
 
 
 def forget_imports() -> None:
-    """The garbage collector passes over what exists now: with three libraries imported, each pass takes .2 seconds."""
+    """Make the garbage collector skip present objects: with three libraries imported, each pass takes 0.2 seconds."""
     gc.collect()
     gc.freeze()
 

@@ -26,8 +26,8 @@ from .libraries import Library, Minissm, one_line
 from .report import FRAMEWORKS, fastest, ratio
 
 FULL, QUICK = Rounds(5, 25, 1.5), Rounds(1, 9, 0.4)
-FAR = 2  # times the fastest of PyTorch and JAX
-OURS = 3  # turns of minissm and of the bound, at least: every speed-up and share rests on them
+FAR = 2  # a method is slow if it takes more than this times the fastest of PyTorch and JAX
+OURS = 3  # minimum of turns of minissm and of the bound: every speed-up and share depends on them
 AT_ONCE = 8  # sequences that are checked where they are independent
 FULL_UP = ("memoryerror", "out of memory", "resource_exhausted", "alloc_failed")  # Python and PyTorch, CUDA, XLA, cuFFT
 FORCED = {
@@ -104,7 +104,7 @@ def plan(chosen: dict[str, ModuleType], backend: str, quick: bool) -> Iterator[t
 
 
 def of_less_use(rows: list[dict]) -> set[tuple[str, str]]:
-    """By (library, method), what a quick run leaves out on all cores: bounds, and peers that were far from the best."""
+    """(library, method) of what a quick run leaves out on all cores: bounds, and slow methods of PyTorch and JAX."""
     best = fastest(rows, FRAMEWORKS)
     slow = [row for row in rows if row["library"] in FRAMEWORKS and (ratio(row, best) or 0) > FAR]
     return {(row["library"], row["method"]) for row in [*slow, *(r for r in rows if r["library"] == "bound")]}
@@ -148,7 +148,7 @@ class Case:
     def rows(
         self, expected: tuple, step: int, skip: Set[tuple[str, str]] = frozenset(), memory: bool = True
     ) -> Iterator[dict]:
-        """A row a method, but for those to skip.  expected, step: of `reference`."""
+        """A row for each method that is not in skip.  expected, step: the results of `reference`."""
         made = {key: method for key, method in self.methods().items() if key not in skip}
         errors: dict[tuple[str, str], list[float]] = {}
         for key, method in made.items():  # the first call: a compiler compiles, tables are filled

@@ -1,7 +1,7 @@
 """A training step by its parts: python -m benchmarks.harness.parts [--backend cupy]
 
 The whole step; its forward (with the loss), backward and optimizer; a layer of each kind, forward and backward. On a
-GPU, times are those of CUDA events, and a large case comes last.
+GPU, CUDA events measure the times, and a large case comes last.
 """
 
 import argparse
@@ -39,14 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for case in cases:
         print(f"{title(case)}, {backend}\n", flush=True)
         runs = parts(Minissm("minissm", backend).move(training.data(np.random.default_rng(0), **case)))
-        for run in runs.values():  # kernels compile, and memory is taken
+        for run in runs.values():  # compiles kernels and allocates memory
             run()
         print(table(timing.interleave(runs, ROUNDS, timer)), flush=True)
     return 0
 
 
 def parts(data: dict[str, Any]) -> dict[str, Callable]:
-    """{name of a part: run}. A backward runs again and again from one forward."""
+    """{name of a part: run}. A backward is repeated after one forward."""
     net, params, batch = data["net"], data["params"], data["batch"]
     w, where = params["embed"]["w"], batch.weights > 0
     inputs, targets, weights = (like(a, w) for a in (batch.inputs, batch.targets[where], batch.weights[where]))
@@ -68,7 +68,7 @@ def parts(data: dict[str, Any]) -> dict[str, Callable]:
     found = {"step": step, "forward": forward, "backward": backward, "clipping, AdamW": optimizer}
 
     def layer(name: str, f: Callable) -> Any:
-        """Adds both directions of a layer, unless its kind is there. -> its output."""
+        """Add both directions of a layer, unless its kind is already there. -> its output."""
         y, *_, back = f()
         if f"{name} forward" not in found:
             found.update({f"{name} forward": f, f"{name} backward": partial(back, y)})

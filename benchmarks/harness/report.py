@@ -18,7 +18,7 @@ Rows = list[dict[str, Any]]
 
 
 def markdown(report: dict[str, Any], latest: str = "") -> str:
-    """All of it, under one heading.  latest: the version of minissm in the latest report beside this one."""
+    """The whole report, under one heading.  latest: the version of minissm in the latest of all reports."""
     heading = [*about(report), *older(report["packages"]["minissm"], latest)]
     parts = [f"## {hardware(report)}", "\n".join(f"- {line}" for line in heading)]
     threads = sorted({row["threads"] for row in report["rows"]})
@@ -123,7 +123,7 @@ def summary(cases: dict[tuple[str, str], Rows]) -> list[list[str]]:
 
 
 def goals(report: dict[str, Any], threads: int) -> list[list[str]]:
-    """The share of the bound that each case is to reach, of the workloads that name one, and what it does reach."""
+    """For each case with a goal: the share of the bound that it should reach, and the share that it reaches."""
     lines = [["workload", "case", "goal: share of the bound", "share", ""]]
     for (workload, case), rows in select(report, threads).items():
         goal = report.get("goals", {}).get(workload, {}).get(case)
@@ -189,7 +189,7 @@ def file_name(report: dict[str, Any]) -> str:
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
-    """All of the folder, processors first, the latest first; ValueError where one broke off, or has another's name."""
+    """All reports of the folder: processors first, then by date, latest first. ValueError: incomplete, or misnamed."""
     found = []
     for path in sorted(folder.glob("bench-*.json")):
         report = json.loads(path.read_text())

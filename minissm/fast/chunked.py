@@ -73,7 +73,7 @@ class Matrices(NamedTuple):
 
 
 def _forward(u: np.ndarray, y: np.ndarray, s: np.ndarray, h: np.ndarray, lam: np.ndarray, m: Matrices) -> None:
-    """Write y and s. h goes on from the states before u to those after it. Here m.state_out is transposed."""
+    """Write y and s. Update h from the states before u to those after it. Here m.state_out is transposed."""
     Q = m.T.shape[1]
     parts, channels = pieces(u, Q)  # on one thread: the calls are short, so two threads gain only a tenth
     for piece in parts:
@@ -97,7 +97,7 @@ def _backward(
     m: Matrices,
     sums: list[np.ndarray],
 ) -> None:
-    """Write du; add to sums (dT, dstate_in, dstate_out, dlam). dh goes on to the states before u.
+    """Write du; add to sums (dT, dstate_in, dstate_out, dlam). Update dh to the states before u.
 
     Here m.T and m.state_in are transposed, and lam is conjugated.
     """
@@ -106,7 +106,7 @@ def _backward(
     parts, channels = pieces(u, Q)
     for piece in reversed(parts):
         x, dys, dx, states = gather(u, piece, Q), gather(dy, piece, Q), room(du, piece, Q), s[piece.rows]
-        dstates = _states(states.shape, s.dtype)  # of the states at the ends of the chunks
+        dstates = _states(states.shape, s.dtype)  # with respect to the states at the ends of the chunks
         for d in channels:
             np.matmul(dys[d], m.state_out[d], out=_rows(dstates, d))
         _carry(dh[piece.sequences], dstates, lam, -1)
@@ -123,7 +123,7 @@ def _backward(
 def _carry(h: np.ndarray, s: np.ndarray, lam: np.ndarray, step: int = 1) -> None:
     """From chunk to chunk: h, s_k = lam h + s_k, h.  h (g, D, N), s (g m, D, N).
 
-    s_k is at first what chunk k adds to the state, and at last the state before it. step -1: from last to first.
+    At first s_k is the contribution of chunk k to the state, at the end the state before chunk k. step -1: backwards.
     """
     now, after = h.copy(), np.empty_like(h)
     for s_k in s.reshape(len(h), -1, *s.shape[1:]).swapaxes(0, 1)[::step]:

@@ -85,7 +85,7 @@ def _gate(h: np.ndarray, s: np.ndarray) -> None:
     s *= -2 * CUBED
     s -= 2 * ONCE
     s *= h
-    with np.errstate(over="ignore", under="ignore"):  # exp gives inf, and 1 / inf is 0, as it should be
+    with np.errstate(over="ignore", under="ignore"):  # exp may give inf, and 1 / inf is 0, the right limit
         np.exp(s, out=s)
         s += 1
         np.reciprocal(s, out=s)

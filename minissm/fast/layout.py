@@ -13,7 +13,7 @@ import numpy as np
 STRIP = 64  # inputs that are transposed at a time; with more, a cache line is evicted before its next use
 PAD = 16  # unused numbers after each channel: channels that start a power of two apart evict each other from the cache
 PRODUCT = 10**6  # multiplications up to which OpenBLAS, with AVX-512, multiplies without copying first: a third faster
-INSTRUCTIONS: Any = np.show_config(mode="dicts").get("SIMD Extensions", {})  # "baseline", and "found" beyond it
+INSTRUCTIONS: Any = np.show_config(mode="dicts").get("SIMD Extensions", {})  # "baseline", and those "found" in addition
 AVX512 = any(
     name.startswith(("X86_V4", "AVX512")) for key in ("baseline", "found") for name in INSTRUCTIONS.get(key, ())
 )
@@ -21,7 +21,7 @@ PIECE = 1 << 17  # numbers processed at a time, so that intermediate results are
 
 
 def memory(D: int, length: int, dtype: np.dtype) -> np.ndarray:
-    """Memory (D, length) to be written, with PAD numbers between the channels."""
+    """Uninitialized memory (D, length), with PAD numbers between the channels."""
     return np.empty((D, length + PAD), dtype)[:, :-PAD]
 
 
@@ -55,15 +55,15 @@ def pieces(chunks: int, size: int) -> list[tuple[int, int]]:
 def keep_freed_memory() -> None:
     """Make glibc keep freed blocks of up to 32 MB (it raises its limit to the block that is freed here), 256 MB in all.
 
-    Otherwise it returns large blocks to the system. Each step faults them in again, and is 1.3 to 1.9 times slower.
-    With 64 MB in all, which is glibc's own choice, a step of 16 sequences of 1,024 tokens is 1.1 times slower.
+    Otherwise it returns large blocks to the system. Each step faults them in again, and takes 1.3 to 1.9 times as long.
+    With glibc's default, 64 MB in all, a step of 16 sequences of 1,024 tokens takes 1.1 times as long.
     """
     np.empty(31 << 20, np.uint8)
     if "malloc.trim_threshold" not in os.environ.get("GLIBC_TUNABLES", ""):
-        glibc("mallopt", -1, 256 << 20)  # -1: M_TRIM_THRESHOLD, how much may be free at the end of the heap
+        glibc("mallopt", -1, 256 << 20)  # -1: M_TRIM_THRESHOLD, the limit of free memory at the end of the heap
 
 
 def glibc(function: str, *arguments: int) -> None:
-    """Call a function of glibc. Nothing happens without it."""
+    """Call a function of glibc. Without glibc, do nothing."""
     with suppress(AttributeError, OSError, TypeError):  # no such function; no such library; Windows
         getattr(ctypes.CDLL(None), function)(*arguments)

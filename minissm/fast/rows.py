@@ -1,9 +1,9 @@
 """Pieces of sequences as rows of a product: a row is one chunk of one channel, Q inputs.
 
 A piece has some chunks of some sequences, and its rows have the order (sequence, chunk). If the inputs of a channel are
-contiguous, as ssm gives them, the rows are a view, and a piece has ROWS of them. Its products then take a few channels
-at a time, so that they stay in the cache. Otherwise the cache limits the piece, and rows that are no view are copied,
-once for all channels: in another layout, or where a rest (L no multiple of Q) lies between short sequences.
+contiguous, as in ssm, the rows are a view, and a piece has up to ROWS of them. Its products then take a few channels at
+a time, so that they stay in the cache. Otherwise the cache limits the size of a piece. Rows that are not a view are
+copied, once for all channels: in another layout, or if a remainder (L mod Q) lies between short sequences.
 """
 
 from typing import NamedTuple
@@ -13,11 +13,11 @@ import numpy as np
 from . import layout
 from .layout import cuts
 
-ROWS = 256  # rows of a product: with 32, each costs half as much again
+ROWS = 256  # rows of a product; with 32, each row costs 1.5 times as much
 
 
 class Piece(NamedTuple):
-    """chunks: of each of these sequences.  rows: the same chunks, counted through the batch (chunk k of b: b M + k)."""
+    """chunks: of each of these sequences.  rows: the same chunks, numbered in the batch (chunk k of b: b M + k)."""
 
     sequences: slice
     chunks: slice
@@ -25,7 +25,7 @@ class Piece(NamedTuple):
 
 
 def pieces(u: np.ndarray, Q: int) -> tuple[list[Piece], list[slice]]:
-    """The pieces of u (B, M Q, D), those of one sequence in their order; and the channels of each product."""
+    """The pieces of u (B, M Q, D), in order within each sequence, and the channels of each product."""
     (B, L, D), (step, token, _) = u.shape, u.strides
     M = L // Q
     together = token == u.itemsize and (B == 1 or step == L * token or M >= ROWS)  # the rows of a piece are a view
@@ -38,7 +38,7 @@ def pieces(u: np.ndarray, Q: int) -> tuple[list[Piece], list[slice]]:
 
 
 def room(a: np.ndarray, piece: Piece, Q: int) -> np.ndarray:
-    """An array for the rows of a (B, M Q, D) in a piece, (D, rows, Q): a view of a if its layout has one, else new."""
+    """An array for the rows of a (B, M Q, D) in a piece, (D, rows, Q): a view if the layout allows it, else new."""
     part = _part(a, piece, Q)
     g, n, D = part.shape
     if part.strides[1] == part.itemsize and (g == 1 or part.strides[0] == n * part.itemsize):

@@ -59,7 +59,7 @@ def one_chunk(log_lam: np.ndarray, c: np.ndarray, u: np.ndarray, h0: np.ndarray 
 
 
 def _without_ends(log_lam: np.ndarray, c: np.ndarray, v: np.ndarray, x: np.ndarray, T: np.ndarray) -> tuple:
-    """y = T u alone. The matrices and products of the states are a third of all work where chunks are short."""
+    """Only y = T u. If chunks are short, the matrices and products of the states are a third of all work."""
 
     def backward(dy: np.ndarray, dh_last: None) -> tuple:
         dys = by_channel(dy)

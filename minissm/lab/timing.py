@@ -35,7 +35,7 @@ def interleave(
 ) -> dict[Any, list[float]]:
     """Seconds of one call, by method.  timer(run, calls): seconds of each of several calls, or their mean.
 
-    rounds: of all methods, or {method: its rounds}.
+    rounds: those of all methods, or {method: its rounds}.
     """
     timer, each = timer or by_clock, rounds if isinstance(rounds, dict) else dict.fromkeys(runs, rounds)
     times: dict[Any, list[float]] = {name: [] for name in runs}

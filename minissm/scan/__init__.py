@@ -49,7 +49,7 @@ def pick(mode: str, shape: tuple[int, int, int], coefficients: Poles | Taps, end
 
     The limits were measured on CPUs. Near a limit both modes cost about the same.
 
-    ends: False for whole sequences, without h0: their h_last may then be None. Default True.
+    ends: False for whole sequences, without h0: h_last may then be None. Default True.
     """
     check_mode("scan", mode)
     scans = family(coefficients)

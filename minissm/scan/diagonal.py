@@ -80,12 +80,12 @@ def chunked(log_lam: Array, c: Array, u: Array, h0: Array = None, chunk: int | N
     """Chunk by chunk:  y = T u + state_out h,  h <- lam^Q h + state_in u,  with T the Toeplitz matrix of the kernel.
 
     chunk: Q, inputs of one chunk. None (default): 32, or L if L <= max(32, min(B, 64)).
-    ends: False for whole sequences: there is no h0, and h_last and dh0 are None. On the fast path, a sequence of one
-        chunk then costs less. Default True.
+    ends: False for whole sequences, without h0: h_last and dh0 are None. On the fast path, a sequence of one chunk
+        then costs less. Default True.
     """
     xp, h = _start(log_lam, c, u, h0)
     if not ends and h0 is not None:
-        raise ValueError("scan: h0 and ends=False given; expected no h0, or leave ends out")
+        raise ValueError("scan: h0 and ends=False given; leave one of them out")
     B, L, _ = u.shape
     chunk = chunk if chunk is None else check_integer("scan", "chunk", chunk, also=", or None")
     whole = max(CHUNK, min(B, 2 * CHUNK))  # a larger product pays off if B rows share its matrix
@@ -211,5 +211,5 @@ def _checked(given: tuple, y: Array, h_last: Array, back: Callable) -> tuple:
 def _cotangents(y: Array, h: Array, dy: Array, dh_last: Array) -> tuple:
     """Argument checks of a backward. -> dy in the precision of y, zeros for None; dh_last in that of h."""
     if h is None and dh_last is not None:
-        raise ValueError("scan: dh_last given, but ends=False left no h_last; expected None")
+        raise ValueError("scan: dh_last given, but ends=False gives no h_last; expected None")
     return cotangent("scan", dy, y), None if dh_last is None else cotangent("scan", dh_last, h, "dh_last")

@@ -29,7 +29,7 @@ def recurrent(log_lam: Array, c: Array, u: Array, h0: Array) -> tuple:
     factor = xp.exp(double)
     lam, weights = (by_poles(z, complex_) for z in (factor, c))
     jump = by_poles(xp.exp(double * Q), xp.complex128)
-    power = by_poles(xp.exp(double * steps), xp.complex128) if parts > 1 else jump  # which is not read
+    power = by_poles(xp.exp(double * steps), xp.complex128) if parts > 1 else jump  # not read
     u = xp.ascontiguousarray(u)
     y, kept = xp.empty_like(u), xp.empty((B, chunks + 1, N, D), dtype=xp.complex128)
     kept[:, 0] = transpose(h0)

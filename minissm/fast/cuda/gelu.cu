@@ -1,6 +1,6 @@
 // y = x s,  s = (1 + tanh(ONCE x + CUBED x^3)) / 2,  and its backward, with a thread for each number.
-// x, y, dy, dx (n,). Reads and writes take the time: gelu reads x and writes y; gelu_backward reads x and dy, writes dx,
-// and computes s again. As in layers.py, nothing beyond FAR is multiplied, and nan stays nan (all comparisons are false).
+// x, y, dy, dx (n,). Memory limits the speed: gelu reads x and writes y; gelu_backward reads x and dy, recomputes s and
+// writes dx. As in layers.py, no number beyond FAR is multiplied, and nan stays nan (all comparisons are false).
 
 #include "number.cuh"
 
@@ -10,7 +10,7 @@ constexpr double FAR = 50;
 
 template <typename T>
 struct Gate {
-    T low, near, s;  // x from -FAR on; x between -FAR and FAR
+    T low, near, s;  // x, at least -FAR; x, between -FAR and FAR
 
     __device__ explicit Gate(T x) {
         low = x < T(-FAR) ? T(-FAR) : x;

@@ -1,4 +1,4 @@
-"""layers.gelu for CuPy: one launch forward, one backward. The reference body would make some ten of each."""
+"""layers.gelu for CuPy: one launch forward, one backward. The reference body would make about ten of each."""
 
 from functools import partial
 from typing import Any
@@ -13,8 +13,7 @@ run = partial(cuda.each, "gelu.cu")
 def gelu(x: Array) -> tuple:
     """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2;  any shape, and the gradient, as in layers.py.
 
-    Forward, x is read and y is written. Backward, x and dy are read, dx is written: tanh is computed again, and of the
-    forward only x is kept.
+    The forward reads x and writes y, and keeps only x. The backward reads x and dy, recomputes tanh and writes dx.
     """
     xp, shape, dtype = namespace(x), x.shape, x.dtype
     x = xp.ascontiguousarray(x)

@@ -53,5 +53,5 @@ def launch(file: str, kernel: str, dtype: Any, blocks: int, block: tuple[int, ..
 
 
 def each(file: str, kernel: str, dtype: Any, threads: int, *arguments: Any, block: int = 128) -> None:
-    """Launch at least `threads` threads, in one-dimensional blocks. CUDA refuses an empty grid: one block for none."""
+    """Launch at least `threads` threads, in one-dimensional blocks. At least one, since CUDA refuses an empty grid."""
     launch(file, kernel, dtype, max(1, -(-threads // block)), (block,), *arguments)
