@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minissm import fast, gpu
+from minissm import __version__, fast, gpu
 from minissm.fast.layout import keep_freed_memory
 from minissm.lab import machine, timing
 from minissm.lab.timing import Rounds
@@ -112,7 +112,8 @@ def of_less_use(rows: list[dict]) -> set[tuple[str, str]]:
 
 def heading(backend: str, quick: bool, versions: dict[str, str], cupy: Any) -> dict[str, Any]:
     """When, where and with what."""
-    packages = {name: version(name) for name in ("minissm", "numpy", "scipy")} | {"python": platform.python_version()}
+    packages = {"minissm": __version__} | {name: version(name) for name in ("numpy", "scipy")}
+    packages["python"] = platform.python_version()
     forced = [name for name in FORCED if os.environ.get(name, "") not in ("", "0")]
     return {
         "date": date.today().isoformat(),
