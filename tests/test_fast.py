@@ -71,13 +71,17 @@ def test_reference_bodies_run_inside_reference_alone(monkeypatch):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-@pytest.mark.parametrize(("tunables", "kept"), [("", True), ("glibc.malloc.trim_threshold=1000000", False)])
-def test_freed_memory_is_kept_unless_the_environment_sets_a_limit(tunables, kept):
-    """Growth of a process in MB, after eight arrays of 16 MB are freed."""
+@pytest.mark.parametrize(
+    ("tunables", "size", "kept"),
+    [("", 1 << 24, True), ("", 1 << 16, True), ("glibc.malloc.trim_threshold=1000000", 1 << 16, False)],
+)
+def test_freed_memory_is_kept_unless_the_environment_sets_a_limit(tunables, size, kept):
+    """Growth of a process in MB, after arrays of 128 MB in all are freed. With a limit, large ones never stay."""
     code = (
         "from minissm.fast.layout import keep_freed_memory\n"
         "def size(): return int(open('/proc/self/statm').read().split()[1]) >> 8\n"
-        "keep_freed_memory(); before = size(); [bytearray(1 << 24) for _ in range(8)]; print(size() - before)"
+        "keep_freed_memory(); before = size(); "
+        f"[bytearray({size}) for _ in range((1 << 27) // {size})]; print(size() - before)"
     )
     environment = os.environ | {"GLIBC_TUNABLES": tunables}
     more = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
