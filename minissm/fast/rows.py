@@ -13,7 +13,7 @@ import numpy as np
 from . import layout
 from .layout import cuts
 
-ROWS = 256  # rows of a product; with 32, each row costs 1.5 times as much
+ROWS = 256  # rows of a product; with 32, a scan of 16 sequences of 1,024 took 1.3 times as long
 
 
 class Piece(NamedTuple):
